@@ -1,0 +1,34 @@
+"""``python -m config``: the settings in force, each with where it came from."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from config.report import describe, example_env, unknown_variables
+from config.settings import SettingsError, load_settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the settings; the exit status is 0, or 2 when one has a wrong value."""
+    parser = argparse.ArgumentParser(prog="python -m config", description="Print the settings in force, masked.")
+    parser.add_argument("--example", action="store_true", help="print the text of .env.example instead")
+    options = parser.parse_args(arguments)
+    if options.example:
+        print(example_env(), end="")
+        return 0
+    try:
+        lines = list(describe(load_settings()))
+    except SettingsError as error:
+        print(f"wrong setting: {error}\nSee .env.example for what each takes.", file=sys.stderr)
+        return 2
+    width = max(len(line.variable) for line in lines)
+    for line in lines:
+        print(f"{line.variable:<{width}}  {line.value:<42}  ({line.origin.value})")
+    for name in unknown_variables():
+        print(f"warning: no setting reads {name}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

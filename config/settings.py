@@ -1,0 +1,261 @@
+"""The settings tree: every setting with its unit, its limits and its meaning.
+
+Values come from the environment (``CELERIAC_BROKER_URL``, ``CELERIAC_CORES_PER_PROCESS``), from ``.env`` in the
+working directory and from a TOML file (``celeriac.toml``, or the one that ``CELERIAC_CONFIG_FILE`` names), in that
+order of precedence. A group's name and the field's name make the variable: ``[cores] per_process`` in TOML is
+``CELERIAC_CORES_PER_PROCESS`` in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = [
+    "CONFIG_FILE_VARIABLE",
+    "ENV_PREFIX",
+    "InferencePrecision",
+    "LogFormat",
+    "Settings",
+    "SettingsError",
+    "config_file",
+    "load_settings",
+]
+
+ENV_PREFIX = "CELERIAC_"
+CONFIG_FILE_VARIABLE = "CELERIAC_CONFIG_FILE"
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot take; the message names each such setting."""
+
+
+class InferencePrecision(StrEnum):
+    """Arithmetic of what is not quantized in a model."""
+
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def _redis_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(_REDIS_SCHEMES):
+        raise ValueError(f"must begin with {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Directory = Annotated[Path, AfterValidator(Path.expanduser)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+class Cores(_Group):
+    """Which CPU cores the processes are pinned to."""
+
+    per_process: Annotated[int, Field(ge=1)] = 1
+    """Cores of one process, which are also the threads of its model."""
+
+    lease_dir: Directory = Path(tempfile.gettempdir()) / "celeriac-cores"
+    """Directory of the core leases; every worker on a host must use the same one, on a local file system."""
+
+    allow_sharing: bool = False
+    """Start on cores that another worker has leased when none is free. Both become slower."""
+
+
+class Processes(_Group):
+    """How many processes a worker has."""
+
+    max: Annotated[int, Field(ge=1)] | None = None
+    """Most processes of one worker; empty for as many as there are free cores. `--concurrency` wins."""
+
+
+class Batch(_Group):
+    """How sequences are put together for the model."""
+
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """Most tokens, padding included, that one inference computes; a single longer sequence goes alone."""
+
+    length_multiple: Annotated[int, Field(ge=1, le=512)] = 4
+    """Sequence lengths are rounded up to a multiple of this, so that shapes repeat."""
+
+
+class Engine(_Group):
+    """How a model is compiled."""
+
+    precision: InferencePrecision = InferencePrecision.F32
+    """Arithmetic of what is not quantized: `f32`, or `bf16` on CPUs that have it (faster, 5e-3 away from `f32`)."""
+
+
+class Limits(_Group):
+    """How much a worker takes on."""
+
+    held_work_s: Seconds = 15.0
+    """A worker stops fetching while what it holds is estimated to take its processes longer than this, in seconds."""
+
+    held_requests: Annotated[int, Field(ge=1)] = 64
+    """Most requests per process that a worker holds, whatever they are estimated to take."""
+
+
+class Time(_Group):
+    """Time limits of a request and of a shutdown."""
+
+    soft_limit_s: Seconds = 40.0
+    """A request that computes for longer is ended with `SoftTimeLimitExceeded`, in seconds."""
+
+    hard_limit_s: Seconds = 45.0
+    """A request that computes for longer has its process killed and ends with `TimeLimitExceeded`, in seconds."""
+
+    visibility_timeout_s: Seconds = 60.0
+    """What a dead worker held is given to another after this, in seconds. All workers of one Redis must agree."""
+
+    shutdown_s: Seconds = 20.0
+    """On a soft shutdown, requests that run may finish for this long, in seconds; the others go back to Redis."""
+
+    process_start_s: Seconds = 60.0
+    """A process that has not loaded its model after this is killed and counts as failed, in seconds."""
+
+    result_expires_s: Annotated[int, Field(ge=1)] = 3600
+    """Results are deleted after this, in seconds."""
+
+
+class Sentry(_Group):
+    """Error reports. Request text is never in them unless `CELERIAC_SHOW_REQUEST_TEXT` is set."""
+
+    dsn: SecretStr | None = None
+    """Where to send them; empty for nowhere."""
+
+    environment: str = "production"
+    """The environment that they are filed under."""
+
+    traces_sample_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of requests whose timing is sent as a trace, from 0 to 1."""
+
+
+class Log(_Group):
+    """Log lines."""
+
+    format: LogFormat = LogFormat.TEXT
+    """`text` for people, `json` for one JSON object a line."""
+
+
+class Settings(BaseSettings):
+    """All settings of Celeriac."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    broker_url: RedisUrl = SecretStr("redis://localhost:6379/0")
+    """The Redis or Valkey server that carries requests: `redis://`, `rediss://` or `unix://`."""
+
+    result_backend_url: RedisUrl | None = None
+    """The Redis or Valkey server that keeps results; empty for the broker's."""
+
+    models: Names = Field(default=["sentiment"], min_length=1)
+    """Models to serve, by name or path, separated by commas; the first for a task answers when none is named."""
+
+    models_dir: Directory = Path.home() / ".cache" / "celeriac" / "models"
+    """Where prepared models are kept, beside the bundled ones."""
+
+    show_request_text: bool = False
+    """Show requests' texts in events, logs, Flower and Sentry."""
+
+    cores: Cores = Cores()
+    processes: Processes = Processes()
+    batch: Batch = Batch()
+    engine: Engine = Engine()
+    limits: Limits = Limits()
+    time: Time = Time()
+    sentry: Sentry = Sentry()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before ``.env`` before TOML."""
+        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, dotenv_settings, toml
+
+    def model_post_init(self, _: Any) -> None:
+        """Hold the time limits in their order.
+
+        Raises:
+            ValueError: one that must be the shorter is not.
+        """
+        time = self.time
+        if not time.soft_limit_s < time.hard_limit_s < time.visibility_timeout_s:
+            raise ValueError(
+                "time: soft_limit_s must be below hard_limit_s, and that below visibility_timeout_s: "
+                f"they are {time.soft_limit_s:g}, {time.hard_limit_s:g} and {time.visibility_timeout_s:g} s"
+            )
+
+
+def config_file() -> Path:
+    """The TOML file that is read if it exists."""
+    return Path(os.environ.get(CONFIG_FILE_VARIABLE) or "celeriac.toml")
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: naming each setting that has a wrong value, by its environment variable.
+    """
+    named = os.environ.get(CONFIG_FILE_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not a file")
+    try:
+        return Settings()
+    except ValidationError as error:
+        findings = error.errors(include_url=False, include_input=False)
+        raise SettingsError("; ".join(_explain(finding) for finding in findings)) from None
+    except ValueError as error:
+        raise SettingsError(f"{config_file()}: {error}") from error
+
+
+def _explain(finding: Any) -> str:
+    variable = "_".join(str(part).upper() for part in finding["loc"] if not isinstance(part, int))
+    message = finding["msg"].removeprefix("Value error, ")
+    return f"{ENV_PREFIX}{variable}: {message}" if variable else message

@@ -1,0 +1,1 @@
+"""Programs that use Celeriac, and the local stack that the demo and the tests start."""

@@ -1,0 +1,6 @@
+"""A Valkey server and a Celeriac worker as child processes, for the demo, the tests and the benchmarks."""
+
+from examples.local_stack.server import LocalServer
+from examples.local_stack.worker import LocalWorker, WorkerStartError
+
+__all__ = ["LocalServer", "LocalWorker", "WorkerStartError"]

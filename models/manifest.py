@@ -1,0 +1,110 @@
+"""The manifest of a prepared model: what it is, where it came from, and a checksum of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import CorruptModelError
+from producer.contract import TaskName
+
+__all__ = ["MANIFEST_NAME", "Accuracy", "FileRecord", "Manifest", "digest", "record_files"]
+
+MANIFEST_NAME = "manifest.json"
+_REVISION_CHARACTERS = 12
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileRecord(_Record):
+    """Size and checksum of one file."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class Accuracy(_Record):
+    """What was measured when the model was prepared; shares from 0 to 1, with f32 arithmetic."""
+
+    metric: str
+    data: str
+    rows: Annotated[int, Field(gt=0)]
+    fp32: float
+    int8: float
+
+
+class Manifest(_Record):
+    """Everything that a worker must know of a model before it loads it."""
+
+    format: Literal[1] = 1
+    name: str
+    task: TaskName
+    source: str
+    source_sha256: str
+    licence: str
+    max_length_tokens: Annotated[int, Field(gt=0)]
+    recipe: dict[str, str | int | float]
+    versions: dict[str, str]
+    files: dict[str, FileRecord]
+    accuracy: Accuracy | None = None
+
+    @property
+    def revision(self) -> str:
+        """Names exactly these files: the same revision gives the same answers on the same CPU."""
+        lines = "".join(f"{name} {record.sha256}\n" for name, record in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()[:_REVISION_CHARACTERS]
+
+    @classmethod
+    def read(cls, directory: Path) -> Manifest:
+        """Read the manifest of a prepared model.
+
+        Raises:
+            CorruptModelError: it is missing or not a manifest.
+        """
+        path = directory / MANIFEST_NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise CorruptModelError(path, "is missing") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise CorruptModelError(path, f"is not a manifest ({where}: {first['msg']})") from None
+
+    def write(self, directory: Path) -> None:
+        """Write the manifest into ``directory``."""
+        (directory / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def verify(self, directory: Path) -> None:
+        """Check every file against its size and checksum.
+
+        Raises:
+            CorruptModelError: naming the first file that differs.
+        """
+        for name, record in self.files.items():
+            path = directory / name
+            if not path.is_file():
+                raise CorruptModelError(path, "is missing")
+            if path.stat().st_size != record.size_bytes:
+                raise CorruptModelError(path, f"has {path.stat().st_size} bytes instead of {record.size_bytes}")
+            if digest(path) != record.sha256:
+                raise CorruptModelError(path, "does not match its checksum")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record_files(directory: Path, names: list[str]) -> dict[str, FileRecord]:
+    """The records of ``names`` as they are on disk now."""
+    return {
+        name: FileRecord(sha256=digest(directory / name), size_bytes=(directory / name).stat().st_size)
+        for name in names
+    }

@@ -1,0 +1,216 @@
+"""The client that other services use: typed calls, each of which ends by its deadline."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, NoReturn, Self, overload
+
+from redis.exceptions import RedisError
+
+from producer import errors
+from producer.contract import (
+    ItemFailure,
+    LabelScore,
+    QueueClass,
+    Request,
+    TextClassificationRequest,
+    TextInput,
+    queue_name,
+)
+from producer.envelope import envelope
+from producer.link import Deadline, RedisLink
+from producer.results import ResultReader
+
+__all__ = ["Answer", "Client"]
+
+DEFAULT_URL = "redis://localhost:6379/0"
+DEFAULT_TIMEOUT_S = 10.0
+
+TextLike = str | TextInput | Mapping[str, str]
+_ONE_INPUT = (str, TextInput, Mapping)
+FunctionToApply = Literal["sigmoid", "softmax", "none"]
+#: The classes that a worker's stored failure may name, by that name.
+_REQUEST_ERRORS: dict[str, type[errors.RequestError]] = {
+    cls.__name__: cls for cls in (errors.InvalidRequest, errors.UnknownModel, errors.UnknownTask, errors.ModelFailed)
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result, and which model gave it."""
+
+    request_id: str
+    #: As the contract has it for the task.
+    result: Any
+    #: Name and revision of the model that answered; None when the worker did not say.
+    model: dict[str, str] | None
+
+
+class Client:
+    """Enqueues requests and waits for their answers.
+
+    Safe to share between threads, and usable after a fork. It holds connections only while it uses them, plus the
+    few that it last used.
+
+    Args:
+        broker_url: the Redis or Valkey server that the workers consume from.
+        result_backend_url: where the workers store results; the broker by default.
+        timeout_s: seconds that a call may take when it names no time-out of its own.
+    """
+
+    def __init__(
+        self,
+        broker_url: str = DEFAULT_URL,
+        result_backend_url: str | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self._broker = RedisLink(broker_url)
+        self._results = ResultReader(result_backend_url or broker_url)
+        self._timeout_s = timeout_s
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; this one comes first
+        self,
+        inputs: TextLike,
+        *,
+        top_k: int | None = ...,
+        function_to_apply: FunctionToApply | None = ...,
+        truncation: bool = ...,
+        model: str | None = ...,
+        timeout_s: float | None = ...,
+    ) -> list[LabelScore]: ...
+
+    @overload
+    def classify(
+        self,
+        inputs: Sequence[TextLike],
+        *,
+        top_k: int | None = ...,
+        function_to_apply: FunctionToApply | None = ...,
+        truncation: bool = ...,
+        model: str | None = ...,
+        timeout_s: float | None = ...,
+    ) -> list[list[LabelScore] | ItemFailure]: ...
+
+    def classify(
+        self, inputs: TextLike | Sequence[TextLike], *, timeout_s: float | None = None, **parameters: Any
+    ) -> list[LabelScore] | list[list[LabelScore] | ItemFailure]:
+        """Label one text or several, and wait for the answer.
+
+        A request that no worker has begun when the time is up is dropped: nobody would read its answer.
+
+        Args:
+            inputs: a text, ``{"text": …, "text_pair": …}``, or a list of up to 64 of those.
+            timeout_s: seconds that the whole call may take.
+            **parameters: those of :class:`producer.contract.TextClassificationRequest`.
+
+        Returns:
+            The labels of one input, best first; for a list, a list of those, with ``{"error": …}`` in the place of
+            an item that could not be answered.
+
+        Raises:
+            InvalidRequest, UnknownModel, ModelFailed: as the contract has it.
+            ServiceUnavailable: Redis did not answer in time.
+            WaitTimeout, DeadlineExceeded: the workers did not.
+        """
+        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+        wire = _to_wire(inputs) if isinstance(inputs, _ONE_INPUT) else [_to_wire(item) for item in inputs]
+        request = TextClassificationRequest.parse({"inputs": wire, **parameters})
+        request_id = self._enqueue(request, QueueClass.INTERACTIVE, str(uuid.uuid4()), deadline.left_s, deadline)
+        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._await(request_id, deadline).result
+        return result
+
+    def submit(
+        self,
+        request: Request,
+        *,
+        queue_class: QueueClass = QueueClass.INTERACTIVE,
+        expires_s: float | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> str:
+        """Enqueue a request and return its id, for :meth:`wait`.
+
+        Args:
+            request: such as ``TextClassificationRequest(inputs="…")``.
+            queue_class: interactive requests are served before bulk ones.
+            expires_s: seconds after which no worker shall begin it; None for never.
+            request_id: an id of the caller's; submitting twice under one id overwrites one result.
+            timeout_s: seconds that enqueueing may take.
+
+        Raises:
+            InvalidRequest: the request is too large as JSON.
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+        return self._enqueue(request, queue_class, request_id or str(uuid.uuid4()), expires_s, deadline)
+
+    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
+        """Wait for the answer to a submitted request; it may be asked for again until the result expires.
+
+        Raises:
+            RequestError: the worker refused the request.
+            DeadlineExceeded, RequestRevoked, RemoteFailure: it ended without an answer.
+            WaitTimeout: it has not ended in time.
+            ResultBackendUnavailable: the result backend could not be asked in time.
+        """
+        return self._await(request_id, Deadline.after(self._timeout_s if timeout_s is None else timeout_s))
+
+    def close(self) -> None:
+        """Close the connections; the client may still be used afterwards."""
+        self._broker.close()
+        self._results.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _enqueue(
+        self, request: Request, queue_class: QueueClass, request_id: str, expires_s: float | None, deadline: Deadline
+    ) -> str:
+        queue = queue_name(request.task, queue_class)
+        message = envelope(request, request_id=request_id, queue=queue, expires_s=expires_s)
+        try:
+            self._broker.execute([("LPUSH", queue, message)], deadline)
+        except RedisError as error:
+            raise errors.BrokerUnavailable(f"the broker did not take the request: {error}") from error
+        return request_id
+
+    def _await(self, request_id: str, deadline: Deadline) -> Answer:
+        try:
+            records = self._results.wait([request_id], deadline)
+        except RedisError as error:
+            raise errors.ResultBackendUnavailable(f"the result backend did not answer: {error}") from error
+        if request_id not in records:
+            raise errors.WaitTimeout(f"no answer to request {request_id} in time; it may still come")
+        record = records[request_id]
+        if record["status"] != "SUCCESS":
+            _raise_failure(record)
+        return Answer(request_id, record["result"], record.get("model"))
+
+
+def _to_wire(item: TextLike) -> Any:
+    if isinstance(item, TextInput):
+        return item.model_dump(mode="json")
+    return dict(item) if isinstance(item, Mapping) else item
+
+
+def _raise_failure(record: Mapping[str, Any]) -> NoReturn:
+    failure = record["result"]
+    name, arguments = failure["exc_type"], failure["exc_message"]
+    if record["status"] == "REVOKED":
+        if "expired" in arguments:
+            raise errors.DeadlineExceeded("the deadline passed before a worker began the request")
+        raise errors.RequestRevoked(f"the request was revoked: {arguments}")
+    if name in _REQUEST_ERRORS:
+        raise _REQUEST_ERRORS[name](*arguments)
+    text = " ".join(map(str, arguments)) if isinstance(arguments, list) else str(arguments)
+    raise errors.RemoteFailure(name, text)

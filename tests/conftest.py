@@ -1,0 +1,87 @@
+"""Fixtures that the tests share: a real server, a real worker, a plain Celery app, and a check of the keys left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from examples.local_stack import LocalServer, LocalWorker
+from producer import Client
+
+#: The evaluation data beside the project.
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+#: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
+LASTING_KEYS = ("_kombu.binding.", "text-classification", "zero-shot-classification", "question-answering", "celery")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LocalServer]:
+    """A server for all tests that leave it running."""
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture
+def own_server() -> Iterator[LocalServer]:
+    """A server for one test, to be paused or stopped."""
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def worker_environment(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of a worker on the shared server, with core leases of its own."""
+    return {
+        "CELERIAC_BROKER_URL": server.url,
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path_factory.mktemp("leases")),
+    }
+
+
+@pytest.fixture(scope="session")
+def worker(worker_environment: dict[str, str]) -> Iterator[LocalWorker]:
+    """A worker with all cores of this machine, for all tests that leave it running."""
+    with LocalWorker(environment=worker_environment) as started:
+        started.wait_until_ready()
+        yield started
+
+
+@pytest.fixture
+def client(server: LocalServer) -> Iterator[Client]:
+    """Our client of the shared server."""
+    with Client(server.url, timeout_s=20.0) as connected:
+        yield connected
+
+
+@pytest.fixture
+def stock(server: LocalServer) -> Iterator[Celery]:
+    """Plain Celery, as a service has it that knows nothing of this project."""
+    app = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def redis_client(server: LocalServer) -> Iterator[redis.Redis]:
+    """The shared server itself."""
+    with redis.Redis.from_url(server.url) as connected:
+        yield connected
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what the person who runs it has configured."""
+    for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leaked_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every key that the tests leave on the shared server expires, or is one of the lasting ones."""
+    yield
+    if "server" not in request.session._fixturemanager._arg2fixturedefs:
+        return

@@ -1,0 +1,36 @@
+"""The Celery app. It is also what ``celery -A worker inspect`` and Flower load: it needs no model to be there."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from config import Settings, SettingsError, celery_options, load_settings
+from worker import logs, process, sentry, startup
+from worker.held_work import HeldWorkGate
+from worker.results import RESULT_BACKENDS
+from worker.tasks import register_tasks
+
+__all__ = ["app", "create_app"]
+
+
+def create_app(settings: Settings) -> Celery:
+    """Make the app that serves ``settings.models``."""
+    app = Celery("celeriac", set_as_current=True)
+    app.loader.override_backends = RESULT_BACKENDS
+    served = startup.served_models(settings)
+    tasks = sorted({model.manifest.task for model in served})
+    app.conf.update(celery_options(settings, tasks))
+    app.steps["consumer"].add(HeldWorkGate)
+    app.celeriac_settings = settings
+    register_tasks(app, tasks)
+    startup.connect(app, settings)
+    process.connect(settings)
+    logs.connect(settings)
+    sentry.connect(settings)
+    return app
+
+
+try:
+    app = create_app(load_settings())
+except SettingsError as error:
+    raise SystemExit(f"wrong setting: {error}\nSee .env.example for what each takes.") from None

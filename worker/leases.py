@@ -1,0 +1,152 @@
+"""Core leases: two workers on one host never compute on the same core.
+
+A lease is a ``flock`` on one file per core, which the kernel gives back when its last holder dies. A worker's parent
+takes the leases before it forks, so that no other worker can slip in between; each process inherits them, keeps its
+own and closes the others. A core is therefore free again when both the parent and the process on it are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.cores import Core, core_sets
+
+__all__ = ["CoreSet", "Leases", "LeasingError", "take_leases"]
+
+_DIRECTORY_MODE, _FILE_MODE = 0o1777, 0o666
+
+
+class LeasingError(Exception):
+    """No core could be leased; the message names the holders, or what is wrong with the directory."""
+
+
+@dataclass
+class CoreSet:
+    """The cores of one process, and the open lease files; a shared set has none."""
+
+    cores: tuple[int, ...]
+    files: tuple[int, ...]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another worker computes here as well."""
+        return not self.files
+
+    def forget(self) -> None:
+        """Close our copy of the files; the lease goes on while another process has one."""
+        for file in self.files:
+            os.close(file)
+        self.files = ()
+
+
+@dataclass
+class Leases:
+    """The core sets of a worker, one per process by the process's index."""
+
+    sets: list[CoreSet]
+
+    def keep_only(self, index: int) -> CoreSet:
+        """In a process: close the copies of the others' leases and return its own.
+
+        Raises:
+            LeasingError: the worker leased no cores for a process with this index.
+        """
+        if index >= len(self.sets):
+            raise LeasingError(f"process {index} has no cores: the worker leased {len(self.sets)} sets")
+        for other, core_set in enumerate(self.sets):
+            if other != index:
+                core_set.forget()
+        return self.sets[index]
+
+
+def take_leases(
+    directory: Path, cores: Sequence[Core], *, sets: int, set_size: int, holder: str, allow_sharing: bool
+) -> Leases:
+    """Lease up to ``sets`` core sets, fewer where fewer are free.
+
+    Args:
+        directory: the lease directory, made if it does not exist.
+        cores: candidates, best first.
+        sets: how many processes want cores.
+        set_size: cores per process.
+        holder: who leases, for the message that another worker shows.
+        allow_sharing: use leased cores too where free ones do not suffice.
+
+    Raises:
+        LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
+    """
+    try:
+        files = _lock_free(directory, cores, holder)
+    except OSError as error:
+        raise LeasingError(f"the core leases in {directory} cannot be used: {error}") from error
+    free = [core for core in cores if core.number in files]
+    chosen = [
+        CoreSet(tuple(core.number for core in members), tuple(files.pop(core.number) for core in members))
+        for members in core_sets(free, set_size)[:sets]
+    ]
+    for unused in files.values():
+        os.close(unused)
+    if allow_sharing:
+        ours = {core_set.cores for core_set in chosen}
+        everything = [tuple(core.number for core in members) for members in core_sets(cores, set_size)]
+        others = [members for members in everything if members not in ours]
+        chosen += [CoreSet(members, ()) for members in others[: sets - len(chosen)]]
+    if not chosen:
+        raise LeasingError(
+            f"no free core: {'; '.join(_holders(directory, cores))}. Stop one of them, give this worker other "
+            "cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
+        )
+    return Leases(chosen)
+
+
+def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int, int]:
+    """Open files with a lock, by core number, of the cores that nobody holds."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        # Workers of several users share the host's cores; the sticky bit keeps each from removing another's files.
+        with contextlib.suppress(PermissionError):
+            directory.chmod(_DIRECTORY_MODE)
+    files: dict[int, int] = {}
+    for core in cores:
+        file = _open(_path(directory, core.number))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps({"worker": holder, "pid": os.getpid()}).encode(), 0)
+        files[core.number] = file
+    return files
+
+
+def _open(path: Path) -> int:
+    try:
+        # Without O_CREAT first: in a sticky directory the kernel refuses to "create" another user's file.
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(file, _FILE_MODE)
+        return file
+
+
+def _holders(directory: Path, cores: Iterable[Core]) -> list[str]:
+    lines = []
+    for core in cores:
+        try:
+            holder = json.loads(_path(directory, core.number).read_bytes())
+            lines.append(f"core {core.number} is leased by {holder['worker']} (pid {holder['pid']})")
+        except (OSError, ValueError, KeyError):
+            lines.append(f"core {core.number} is leased by a worker that is just starting")
+    return lines
+
+
+def _path(directory: Path, core: int) -> Path:
+    return directory / f"core-{core}.lease"

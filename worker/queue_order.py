@@ -1,0 +1,41 @@
+"""The order in which queues are read: what somebody waits for before bulk.
+
+kombu's own ``priority`` order is that of a set, which changes from run to run (celery/celery#8673), and its
+``sorted`` order goes by the alphabet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from producer.contract import QueueClass, TaskName, queue_name
+
+__all__ = ["InteractiveFirst"]
+
+_BULK_QUEUES = frozenset(queue_name(task, QueueClass.BULK) for task in TaskName)
+
+
+class InteractiveFirst:
+    """A kombu queue cycle: all other queues in turn, then the bulk queues in turn (``queue_order_strategy``)."""
+
+    def __init__(self, queues: Iterable[str] | None = None) -> None:
+        self._first: list[str] = []
+        self._bulk: list[str] = []
+        self.update(queues or ())
+
+    def update(self, queues: Iterable[str]) -> None:
+        """Use ``queues`` from now on."""
+        names = list(queues)
+        self._first = [name for name in names if name not in _BULK_QUEUES]
+        self._bulk = [name for name in names if name in _BULK_QUEUES]
+
+    def consume(self, n: int) -> list[str]:
+        """The first ``n`` queues to look at."""
+        return [*self._first, *self._bulk][:n]
+
+    def rotate(self, last_used: str) -> str:
+        """Put a queue that gave a message behind the others of its class."""
+        for names in (self._first, self._bulk):
+            if last_used in names:
+                names.append(names.pop(names.index(last_used)))
+        return last_used

@@ -1,0 +1,132 @@
+"""What a worker's parent does before it forks: verify every model file, lease the cores, fix the number of processes.
+
+It never imports OpenVINO, which does not survive a fork (openvinotoolkit/openvino#416).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from celery import Celery, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
+from kombu.utils.imports import symbol_by_name
+
+from config import Settings
+from models import store
+from models.errors import ModelError, ModelNotFoundError
+from models.pipelines import PIPELINE_TASKS
+from models.store import StoredModel
+from worker.cores import usable_cores
+from worker.leases import Leases, LeasingError, take_leases
+from worker.start_reports import StartReports
+
+__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "prepared", "served_models"]
+
+#: Exit status of a worker that cannot start: a model, the cores or an option is at fault.
+EXIT_CANNOT_START = 78
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the parent made before it forked; every process inherits it."""
+
+    leases: Leases
+    reports: StartReports
+
+
+_prepared: Prepared | None = None
+
+
+def prepared() -> Prepared:
+    """What this worker's parent has prepared.
+
+    Raises:
+        RuntimeError: no worker is starting in this process.
+    """
+    if _prepared is None:
+        raise RuntimeError("no worker has been started in this process")
+    return _prepared
+
+
+def served_models(settings: Settings) -> list[StoredModel]:
+    """The configured models that are there, in the order of the setting; a worker checks that none is missing."""
+    found = []
+    for name in settings.models:
+        try:
+            found.append(store.find(name, settings.models_dir))
+        except ModelError:
+            # Not here: `celery -A worker inspect` and Flower load the app on machines that have no models.
+            continue
+    return found
+
+
+def connect(app: Celery, settings: Settings) -> None:
+    """Prepare every worker of ``app`` before its pool is made."""
+
+    def on_worker_init(sender: Any, **_: object) -> None:
+        global _prepared  # noqa: PLW0603 - one per worker process, set once
+        if sender.app is app:
+            _prepared = _prepare(sender, settings)
+
+    signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid="celeriac.startup")
+
+
+def _prepare(worker: Any, settings: Settings) -> Prepared:
+    _check_pool(worker.pool_cls)
+    _verify_models(settings)
+    # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
+    worker.options["without_gossip"] = True
+    wanted = _wanted_processes(worker)
+    try:
+        leases = take_leases(
+            settings.cores.lease_dir,
+            usable_cores(),
+            sets=wanted,
+            set_size=settings.cores.per_process,
+            holder=worker.hostname,
+            allow_sharing=settings.cores.allow_sharing,
+        )
+    except LeasingError as error:
+        _stop(str(error))
+    _set_processes(worker, len(leases.sets))
+    return Prepared(leases, StartReports())
+
+
+def _check_pool(pool: Any) -> None:
+    pool_class = symbol_by_name(pool) if isinstance(pool, str) and ":" in pool else pool
+    if not (isinstance(pool_class, type) and issubclass(pool_class, PreforkPool)):
+        name = getattr(pool_class, "__module__", pool_class)
+        _stop(f"pool {name} cannot be pinned: a model belongs to one process on its own cores. Leave out -P")
+
+
+def _verify_models(settings: Settings) -> None:
+    for name in settings.models:
+        try:
+            model = store.find(name, settings.models_dir)
+            model.verify()
+        except ModelNotFoundError as error:
+            _stop(f"{error}. Which models are served is the setting CELERIAC_MODELS")
+        except ModelError as error:
+            _stop(str(error))
+        if model.manifest.task not in PIPELINE_TASKS:
+            _stop(f"model {name} is for {model.manifest.task.value}, which this version cannot serve")
+
+
+def _wanted_processes(worker: Any) -> int:
+    autoscale = worker.options.get("autoscale")
+    return int(autoscale[0]) if autoscale else int(worker.concurrency)
+
+
+def _set_processes(worker: Any, processes: int) -> None:
+    worker.concurrency = min(worker.concurrency, processes)
+    if worker.options.get("autoscale"):
+        most, least = worker.options["autoscale"]
+        worker.options["autoscale"] = (min(most, processes), min(least, processes))
+
+
+def _stop(message: str) -> NoReturn:
+    # Logging is set up later in the start of a worker.
+    print(f"celeriac: this worker cannot start: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(EXIT_CANNOT_START)
