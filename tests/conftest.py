@@ -12,11 +12,12 @@ from celery import Celery
 
 from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
+from producer.contract import TaskName
 
 #: The evaluation data beside the project.
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
-LASTING_KEYS = ("_kombu.binding.", "text-classification", "zero-shot-classification", "question-answering", "celery")
+LASTING_KEYS = ("_kombu.binding", "unacked", "celery", *(task.value for task in TaskName))
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +80,14 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_leaked_keys(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every key that the tests leave on the shared server expires, or is one of the lasting ones."""
+@pytest.fixture(autouse=True)
+def _no_lasting_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every key that a test leaves on the shared server expires, or is one of the lasting ones."""
     yield
-    if "server" not in request.session._fixturemanager._arg2fixturedefs:
+    if "server" not in request.fixturenames:
         return
+    url = request.getfixturevalue("server").url
+    with redis.Redis.from_url(url) as connected:
+        lasting = [key.decode() for key in connected.scan_iter() if connected.ttl(key) == -1]
+    leaked = [key for key in lasting if not key.startswith(LASTING_KEYS)]
+    assert not leaked, f"keys without a time to live: {leaked}"

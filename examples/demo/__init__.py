@@ -1,0 +1,1 @@
+"""``python -m examples.demo``: the main job from end to end, on this machine."""
