@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     models: Names = Field(default=["sentiment"], min_length=1)
     """Models to serve, by name or path, separated by commas; the first for a task answers when none is named."""
 
-    models_dir: Directory = Path.home() / ".cache" / "celeriac" / "models"
+    model_dir: Directory = Path.home() / ".cache" / "celeriac" / "models"
     """Where prepared models are kept, beside the bundled ones."""
 
     show_request_text: bool = False

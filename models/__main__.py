@@ -30,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--models-dir",
         type=Path,
-        default=Path(os.environ.get("CELERIAC_MODELS_DIR") or DEFAULT_MODELS_DIR).expanduser(),
-        help="where prepared models are kept (default: CELERIAC_MODELS_DIR or %(default)s)",
+        default=Path(os.environ.get("CELERIAC_MODEL_DIR") or DEFAULT_MODELS_DIR).expanduser(),
+        help="where prepared models are kept (default: CELERIAC_MODEL_DIR or %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -105,6 +105,13 @@ class TaskPool(prefork.TaskPool):
 
     Pool = PinnedPool
 
+    def did_start_ok(self) -> bool:
+        """Whether to go on after the fork: always, since :class:`PinnedPool` counts the starts that fail.
+
+        Celery would end the worker at the first one that fails early, and never at one that fails late.
+        """
+        return True
+
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
         info["cores"] = {str(pid): list(report.cores) for pid, report in self._pool.started.items()}

@@ -55,7 +55,7 @@ def served_models(settings: Settings) -> list[StoredModel]:
     found = []
     for name in settings.models:
         try:
-            found.append(store.find(name, settings.models_dir))
+            found.append(store.find(name, settings.model_dir))
         except ModelError:
             # Not here: `celery -A worker inspect` and Flower load the app on machines that have no models.
             continue
@@ -104,7 +104,7 @@ def _check_pool(pool: Any) -> None:
 def _verify_models(settings: Settings) -> None:
     for name in settings.models:
         try:
-            model = store.find(name, settings.models_dir)
+            model = store.find(name, settings.model_dir)
             model.verify()
         except ModelNotFoundError as error:
             _stop(f"{error}. Which models are served is the setting CELERIAC_MODELS")

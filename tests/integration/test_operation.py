@@ -1,0 +1,135 @@
+"""What an operator sees, and what must not be seen."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from examples.local_stack import LocalServer, LocalWorker
+from producer import Client, RemoteFailure, TextClassificationRequest
+
+SECRET = "my doctor says it is nothing"  # noqa: S105 - a text, not a password
+LONG_SECRET = (SECRET + " ") * 60
+
+
+def operator(server: LocalServer) -> Celery:
+    """An app that sends control commands, as `celery inspect` does."""
+    return Celery("operator", broker=server.url, backend=server.url, set_as_current=False)
+
+
+def test_inspect_tells_the_cores_of_each_process(worker: LocalWorker, server: LocalServer) -> None:
+    (stats,) = operator(server).control.inspect(timeout=5).stats().values()
+
+    assert {int(pid) for pid in stats["pool"]["cores"]} == set(worker.processes.values())
+    assert stats["pool"]["max-concurrency"] == len(worker.processes)
+
+
+def test_the_pool_does_not_grow_beyond_its_cores(worker: LocalWorker, server: LocalServer) -> None:
+    (reply,) = operator(server).control.pool_grow(1, reply=True, timeout=5)
+
+    assert "leased cores" in json.dumps(reply)
+    assert worker.log.count("could not start") == 0
+
+
+def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(
+    worker: LocalWorker, server: LocalServer, stock: Celery
+) -> None:
+    events: list[dict[str, Any]] = []
+    expected = {"task-received", "task-started", "task-succeeded", "task-failed"}
+    app = operator(server)
+    done = threading.Event()
+
+    def on_event(event: dict[str, Any]) -> None:
+        events.append(event)
+        if expected <= {event["type"] for event in events}:
+            done.set()
+
+    def listen() -> None:
+        with app.connection() as connection:
+            receiver = app.events.Receiver(connection, handlers={"*": on_event})
+            ready.set()
+            for _ in receiver.consume(limit=None, timeout=1, wakeup=False):
+                if done.is_set():
+                    return
+
+    ready = threading.Event()
+    listener = threading.Thread(target=_until_done, args=(listen, done), daemon=True)
+    listener.start()
+    assert ready.wait(10)
+
+    sent = [stock.send_task("text-classification", kwargs={"inputs": [LONG_SECRET] * 32}) for _ in range(4)]
+    sent.append(stock.send_task("text-classification", kwargs={"inputs": SECRET, "unknown": SECRET}))
+    inspect = app.control.inspect(timeout=3)
+    shown = json.dumps([inspect.active(), inspect.reserved()])
+    for result in sent:
+        result.get(timeout=30, propagate=False)
+    assert done.wait(20)
+    listener.join(20)
+
+    for text in (json.dumps(events), worker.log, shown):
+        assert SECRET not in text
+
+
+def _until_done(listen: Any, done: threading.Event) -> None:
+    while not done.is_set():
+        try:
+            listen()
+        except TimeoutError:
+            continue
+
+
+@pytest.fixture
+def sentry_sink() -> Iterator[tuple[str, list[bytes]]]:
+    """An HTTP server that takes what a Sentry client sends, and its DSN."""
+    received: list[bytes] = []
+
+    class Sink(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            gzipped = self.headers.get("Content-Encoding") == "gzip"
+            received.append(zlib.decompress(body, wbits=31) if gzipped else body)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink) as sink:
+        threading.Thread(target=sink.serve_forever, daemon=True).start()
+        yield f"http://key@127.0.0.1:{sink.server_port}/1", received
+        sink.shutdown()
+
+
+def test_sentry_gets_a_failing_request_without_its_text_and_logs_can_be_json(
+    own_server: LocalServer, tmp_path: Path, sentry_sink: tuple[str, list[bytes]]
+) -> None:
+    dsn, received = sentry_sink
+    environment = {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
+        "CELERIAC_SENTRY_DSN": dsn,
+        "CELERIAC_SENTRY_ENVIRONMENT": "a-test",
+        "CELERIAC_TIME_SOFT_LIMIT_S": "0.1",
+        "CELERIAC_LOG_FORMAT": "json",
+    }
+    with LocalWorker(["--concurrency=1"], environment) as worker, Client(own_server.url, timeout_s=30) as client:
+        worker.wait_until_ready()
+        big = client.submit(TextClassificationRequest.parse({"inputs": [LONG_SECRET] * 64}))
+        with pytest.raises(RemoteFailure, match="SoftTimeLimitExceeded"):
+            client.wait(big)
+        worker.wait_for(lambda: any(b"SoftTimeLimitExceeded" in envelope for envelope in received))
+
+        assert any(b"a-test" in envelope for envelope in received)
+        assert not any(SECRET.encode() in envelope for envelope in received)
+        lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
+        assert any(line.get("task_id") == big for line in lines)
+        assert SECRET not in worker.log
