@@ -27,13 +27,14 @@ class QuantizationRecipe:
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One model by name."""
+    """One model by name; ``note`` is what its card says beside the recipe."""
 
     name: str
     task: TaskName
     summary: str
     licence: str
     recipe: QuantizationRecipe = QuantizationRecipe()
+    note: str = ""
 
 
 CATALOG: dict[str, CatalogEntry] = {
@@ -44,6 +45,10 @@ CATALOG: dict[str, CatalogEntry] = {
             task=TaskName.TEXT_CLASSIFICATION,
             summary="English sentiment, NEGATIVE or POSITIVE: MiniLM-L6 fine-tuned on SST-2",
             licence="Apache-2.0",
+            note=(
+                "Six recipes were compared on the evaluation data named below (presets mixed and performance, "
+                "SmoothQuant 0.95, 0.5 and none): 778 to 782 of 872 correct. This one gave 782."
+            ),
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.catalog import CatalogEntry
 from models.manifest import Manifest
 
 __all__ = ["model_card"]
@@ -9,8 +10,10 @@ __all__ = ["model_card"]
 _MEBIBYTE = 1024 * 1024
 
 
-def model_card(manifest: Manifest, summary: str) -> str:
-    """The text of ``README.md`` in a prepared directory."""
+def model_card(manifest: Manifest, entry: CatalogEntry | None) -> str:
+    """The text of ``README.md`` in a prepared directory; ``entry`` is what the catalog knows of it, if anything."""
+    summary = entry.summary if entry else f"Prepared from {manifest.source}."
+    note = f"\n{entry.note}\n" if entry and entry.note else ""
     size_mib = sum(record.size_bytes for record in manifest.files.values()) / _MEBIBYTE
     recipe = "\n".join(f"| {name} | {value} |" for name, value in manifest.recipe.items())
     versions = ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))
@@ -35,7 +38,7 @@ Exported by optimum-intel, quantized to INT8 by nncf ({versions}).
 | | |
 | --- | --- |
 {recipe}
-
+{note}
 ## Accuracy
 
 {_accuracy(manifest)}

@@ -68,8 +68,7 @@ def prepare(options: PreparationOptions) -> StoredModel:
         if options.evaluation:
             manifest = _measure(manifest, options, fp32, int8)
         manifest.write(int8)
-        summary = entry.summary if entry else f"Prepared from {options.source}."
-        (int8 / CARD_NAME).write_text(model_card(manifest, summary), encoding="utf-8")
+        (int8 / CARD_NAME).write_text(model_card(manifest, entry), encoding="utf-8")
         _put_in_place(int8, options.target)
     return StoredModel(options.target, manifest)
 

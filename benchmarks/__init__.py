@@ -1,0 +1,1 @@
+"""Measurements; each prints a table, and its figures are in ``docs/performance.md``."""
