@@ -119,7 +119,6 @@ def _worker(settings: Settings) -> dict[str, Any]:
         # Four seconds by default, less than a model takes to load (#1715).
         "worker_proc_alive_timeout": settings.time.process_start_s,
         "worker_soft_shutdown_timeout": settings.time.shutdown_s,
-        "worker_enable_soft_shutdown_on_idle": True,
         # Nothing here logs through print, and a library's stray line is better seen as it is.
         "worker_redirect_stdouts": False,
         "worker_hijack_root_logger": True,

@@ -222,7 +222,9 @@ class Request(_Schema):
             return ParsedItems(cls.model_validate(dict(arguments)), {})
         except ValidationError as error:
             bad = findings_by_item(error, arguments, fields=cls.item_fields)
-            if not bad or len(arguments[cls.item_fields[0]]) == 1:
+            lists = [arguments.get(field) for field in cls.item_fields]
+            lengths = {len(values) if isinstance(values, list) else 1 for values in lists}
+            if not bad or len(lengths) > 1 or lengths == {1}:
                 raise invalid_request(error, arguments, known=cls.model_fields) from None
         good = dict(arguments)
         for field in cls.item_fields:
