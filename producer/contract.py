@@ -6,10 +6,9 @@ of the pipelines of ``transformers`` 4.57, so that nobody learns a new schema.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +22,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from typing_extensions import TypedDict
 
 from producer.errors import (
     ErrorCode,
@@ -34,6 +32,8 @@ from producer.errors import (
     UnknownModel,
     UnknownTask,
 )
+from producer.items import ParsedItems
+from producer.schemas import AnswerSpan, ItemFailure, LabelScore, ZeroShotResult
 from producer.validation import check_text, findings_by_item, invalid_request
 
 __all__ = [
@@ -112,45 +112,6 @@ def queue_name(task: TaskName, queue_class: QueueClass = QueueClass.INTERACTIVE)
     return task.value if queue_class is QueueClass.INTERACTIVE else f"{task.value}.bulk"
 
 
-class LabelScore(TypedDict):
-    """One label of a text-classification result."""
-
-    label: str
-    score: float
-
-
-class ZeroShotResult(TypedDict):
-    """The result of one zero-shot input: labels and scores best first."""
-
-    sequence: str
-    labels: list[str]
-    scores: list[float]
-
-
-class AnswerSpan(TypedDict):
-    """One answer: ``context[start:end]``, in code points."""
-
-    score: float
-    start: int
-    end: int
-    answer: str
-
-
-class ItemError(TypedDict):
-    """What is wrong with one item of a request with several."""
-
-    code: str
-    message: str
-    field: str | None
-    limit: int | float | str | None
-
-
-class ItemFailure(TypedDict):
-    """Stands in the place of the result of an item that could not be answered."""
-
-    error: ItemError
-
-
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
 Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS), AfterValidator(check_text)]
 ModelName = Annotated[str, Field(max_length=MAX_MODEL_NAME_CHARACTERS), AfterValidator(check_text)]
@@ -186,7 +147,10 @@ def _one_or_many(value: Any) -> str:
     return "many" if isinstance(value, list) else "one"
 
 
-RequestT = TypeVar("RequestT", bound="Request")
+OneTextOrSeveral = Annotated[
+    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("many")],
+    Discriminator(_one_or_many),
+]
 
 
 class Request(_Schema):
@@ -243,46 +207,6 @@ class Request(_Schema):
         return isinstance(getattr(self, self.item_fields[0]), list)
 
 
-@dataclass(frozen=True)
-class ParsedItems(Generic[RequestT]):
-    """A request without its bad items, and the error of each of those by index.
-
-    Attributes:
-        request: what is left to answer; None when nothing is.
-        errors: by index into the items as they were sent.
-    """
-
-    request: RequestT | None
-    errors: Mapping[int, RequestError]
-
-    def merge(self, outcomes: Sequence[Any]) -> Any:
-        """Put the outcomes of the good items and the errors of the bad ones into the shape that the caller reads.
-
-        Args:
-            outcomes: a result or an error for each item of :attr:`request`, in order.
-
-        Raises:
-            RequestError: the request has a single item, and that failed.
-        """
-        merged = list(outcomes)
-        for index in sorted(self.errors):
-            merged.insert(index, self.errors[index])
-        if len(merged) == 1 and isinstance(merged[0], RequestError):
-            raise merged[0]
-        if self.request is not None and not self.request.has_several and not self.errors:
-            return merged[0]
-        return [_item_failure(o, i) if isinstance(o, RequestError) else o for i, o in enumerate(merged)]
-
-
-def _item_failure(error: RequestError, index: int) -> ItemFailure:
-    field = error.field
-    if field and "[" not in field:
-        field = f"{field}[{index}]"
-    return {
-        "error": {"code": error.code.value, "message": error.message, "field": field, "limit": error.limit},
-    }
-
-
 class TextClassificationRequest(Request):
     """Label one text, a pair of texts, or up to :data:`MAX_INPUTS` of those.
 
@@ -320,10 +244,7 @@ class ZeroShotClassificationRequest(Request):
 
     task: ClassVar[TaskName] = TaskName.ZERO_SHOT_CLASSIFICATION
 
-    inputs: Annotated[
-        Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("many")],
-        Discriminator(_one_or_many),
-    ]
+    inputs: OneTextOrSeveral
     #: The labels, as a list or as one comma-separated string.
     candidate_labels: Annotated[
         Annotated[Text, Tag("one")] | Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS), Tag("many")],
@@ -340,14 +261,8 @@ class QuestionAnsweringRequest(Request):
     task: ClassVar[TaskName] = TaskName.QUESTION_ANSWERING
     item_fields: ClassVar[tuple[str, ...]] = ("question", "context")
 
-    question: Annotated[
-        Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("many")],
-        Discriminator(_one_or_many),
-    ]
-    context: Annotated[
-        Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("many")],
-        Discriminator(_one_or_many),
-    ]
+    question: OneTextOrSeveral
+    context: OneTextOrSeveral
     top_k: Annotated[int, Field(ge=1)] = 1
     #: Overlap of two windows of a long context, in tokens.
     doc_stride: Annotated[int, Field(ge=0)] = 128
