@@ -156,8 +156,7 @@ OneTextOrSeveral = Annotated[
 class Request(_Schema):
     """What all three requests share.
 
-    Raises:
-        InvalidRequest: from :meth:`parse`, naming the field and the limit.
+    Making one validates it, with pydantic's own ``ValidationError``; :meth:`parse` gives the contract's error instead.
     """
 
     task: ClassVar[TaskName]
@@ -169,7 +168,11 @@ class Request(_Schema):
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any]) -> Self:
-        """Validate the keyword arguments of a message or a call."""
+        """Validate the keyword arguments of a message or a call.
+
+        Raises:
+            InvalidRequest: naming the field and the limit.
+        """
         try:
             return cls.model_validate(dict(arguments))
         except ValidationError as error:
