@@ -1,0 +1,107 @@
+"""``python -m config``: every setting with its value and its source, without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.__main__ import main
+from config.report import example_env, unknown_variables
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "Geheimnis"  # noqa: S105 - what must not be shown
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    """Value and source of every setting, by its variable."""
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [re.fullmatch(r"(\w+) +(.*?) *\((environment|\.env|toml|default)\)", line) for line in lines]
+    return {match[1]: (match[2], match[3]) for match in found if match}
+
+
+def test_every_setting_is_shown_with_its_value_and_its_source(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "celeriac.toml").write_text("show_request_text = true\n[batch]\nmax_tokens = 1024\n[cores]\nper_process=2")
+    (place / ".env").write_text("CELERIAC_BATCH_LENGTH_MULTIPLE=8\nCELERIAC_CORES_PER_PROCESS=3\n")
+    monkeypatch.setenv("CELERIAC_MODELS", "a,b")
+    monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "4")
+    settings = shown(capsys)
+    assert settings["CELERIAC_MODELS"] == ("a,b", "environment")
+    assert settings["CELERIAC_CORES_PER_PROCESS"] == ("4", "environment")
+    assert settings["CELERIAC_BATCH_LENGTH_MULTIPLE"] == ("8", ".env")
+    assert settings["CELERIAC_BATCH_MAX_TOKENS"] == ("1024", "toml")
+    assert settings["CELERIAC_SHOW_REQUEST_TEXT"] == ("true", "toml")
+    assert settings["CELERIAC_LOG_FORMAT"] == ("text", "default")
+    assert settings["CELERIAC_RESULT_BACKEND_URL"] == ("", "default")
+    assert set(settings) == set(re.findall(r"^#(CELERIAC_\w+)=", example_env(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "masked"),
+    [
+        ("CELERIAC_BROKER_URL", f"redis://user:{PASSWORD}@host:1/0", "redis://user:***@host:1/0"),
+        ("CELERIAC_BROKER_URL", f"redis://:{PASSWORD}@host", "redis://***@host"),
+        ("CELERIAC_BROKER_URL", f"redis://user:{PASSWORD}:{PASSWORD}@host", "redis://user:***@host"),
+        ("CELERIAC_BROKER_URL", f"redis://host/0?password={PASSWORD}&db=1", "redis://host/0?password=***&db=1"),
+        ("CELERIAC_BROKER_URL", f"unix:///tmp/s?db=1&password={PASSWORD}", "unix:///tmp/s?db=1&password=***"),
+        ("CELERIAC_RESULT_BACKEND_URL", f"rediss://user:{PASSWORD}@host", "rediss://user:***@host"),
+        ("CELERIAC_SENTRY_DSN", f"https://{PASSWORD}@sentry.example/1", "https://***@sentry.example/1"),
+        ("CELERIAC_BROKER_URL", "redis://host:6379/0", "redis://host:6379/0"),
+    ],
+)
+def test_passwords_are_masked_and_the_rest_of_the_url_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, url: str, masked: str
+) -> None:
+    monkeypatch.setenv(variable, url)
+    assert shown(capsys)[variable] == (masked, "environment")
+
+
+def test_the_command_prints_the_settings_and_warns_of_variables_that_nothing_reads(place: Path) -> None:
+    environment = {**os.environ, "CELERIAC_BROKER_URL": f"redis://user:{PASSWORD}@host", "CELERIAC_MODEL": "sentiment"}
+    done = subprocess.run(
+        [sys.executable, "-m", "config"], capture_output=True, text=True, check=True, env=environment, cwd=place
+    )
+    assert "redis://user:***@host" in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+    assert done.stderr == "warning: no setting reads CELERIAC_MODEL\n"
+
+
+def test_a_wrong_setting_ends_the_command_with_status_2_and_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "0")
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("wrong setting: CELERIAC_CORES_PER_PROCESS: ")
+
+
+def test_no_variable_that_is_read_is_called_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"^#(CELERIAC_\w+)=", example_env(), re.MULTILINE):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("CELERIAC_CONFIG_FILE", "x")
+    assert unknown_variables() == []
+
+
+def test_the_committed_example_is_the_one_that_the_command_prints(place: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    command = [sys.executable, "-m", "config", "--example"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=place)
+    assert done.stdout == (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+def test_the_example_with_every_line_uncommented_changes_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = shown(capsys)
+    (place / ".env").write_text(re.sub(r"^#(CELERIAC_)", r"\1", example_env(), flags=re.MULTILINE))
+    after = shown(capsys)
+    assert {name: value for name, (value, _) in before.items()} == {name: value for name, (value, _) in after.items()}
+    assert after["CELERIAC_LIMITS_HELD_REQUESTS"][1] == ".env"

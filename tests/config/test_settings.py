@@ -1,0 +1,151 @@
+"""Where settings come from, which values they take, and how a wrong one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import Settings, SettingsError, load_settings
+from config.settings import InferencePrecision
+from models.store import DEFAULT_MODELS_DIR
+
+
+def test_the_environment_goes_before_dotenv_and_dotenv_before_toml_and_toml_before_the_default(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held_requests() -> int:
+        return load_settings().limits.held_requests
+
+    assert held_requests() == Settings.model_construct().limits.held_requests
+    (place / "celeriac.toml").write_text("[limits]\nheld_requests = 11\n")
+    assert held_requests() == 11
+    (place / ".env").write_text("CELERIAC_LIMITS_HELD_REQUESTS=12\n")
+    assert held_requests() == 12
+    monkeypatch.setenv("CELERIAC_LIMITS_HELD_REQUESTS", "13")
+    assert held_requests() == 13
+
+
+def test_the_fields_of_a_group_may_come_from_different_places(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "celeriac.toml").write_text('[cores]\nper_process = 3\nlease_dir = "/toml"\n')
+    (place / ".env").write_text("CELERIAC_CORES_ALLOW_SHARING=true\n")
+    monkeypatch.setenv("CELERIAC_CORES_LEASE_DIR", "/environment")
+    cores = load_settings().cores
+    assert (cores.per_process, cores.lease_dir, cores.allow_sharing) == (3, Path("/environment"), True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "path", "value"),
+    [
+        ("CELERIAC_BATCH_MAX_TOKENS", "256", "batch.max_tokens", 256),
+        ("CELERIAC_BATCH_LENGTH_MULTIPLE", "8", "batch.length_multiple", 8),
+        ("CELERIAC_ENGINE_PRECISION", "bf16", "engine.precision", InferencePrecision.BF16),
+        ("CELERIAC_LIMITS_HELD_WORK_S", "2.5", "limits.held_work_s", 2.5),
+        ("CELERIAC_PROCESSES_MAX", "3", "processes.max", 3),
+        ("CELERIAC_PROCESSES_MAX", "", "processes.max", None),
+        ("CELERIAC_TIME_RESULT_EXPIRES_S", "60", "time.result_expires_s", 60),
+        ("CELERIAC_SENTRY_TRACES_SAMPLE_RATE", "0.5", "sentry.traces_sample_rate", 0.5),
+        ("CELERIAC_SHOW_REQUEST_TEXT", "true", "show_request_text", True),
+        ("CELERIAC_MODELS", "sentiment", "models", ["sentiment"]),
+        ("CELERIAC_MODELS", " a, /b/c ,,d ", "models", ["a", "/b/c", "d"]),
+        ("CELERIAC_MODEL_DIR", "~/m", "model_dir", Path.home() / "m"),
+        ("celeriac_log_format", "json", "log.format", "json"),
+    ],
+)
+def test_a_variable_sets_its_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, path: str, value: Any
+) -> None:
+    monkeypatch.setenv(variable, text)
+    setting: Any = load_settings()
+    for name in path.split("."):
+        setting = getattr(setting, name)
+    assert setting == value
+
+
+def test_an_empty_variable_leaves_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_BROKER_URL", "")
+    assert load_settings().broker_url.get_secret_value() == "redis://localhost:6379/0"
+
+
+def test_models_are_a_list_in_toml(place: Path) -> None:
+    (place / "celeriac.toml").write_text('models = ["a", "b"]\n')
+    assert load_settings().models == ["a", "b"]
+
+
+def test_the_toml_file_may_have_another_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "other.toml").write_text("[limits]\nheld_requests = 11\n")
+    monkeypatch.setenv("CELERIAC_CONFIG_FILE", "other.toml")
+    assert load_settings().limits.held_requests == 11
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "reason"),
+    [
+        ("CELERIAC_CORES_PER_PROCESS", "0", "greater than or equal to 1"),
+        ("CELERIAC_CORES_PER_PROCESS", "two", "valid integer"),
+        ("CELERIAC_CORES_PER_PROCES", "2", "not permitted"),
+        ("CELERIAC_BATCH_LENGTH_MULTIPLE", "513", "less than or equal to 512"),
+        ("CELERIAC_LIMITS_HELD_WORK_S", "0", "greater than 0"),
+        ("CELERIAC_SENTRY_TRACES_SAMPLE_RATE", "1.5", "less than or equal to 1"),
+        ("CELERIAC_ENGINE_PRECISION", "f16", "'f32' or 'bf16'"),
+        ("CELERIAC_LOG_FORMAT", "xml", "'text' or 'json'"),
+        ("CELERIAC_MODELS", ",", "at least 1 item"),
+        ("CELERIAC_BROKER_URL", "amqp://localhost", "redis://, rediss://, unix://"),
+        ("CELERIAC_RESULT_BACKEND_URL", "localhost:6379", "redis://, rediss://, unix://"),
+        ("CELERIAC_CONFIG_FILE", "/no/such.toml", "/no/such.toml, which is not a file"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(variable)
+    assert reason in str(caught.value)
+
+
+def test_every_wrong_value_is_named_wherever_it_came_from(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "celeriac.toml").write_text("[batch]\nmax_tokens = 0\n")
+    monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "0")
+    with pytest.raises(SettingsError, match=r"CELERIAC_CORES_PER_PROCESS.*; CELERIAC_BATCH_MAX_TOKENS"):
+        load_settings()
+
+
+def test_a_wrong_url_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_BROKER_URL", "amqp://user:Geheimnis@localhost")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "Geheimnis" not in repr(caught.getrepr(style="native"))
+
+
+def test_a_file_that_is_not_toml_is_named(place: Path) -> None:
+    (place / "celeriac.toml").write_text("broker_url = [")
+    with pytest.raises(SettingsError, match=r"^celeriac\.toml: "):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "visibility"), [("45", "45", "60"), ("10", "60", "60"), ("50", "45", "60"), ("1", "70", "60")]
+)
+def test_the_time_limits_must_be_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, soft: str, hard: str, visibility: str
+) -> None:
+    monkeypatch.setenv("CELERIAC_TIME_SOFT_LIMIT_S", soft)
+    monkeypatch.setenv("CELERIAC_TIME_HARD_LIMIT_S", hard)
+    monkeypatch.setenv("CELERIAC_TIME_VISIBILITY_TIMEOUT_S", visibility)
+    with pytest.raises(SettingsError, match="soft_limit_s must be below hard_limit_s") as caught:
+        load_settings()
+    assert f"{soft}, {hard} and {visibility} s" in str(caught.value)
+
+
+def test_the_models_directory_is_the_one_that_the_models_package_uses() -> None:
+    assert load_settings().model_dir == DEFAULT_MODELS_DIR.expanduser()
+
+
+def test_settings_cannot_be_changed_once_they_are_read() -> None:
+    settings: Any = load_settings()
+    for model, name in ((settings, "models"), (settings.cores, "per_process")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(model, name, 5)

@@ -1,0 +1,75 @@
+"""How sequences are cut into batches, whatever their lengths are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batching import BatchingOptions, BatchPlan, plan_batches
+
+MAX_LENGTH = 512
+LENGTHS = st.lists(st.integers(1, MAX_LENGTH), max_size=80)
+OPTIONS = st.builds(BatchingOptions, max_tokens=st.integers(1, 2048), length_multiple=st.integers(1, 64))
+
+
+@given(LENGTHS, OPTIONS)
+def test_every_sequence_is_in_exactly_one_batch(lengths: list[int], options: BatchingOptions) -> None:
+    plans = plan_batches(lengths, MAX_LENGTH, options)
+    assert sorted(index for plan in plans for index in plan.indices) == list(range(len(lengths)))
+    assert all(plan.indices for plan in plans)
+
+
+@given(LENGTHS, OPTIONS)
+def test_only_a_sequence_that_is_alone_may_pass_the_budget(lengths: list[int], options: BatchingOptions) -> None:
+    for plan in plan_batches(lengths, MAX_LENGTH, options):
+        assert len(plan.indices) == 1 or len(plan.indices) * plan.padded_length <= options.max_tokens
+
+
+@given(LENGTHS, OPTIONS)
+def test_rows_hold_their_sequences_and_are_a_multiple_long_or_as_long_as_the_model_reads(
+    lengths: list[int], options: BatchingOptions
+) -> None:
+    for plan in plan_batches(lengths, MAX_LENGTH, options):
+        longest = max(lengths[index] for index in plan.indices)
+        assert longest <= plan.padded_length <= MAX_LENGTH
+        assert plan.padded_length < longest + options.length_multiple
+        assert plan.padded_length % options.length_multiple == 0 or plan.padded_length == MAX_LENGTH
+
+
+@given(LENGTHS, OPTIONS)
+def test_batches_go_from_short_to_long_and_keep_the_order_of_equal_lengths(
+    lengths: list[int], options: BatchingOptions
+) -> None:
+    order = [index for plan in plan_batches(lengths, MAX_LENGTH, options) for index in plan.indices]
+    assert order == sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+
+
+@given(LENGTHS, OPTIONS)
+def test_no_two_neighbouring_batches_would_fit_into_one(lengths: list[int], options: BatchingOptions) -> None:
+    plans = plan_batches(lengths, MAX_LENGTH, options)
+    for plan, following in pairwise(plans):
+        smallest = min(lengths[index] for index in following.indices)
+        padded = min(-(-smallest // options.length_multiple) * options.length_multiple, MAX_LENGTH)
+        assert (len(plan.indices) + 1) * padded > options.max_tokens
+
+
+@pytest.mark.parametrize(
+    ("lengths", "plans"),
+    [
+        ([], []),
+        ([5], [BatchPlan([0], 8)]),
+        ([30, 3, 9], [BatchPlan([1, 2], 12), BatchPlan([0], 32)]),
+        ([100], [BatchPlan([0], 100)]),
+        ([100, 100], [BatchPlan([0], 100), BatchPlan([1], 100)]),
+    ],
+)
+def test_plans_of_a_budget_of_32_tokens(lengths: list[int], plans: list[BatchPlan]) -> None:
+    assert plan_batches(lengths, MAX_LENGTH, BatchingOptions(max_tokens=32, length_multiple=4)) == plans
+
+
+def test_a_length_is_not_rounded_up_past_what_the_model_reads() -> None:
+    (plan,) = plan_batches([509], 510, BatchingOptions(max_tokens=512, length_multiple=4))
+    assert plan.padded_length == 510

@@ -1,0 +1,74 @@
+"""The compiled model: outputs belong to their sequences, whatever the batches were."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.batching import BatchingOptions
+from models.engine import Engine, EngineOptions, Sequences
+from models.pipelines.base import Pipeline
+from models.store import MODEL_NAME, StoredModel
+
+MAX_LENGTH = 512
+CLS, SEP = 101, 102
+
+
+@pytest.fixture(scope="module")
+def engine(sentiment: StoredModel) -> Engine:
+    """Batches so small that most requests need several."""
+    options = EngineOptions(threads=2, batching=BatchingOptions(max_tokens=64, length_multiple=4))
+    return Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
+
+
+def sequences(lengths: list[int]) -> Sequences:
+    """Sequences that differ from each other, also where their lengths do not."""
+    ids = [[CLS, *(2000 + (7 * n + 13 * i) % 9000 for i in range(size - 2)), SEP] for n, size in enumerate(lengths)]
+    return Sequences(ids, [[0] * len(row) for row in ids])
+
+
+def logits(engine: Engine, lengths: list[int]) -> npt.NDArray[np.float32]:
+    """Outputs in the order of the sequences."""
+    rows: dict[int, npt.NDArray[np.float32]] = {}
+    for batch in engine.run(sequences(lengths)):
+        (output,) = batch.outputs
+        assert output.shape == (len(batch.indices), 2)
+        rows.update(zip(batch.indices, output.copy(), strict=True))
+    assert sorted(rows) == list(range(len(lengths)))
+    return np.array([rows[index] for index in range(len(lengths))])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(3, 60), min_size=1, max_size=10))
+def test_sequences_computed_together_give_what_they_give_alone(engine: Engine, lengths: list[int]) -> None:
+    together = logits(engine, lengths)
+    for index in range(len(lengths)):
+        everything = sequences(lengths)
+        (alone,) = engine.run(Sequences([everything.ids[index]], [everything.type_ids[index]]))
+        assert alone.outputs[0][0] == pytest.approx(together[index], abs=0.02)
+
+
+def test_the_longest_sequence_that_the_model_reads_is_computed(engine: Engine) -> None:
+    assert np.isfinite(logits(engine, [MAX_LENGTH, 3])).all()
+
+
+def test_no_sequences_give_no_batches(engine: Engine) -> None:
+    assert list(engine.run(Sequences([], []))) == []
+
+
+def test_the_parts_of_a_pair_are_told_apart(engine: Engine) -> None:
+    ids = [CLS, 2003, SEP, 3000, SEP]
+    ((one,), (two,)) = [
+        [batch.outputs[0].copy() for batch in engine.run(Sequences([ids], [types]))]
+        for types in ([0, 0, 0, 0, 0], [0, 0, 0, 1, 1])
+    ]
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_warming_up_leaves_the_answers_as_they_are(pipeline: Pipeline) -> None:
+    before = logits(pipeline.engine, [5, 9])
+    pipeline.warm_up()
+    assert logits(pipeline.engine, [5, 9]) == pytest.approx(before)

@@ -1,0 +1,50 @@
+"""Fixtures of the producer's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from redis.exceptions import RedisError
+
+from examples.local_stack import LocalServer
+from producer import Client
+
+
+@pytest.fixture(scope="session")
+def _reused_server() -> Iterator[LocalServer]:
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture
+def own_server(_reused_server: LocalServer) -> LocalServer:
+    """A server for one test, to be paused or stopped; started only where the test before left none that answers."""
+    try:
+        _empty(_reused_server)
+    except RedisError:
+        _reused_server.stop()
+        _reused_server.start()
+        _empty(_reused_server)
+    return _reused_server
+
+
+def _empty(server: LocalServer) -> None:
+    with redis.Redis.from_url(server.url, socket_timeout=1.0, retry=None) as connection:
+        connection.flushall()
+        connection.config_resetstat()
+
+
+@pytest.fixture
+def own_redis(own_server: LocalServer) -> Iterator[redis.Redis]:
+    """The test's own server itself."""
+    with redis.Redis.from_url(own_server.url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def own_client(own_server: LocalServer) -> Iterator[Client]:
+    """Our client of the test's own server."""
+    with Client(own_server.url, timeout_s=10.0) as connected:
+        yield connected
