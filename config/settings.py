@@ -117,8 +117,8 @@ class Engine(_Group):
 class Limits(_Group):
     """How much a worker takes on."""
 
-    held_work_s: Seconds = 15.0
-    """A worker stops fetching while what it holds is estimated to take its processes longer than this, in seconds."""
+    held_work_s: Annotated[float, Field(gt=0, le=15)] = 2.0
+    """A worker fetches no more while what it holds is estimated to take longer than this, in seconds, at most 15."""
 
     held_requests: Annotated[int, Field(ge=1)] = 64
     """Most requests per process that a worker holds, whatever they are estimated to take."""

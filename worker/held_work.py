@@ -50,8 +50,8 @@ estimator = WorkEstimator()
 class HeldWorkGate(bootsteps.StartStopStep):
     """Consumer step: fetch only while what is held takes less than ``limits.held_work_s`` to finish.
 
-    It wraps the channel's ``can_consume`` as Celery's own ``worker_disable_prefetch`` does; a worker that holds
-    nothing always fetches, so that no request is too large to be served.
+    It wraps the channel's ``can_consume`` as Celery's own ``worker_disable_prefetch`` does. A worker with fewer
+    requests than processes always fetches, so that no request is too large to be served and no process idles.
     """
 
     requires = (Tasks,)
@@ -63,11 +63,13 @@ class HeldWorkGate(bootsteps.StartStopStep):
         may_consume = qos.can_consume
 
         def can_consume(_: Any) -> bool:
-            return bool(may_consume()) and _held_s(consumer.pool.num_processes) < limit_s
+            return bool(may_consume()) and _has_room(consumer.pool.num_processes, limit_s)
 
         qos.can_consume = MethodType(can_consume, qos)
 
 
-def _held_s(processes: int) -> float:
-    held_bytes = sum(len(request.body) for request in tuple(state.reserved_requests))
-    return estimator.estimate_s(held_bytes) / max(1, processes)
+def _has_room(processes: int, limit_s: float) -> bool:
+    held = tuple(state.reserved_requests)
+    if len(held) < processes:
+        return True
+    return estimator.estimate_s(sum(len(request.body) for request in held)) < limit_s * processes

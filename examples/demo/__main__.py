@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m examples.demo",
         description=f"{__doc__} Uses the Redis server of {_BROKER_VARIABLE}, or an embedded one.",
     )
-    parser.add_argument("--single", type=int, default=600, help="texts sent one a message (default: %(default)s)")
+    parser.add_argument("--single", type=int, default=400, help="texts sent one a message (default: %(default)s)")
     parser.add_argument("--bulk", type=int, default=2048, help="texts sent in bulk messages (default: %(default)s)")
     parser.add_argument("--callers", type=int, default=8, help="callers at a time (default: %(default)s)")
     options = parser.parse_args(arguments)

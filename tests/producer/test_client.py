@@ -86,7 +86,7 @@ def test_an_announcement_alone_ends_the_wait(
 def test_an_answer_whose_announcement_was_lost_is_found_all_the_same(
     own_client: Client, own_redis: redis.Redis, threads: ThreadPoolExecutor
 ) -> None:
-    waiting = threads.submit(own_client.wait, "id-1")
+    waiting = threads.submit(own_client.wait, "id-1", timeout_s=60)
     wait_until(lambda: has_looked(own_redis))
     own_redis.set(key_of("id-1"), record("id-1", ANSWER), ex=60)
     assert waiting.result(timeout=10).result == ANSWER

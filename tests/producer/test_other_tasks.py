@@ -72,6 +72,14 @@ def test_questions_and_contexts_that_do_not_pair_up_are_refused(question: Any, c
 
 
 @pytest.mark.parametrize(
+    ("question", "context"), [("ab", ["", "c"]), (["", "b"], "ab"), (["a", "b", ""], ["c", "d"]), (["a"], ["", "b"])]
+)
+def test_a_bad_item_does_not_hide_that_questions_and_contexts_do_not_pair_up(question: Any, context: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        QuestionAnsweringRequest.parse_items({"question": question, "context": context})
+
+
+@pytest.mark.parametrize(
     ("changes", "code", "field", "limit"),
     [
         ({"top_k": 0}, ErrorCode.OUT_OF_RANGE, "top_k", 1),
