@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Memory", "memory_of", "open_libraries", "thread_cores"]
+__all__ = ["Memory", "memory_of", "open_libraries", "process_state", "thread_cores"]
 
 _BYTES_PER_KIB = 1024
 
@@ -45,3 +45,9 @@ def open_libraries(pid: int, name: str) -> list[str]:
     lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
     paths = {line.split(maxsplit=5)[5] for line in lines if line.count(" ") and "/" in line}
     return sorted(path for path in paths if name in path)
+
+
+def process_state(pid: int) -> str:
+    """The kernel's letter for what a process does: ``R`` runs, ``S`` waits, ``T`` is stopped by a signal."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return stat.rpartition(")")[2].split()[0]

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack.procfs import process_state
 from producer import Client, TextClassificationRequest
 
 LONG = {"inputs": ["a long walk along the shore " * 80] * 16}
@@ -32,6 +33,25 @@ def waiting(server: LocalServer) -> int:
         return int(connected.hlen("unacked"))
 
 
+def is_stopped_with_requests_in_hand(worker: LocalWorker, server: LocalServer, sent: int) -> bool:
+    """Stop the worker where it has fetched requests and the server's books account for every one; else let it go on.
+
+    Between stock kombu's BRPOP and its record a request is in no book, and a SIGKILL there loses it: a known limit
+    (docs/architecture.md, "Not there yet"), which chance must not bring into this test.
+    """
+    worker.signal(signal.SIGSTOP)
+    with redis.Redis.from_url(server.url) as connected, connected.pipeline() as books:
+        while process_state(worker.pid) != "T":
+            connected.ping()
+        connected.ping()  # what the worker sent before it stopped is done when this is answered
+        books.hlen("unacked").llen("text-classification").eval("return #redis.call('KEYS', 'celery-task-meta-*')", 0)
+        held, queued, answered = books.execute()
+    if held and held + queued + answered >= sent:
+        return True
+    worker.signal(signal.SIGCONT)
+    return False
+
+
 def test_what_a_killed_worker_held_is_answered_by_the_next(
     environment: dict[str, str], own_server: LocalServer
 ) -> None:
@@ -39,7 +59,7 @@ def test_what_a_killed_worker_held_is_answered_by_the_next(
         with LocalWorker(["--concurrency=1"], environment) as victim:
             victim.wait_until_ready()
             sent = [client.submit(TextClassificationRequest.parse(LONG)) for _ in range(8)]
-            victim.wait_for(lambda: waiting(own_server) > 0)
+            victim.wait_for(lambda: is_stopped_with_requests_in_hand(victim, own_server, len(sent)))
             victim.signal(signal.SIGKILL)
             victim.wait_for_exit()
         assert waiting(own_server) > 0
