@@ -15,6 +15,7 @@ from optimum.intel import OVModelForSequenceClassification
 from tokenizers import Tokenizer
 
 from models.catalog import QuantizationRecipe
+from models.errors import PreparationError
 from models.prepare.checkpoint import Checkpoint
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME
 
@@ -22,14 +23,27 @@ __all__ = ["export", "quantize"]
 
 
 def export(checkpoint: Checkpoint, target: Path) -> None:
-    """Write the FP32 model, its configuration and its tokenizer into ``target``."""
+    """Write the FP32 model, its configuration and its tokenizer into ``target``.
+
+    Raises:
+        PreparationError: optimum-intel cannot read or export the checkpoint.
+    """
     logging.getLogger("transformers").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # Notes of torch's tracer on lines of transformers that are constant for every input.
         warnings.simplefilter("ignore")
-        exported = OVModelForSequenceClassification.from_pretrained(
-            checkpoint.directory, export=True, load_in_8bit=False, compile=False, local_files_only=True
-        )
+        try:
+            exported = OVModelForSequenceClassification.from_pretrained(
+                # A Path makes optimum-intel log an error of its own (it calls str.replace on it) and go on.
+                str(checkpoint.directory),
+                export=True,
+                load_in_8bit=False,
+                compile=False,
+                local_files_only=True,
+            )
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise PreparationError(f"{checkpoint.directory} cannot be exported: {problem}") from error
     ov.save_model(exported.model, target / MODEL_NAME, compress_to_fp16=False)
     copy_companions(checkpoint.directory, target)
 

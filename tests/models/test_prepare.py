@@ -133,6 +133,34 @@ def test_an_architecture_that_no_task_is_known_for_is_refused(
     assert f"architecture {shown} is not supported; supported are architectures that end with" in message
 
 
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ('{"architectures": ["BertForSequenceClassification"]}', "max_position_embeddings is None"),
+    ],
+)
+def test_a_broken_configuration_is_refused_by_its_name(
+    checkpoint: Path, tmp_path: Path, rows: Rows, capsys: pytest.CaptureFixture[str], config: str, shown: str
+) -> None:
+    broken = shutil.copytree(checkpoint, tmp_path / "broken")
+    (broken / "config.json").write_text(config)
+    message = refused(broken, tmp_path / "models" / "mine", rows({"text": text} for text in TEXTS), capsys)
+    assert str(broken / "config.json") in message
+    assert shown in message
+
+
+def test_truncated_weights_are_refused_and_nothing_is_left(
+    checkpoint: Path, tmp_path: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = shutil.copytree(checkpoint, tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    message = refused(broken, tmp_path / "models" / "mine", rows({"text": text} for text in TEXTS), capsys)
+    assert message.startswith(f"error: {broken} cannot be exported: ")
+
+
 def test_calibration_data_without_texts_is_refused_and_a_model_that_is_there_stays(
     checkpoint: Path, prepared: tuple[Path, str], rows: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
