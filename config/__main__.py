@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from config.report import describe, example_env, unknown_variables
-from config.settings import SettingsError, load_settings
+from config.settings import Settings, SettingsError, load_settings
+from config.variables import no_such_setting
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     for line in lines:
         print(f"{line.variable:<{width}}  {line.value:<42}  ({line.origin.value})")
     for name in unknown_variables():
-        print(f"warning: no setting reads {name}", file=sys.stderr)
+        print(f"warning: {name}: {no_such_setting(name.upper(), Settings)}", file=sys.stderr)
     return 0
 
 

@@ -7,16 +7,22 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from config.settings import CONFIG_FILE_VARIABLE, ENV_PREFIX, Settings, config_file
+from config.settings import Settings, config_file
+from config.variables import ENV_PREFIX, known_variables, variable
 
 __all__ = ["Origin", "SettingLine", "describe", "example_env", "unknown_variables"]
+
+#: What is shown of a URL: a user name with its colon; host, port and path; parameters that hold no secret.
+_USER = re.compile(r"[\w.-]+:")
+_PLACE = re.compile(r"(\[[\w:.]*\]|[\w.-]*)(:\d*)?(/[\w./~-]*)?")
+_HARMLESS_PARAMETER = re.compile(r"(db|protocol|max_connections|health_check_interval|socket_\w+)=[\w.]*")
+_PASSWORD_PARAMETER = re.compile(r"\w*password=")
 
 
 class Origin(StrEnum):
@@ -47,7 +53,7 @@ def describe(settings: Settings) -> Iterator[SettingLine]:
     }
     for path, field, value in _fields(settings):
         origin = next((origin for origin, source in sources.items() if _has(source, path)), Origin.DEFAULT)
-        yield SettingLine(_variable(path), _show(value), origin, field.description or "")
+        yield SettingLine(variable(*path), _show(value), origin, field.description or "")
 
 
 def example_env() -> str:
@@ -58,13 +64,13 @@ def example_env() -> str:
     ]
     defaults = Settings.model_construct()
     for path, field, value in _fields(defaults):
-        lines += ["", f"# {field.description}", f"#{_variable(path)}={_show_default(value)}"]
+        lines += ["", f"# {field.description}", f"#{variable(*path)}={_show_default(value)}"]
     return "\n".join(lines) + "\n"
 
 
 def unknown_variables() -> list[str]:
     """Environment variables with our prefix that no setting reads: a misspelling, most likely."""
-    known = {_variable(path) for path, _, _ in _fields(Settings.model_construct())} | {CONFIG_FILE_VARIABLE}
+    known = known_variables(Settings)
     return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)
 
 
@@ -75,10 +81,6 @@ def _fields(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
             yield from _fields(value, (*path, name))
         else:
             yield (*path, name), field, value
-
-
-def _variable(path: tuple[str, ...]) -> str:
-    return ENV_PREFIX + "_".join(path).upper()
 
 
 def _has(source: Mapping[str, Any], path: tuple[str, ...]) -> bool:
@@ -103,13 +105,28 @@ def _show(value: Any) -> str:
 def _show_default(value: Any) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    if isinstance(value, Path):
-        home = str(Path.home())
-        return "~" + str(value).removeprefix(home) if str(value).startswith(home) else str(value)
     return _show(value)
 
 
 def _mask(url: str) -> str:
-    """A URL without its password, in whichever of the two places it stands; a lone user name may be a key too."""
-    shown = re.sub(r"//(?:([^/@:]*):)?[^/@]*@", lambda found: f"//{found[1] + ':' if found[1] else ''}***@", url)
-    return re.sub(r"(password=)[^&]*", r"\1***", shown)
+    """A URL of which nothing is shown that may be a piece of its password; a lone user name may be a key too.
+
+    No parser can be trusted here: one that was pasted as it is, with ``@``, ``/``, ``?`` or ``#``, ends for it too
+    early, and the rest looks like a host, a path or a parameter.
+    """
+    scheme, separator, rest = url.partition("://")
+    before, mark, query = rest.partition("?")
+    if not separator or "@" in query:
+        return f"{scheme}://***" if separator else "***"
+    credentials, at, place = before.rpartition("@")
+    user = _USER.match(credentials)
+    shown = f"{user[0] if user else ''}***@" if at else ""
+    shown += place if _PLACE.fullmatch(place) else "***"
+    return f"{scheme}://{shown}{mark}{'&'.join(_mask_parameter(pair) for pair in query.split('&'))}"
+
+
+def _mask_parameter(pair: str) -> str:
+    if not pair or _HARMLESS_PARAMETER.fullmatch(pair):
+        return pair
+    password = _PASSWORD_PARAMETER.match(pair)
+    return f"{password[0] if password else ''}***"

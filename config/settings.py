@@ -9,7 +9,6 @@ order of precedence. A group's name and the field's name make the variable: ``[c
 from __future__ import annotations
 
 import os
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +16,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from config.variables import CONFIG_FILE_VARIABLE, ENV_PREFIX, no_such_setting, variable, wrong_variables
 
 __all__ = [
     "CONFIG_FILE_VARIABLE",
@@ -34,8 +37,6 @@ __all__ = [
     "load_settings",
 ]
 
-ENV_PREFIX = "CELERIAC_"
-CONFIG_FILE_VARIABLE = "CELERIAC_CONFIG_FILE"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -83,7 +84,8 @@ class Cores(_Group):
     per_process: Annotated[int, Field(ge=1)] = 1
     """Cores of one process, which are also the threads of its model."""
 
-    lease_dir: Directory = Path(tempfile.gettempdir()) / "celeriac-cores"
+    # Whatever TMPDIR is: workers that differ in it would not see each other's leases.
+    lease_dir: Directory = Path("/tmp/celeriac-cores")  # noqa: S108
     """Directory of the core leases; every worker on a host must use the same one, on a local file system."""
 
     allow_sharing: bool = False
@@ -190,7 +192,7 @@ class Settings(BaseSettings):
     models: Names = Field(default=["sentiment"], min_length=1)
     """Models to serve, by name or path, separated by commas; the first for a task answers when none is named."""
 
-    model_dir: Directory = Path.home() / ".cache" / "celeriac" / "models"
+    model_dir: Directory = Path("~/.cache/celeriac/models")
     """Where prepared models are kept, beside the bundled ones."""
 
     show_request_text: bool = False
@@ -246,6 +248,7 @@ def load_settings() -> Settings:
     named = os.environ.get(CONFIG_FILE_VARIABLE)
     if named and not Path(named).is_file():
         raise SettingsError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not a file")
+    _check_variables()
     try:
         return Settings()
     except ValidationError as error:
@@ -255,7 +258,25 @@ def load_settings() -> Settings:
         raise SettingsError(f"{config_file()}: {error}") from error
 
 
+def _check_variables() -> None:
+    """Find what pydantic-settings would not name by its variable.
+
+    Raises:
+        SettingsError: naming each such variable, or ``.env`` where that is not text.
+    """
+    try:
+        sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    except ValueError as error:
+        raise SettingsError(f"{Settings.model_config['env_file']}: {error}") from error
+    wrong = dict.fromkeys(finding for source in sources for finding in wrong_variables(Settings, source.env_vars))
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+
+
 def _explain(finding: Any) -> str:
-    variable = "_".join(str(part).upper() for part in finding["loc"] if not isinstance(part, int))
+    path = [str(part) for part in finding["loc"] if not isinstance(part, int)]
     message = finding["msg"].removeprefix("Value error, ")
-    return f"{ENV_PREFIX}{variable}: {message}" if variable else message
+    if not path:
+        return str(message)
+    name = variable(*path)
+    return f"{name}: {no_such_setting(name, Settings) if finding['type'] == 'extra_forbidden' else message}"

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, TypeGuard, overload
 
 from redis.exceptions import RedisError
 
@@ -21,16 +21,19 @@ from producer.contract import (
     queue_name,
 )
 from producer.envelope import envelope
-from producer.link import Deadline, RedisLink
+from producer.link import REFUSALS, Deadline, RedisLink
 from producer.results import ResultReader
 
 __all__ = ["Answer", "Client"]
 
 DEFAULT_URL = "redis://localhost:6379/0"
 DEFAULT_TIMEOUT_S = 10.0
+#: A week: more than a result is kept for, and less than what a socket's time-out can hold (24 days).
+LONGEST_TIMEOUT_S = 7 * 24 * 3600.0
 
 TextLike = str | TextInput | Mapping[str, str]
-_ONE_INPUT = (str, TextInput, Mapping)
+#: Python takes these for sequences too; none is a list of inputs.
+_NO_LIST = (str, bytes, bytearray, memoryview)
 FunctionToApply = Literal["sigmoid", "softmax", "none"]
 #: The classes that a worker's stored failure may name, by that name.
 _REQUEST_ERRORS: dict[str, type[errors.RequestError]] = {
@@ -58,7 +61,11 @@ class Client:
     Args:
         broker_url: the Redis or Valkey server that the workers consume from.
         result_backend_url: where the workers store results; the broker by default.
-        timeout_s: seconds that a call may take when it names no time-out of its own.
+        timeout_s: seconds that a call may take when it names no time-out of its own; each time-out is more than 0
+            and at most a week.
+
+    Raises:
+        ValueError: a URL or a time-out, here or in a call, that cannot be used.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class Client:
     ) -> None:
         self._broker = RedisLink(broker_url)
         self._results = ResultReader(result_backend_url or broker_url)
-        self._timeout_s = timeout_s
+        self._timeout_s = _checked(timeout_s)
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; this one comes first
@@ -114,11 +121,11 @@ class Client:
 
         Raises:
             InvalidRequest, UnknownModel, ModelFailed: as the contract has it.
-            ServiceUnavailable: Redis did not answer in time.
+            ServiceUnavailable: Redis did not answer in time, or refused the credentials.
             WaitTimeout, DeadlineExceeded: the workers did not.
         """
-        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
-        wire = _to_wire(inputs) if isinstance(inputs, _ONE_INPUT) else [_to_wire(item) for item in inputs]
+        deadline = self._deadline(timeout_s)
+        wire = [_to_wire(item) for item in inputs] if _is_several(inputs) else _to_wire(inputs)
         request = TextClassificationRequest.parse({"inputs": wire, **parameters})
         request_id = self._enqueue(request, QueueClass.INTERACTIVE, str(uuid.uuid4()), deadline.left_s, deadline)
         result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._await(request_id, deadline).result
@@ -144,9 +151,9 @@ class Client:
 
         Raises:
             InvalidRequest: the request is too large as JSON.
-            BrokerUnavailable: the broker did not confirm in time.
+            BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
         """
-        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+        deadline = self._deadline(timeout_s)
         return self._enqueue(request, queue_class, request_id or str(uuid.uuid4()), expires_s, deadline)
 
     def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
@@ -156,9 +163,9 @@ class Client:
             RequestError: the worker refused the request.
             DeadlineExceeded, RequestRevoked, RemoteFailure: it ended without an answer.
             WaitTimeout: it has not ended in time.
-            ResultBackendUnavailable: the result backend could not be asked in time.
+            ResultBackendUnavailable: the result backend could not be asked in time, or refused the credentials.
         """
-        return self._await(request_id, Deadline.after(self._timeout_s if timeout_s is None else timeout_s))
+        return self._await(request_id, self._deadline(timeout_s))
 
     def close(self) -> None:
         """Close the connections; the client may still be used afterwards."""
@@ -173,6 +180,9 @@ class Client:
     ) -> None:
         self.close()
 
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        return Deadline.after(self._timeout_s if timeout_s is None else _checked(timeout_s))
+
     def _enqueue(
         self, request: Request, queue_class: QueueClass, request_id: str, expires_s: float | None, deadline: Deadline
     ) -> str:
@@ -181,14 +191,14 @@ class Client:
         try:
             self._broker.execute([("LPUSH", queue, message)], deadline)
         except RedisError as error:
-            raise errors.BrokerUnavailable(f"the broker did not take the request: {error}") from error
+            raise errors.BrokerUnavailable(_explain(error, "the broker", "did not take the request")) from error
         return request_id
 
     def _await(self, request_id: str, deadline: Deadline) -> Answer:
         try:
             records = self._results.wait([request_id], deadline)
         except RedisError as error:
-            raise errors.ResultBackendUnavailable(f"the result backend did not answer: {error}") from error
+            raise errors.ResultBackendUnavailable(_explain(error, "the result backend", "did not answer")) from error
         if request_id not in records:
             raise errors.WaitTimeout(f"no answer to request {request_id} in time; it may still come")
         record = records[request_id]
@@ -197,7 +207,22 @@ class Client:
         return Answer(request_id, record["result"], record.get("model"))
 
 
-def _to_wire(item: TextLike) -> Any:
+def _checked(timeout_s: float) -> float:
+    # What is not a number compares as False too.
+    if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
+        raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_TIMEOUT_S:g} seconds, not {timeout_s!r}")
+    return timeout_s
+
+
+def _explain(error: RedisError, server: str, failure: str) -> str:
+    return f"{server} {'refused the credentials' if isinstance(error, REFUSALS) else failure}: {error}"
+
+
+def _is_several(inputs: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(inputs, Sequence) and not isinstance(inputs, _NO_LIST)
+
+
+def _to_wire(item: Any) -> Any:
     if isinstance(item, TextInput):
         return item.model_dump(mode="json")
     return dict(item) if isinstance(item, Mapping) else item

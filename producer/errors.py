@@ -142,7 +142,10 @@ class WaitTimeout(CeleriacError):
 
 
 class ServiceUnavailable(CeleriacError):
-    """A server did not answer before the deadline of the call."""
+    """A server did not answer before the deadline of the call, or refused the credentials.
+
+    A refusal is raised at once, and the message says so; trying again does not mend it.
+    """
 
 
 class BrokerUnavailable(ServiceUnavailable):

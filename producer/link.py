@@ -11,23 +11,32 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-__all__ = ["Deadline", "RedisLink", "read", "until"]
+__all__ = ["REFUSALS", "Deadline", "RedisLink", "read", "until"]
 
 T = TypeVar("T")
 Command = tuple[str | bytes | int | float, ...]
 
-#: Pause before another try after a refused or broken connection, in seconds: doubled each time up to the second.
+#: The server does not know the user or the password, or does not let that user do this: no other try mends it.
+REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError, AuthenticationWrongNumberOfArgsError)
+#: Pause before a third try and those after it, in seconds: doubled each time up to the second. The second try comes at
+#: once, since what broke was most likely a connection that had gone stale while it was idle.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 #: What a socket is given once the deadline has passed: zero would mean non-blocking.
 _LEAST_TIMEOUT_S = 0.001
@@ -52,6 +61,10 @@ class Deadline:
     def earliest(self, seconds: float) -> Self:
         """The earlier of this deadline and the moment ``seconds`` from now."""
         return type(self)(min(self.at_s, time.monotonic() + seconds))
+
+    def before(self, seconds: float) -> Self:
+        """The moment ``seconds`` before this deadline."""
+        return type(self)(self.at_s - seconds)
 
 
 class RedisLink:
@@ -82,21 +95,28 @@ class RedisLink:
 
     @contextmanager
     def connection(self, deadline: Deadline) -> Iterator[AbstractConnection]:
-        """A connected connection whose socket waits no longer than the deadline; closed after an error."""
+        """A connected connection whose socket waits no longer than the deadline; closed after an error.
+
+        A broken connection takes the idle ones with it: a server that went away left all of them stale.
+        """
         connection = self._take()
         try:
             _bound(connection, deadline)
             connection.connect()
             yield connection
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()
+            if isinstance(error, RedisConnectionError):
+                self.close()
             raise
         self._idle.append(connection)
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        # Another thread may take the last one at any time.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().disconnect()
 
     def _take(self) -> AbstractConnection:
         if self._pid != os.getpid():
@@ -124,16 +144,22 @@ def read(connection: AbstractConnection, deadline: Deadline) -> Any:
 
 
 def until(deadline: Deadline, attempt: Callable[[], T]) -> T:
-    """Call ``attempt`` until it does not fail to reach the server, or the deadline has passed."""
-    pause_s = _FIRST_PAUSE_S
+    """Call ``attempt`` until it does not fail to reach the server, or the deadline has passed.
+
+    Raises:
+        RedisError: the last failure before the deadline, or the first that another try would not mend.
+    """
+    pause_s = 0.0
     while True:
         try:
             return attempt()
-        except (RedisConnectionError, RedisTimeoutError, BusyLoadingError):
+        except REFUSALS:
+            raise
+        except (RedisConnectionError, RedisTimeoutError):
             if deadline.left_s <= pause_s:
                 raise
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
 
 
 def _bound(connection: AbstractConnection, deadline: Deadline) -> None:

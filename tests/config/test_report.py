@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from config import Settings
 from config.__main__ import main
-from config.report import example_env, unknown_variables
+from config.report import describe, example_env, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Geheimnis"  # noqa: S105 - what must not be shown
@@ -54,6 +58,22 @@ def test_every_setting_is_shown_with_its_value_and_its_source(
         ("CELERIAC_RESULT_BACKEND_URL", f"rediss://user:{PASSWORD}@host", "rediss://user:***@host"),
         ("CELERIAC_SENTRY_DSN", f"https://{PASSWORD}@sentry.example/1", "https://***@sentry.example/1"),
         ("CELERIAC_BROKER_URL", "redis://host:6379/0", "redis://host:6379/0"),
+        ("CELERIAC_BROKER_URL", "rediss://[::1]:6379/0?db=1", "rediss://[::1]:6379/0?db=1"),
+        ("CELERIAC_BROKER_URL", "unix:///run/redis/redis.sock?db=1", "unix:///run/redis/redis.sock?db=1"),
+        ("CELERIAC_BROKER_URL", f"redis://user:{PASSWORD}@{PASSWORD}@host:1/0", "redis://user:***@host:1/0"),
+        ("CELERIAC_BROKER_URL", f"redis://user:{PASSWORD}/{PASSWORD}@host:1/0", "redis://user:***@host:1/0"),
+        ("CELERIAC_BROKER_URL", f"redis://:a@b:{PASSWORD}@host:1/0", "redis://***@host:1/0"),
+        ("CELERIAC_BROKER_URL", f"redis://:{PASSWORD}#{PASSWORD}@host:1/0", "redis://***@host:1/0"),
+        ("CELERIAC_BROKER_URL", f"redis://:{PASSWORD}?{PASSWORD}@host:1/0", "redis://***"),
+        ("CELERIAC_BROKER_URL", f"redis://host/0?password={PASSWORD}@{PASSWORD}&db=1", "redis://***"),
+        (
+            "CELERIAC_BROKER_URL",
+            f"redis://host/0?password={PASSWORD}&{PASSWORD}&db=1",
+            "redis://host/0?password=***&***&db=1",
+        ),
+        ("CELERIAC_BROKER_URL", f"rediss://host?ssl_password={PASSWORD}", "rediss://host?ssl_password=***"),
+        ("CELERIAC_BROKER_URL", f"redis://:{PASSWORD}", "redis://***"),
+        ("CELERIAC_SENTRY_DSN", PASSWORD, "***"),
     ],
 )
 def test_passwords_are_masked_and_the_rest_of_the_url_is_shown(
@@ -63,6 +83,15 @@ def test_passwords_are_masked_and_the_rest_of_the_url_is_shown(
     assert shown(capsys)[variable] == (masked, "environment")
 
 
+@given(
+    st.lists(st.sampled_from([PASSWORD, *"@/?#:&=%[]. "]), min_size=1),
+    st.sampled_from(["redis://:{}@host:6379/0", "redis://user:{}@host", "redis://host/0?password={}&db=1"]),
+)
+def test_no_piece_of_a_password_is_shown_whatever_is_in_it(pieces: list[str], url: str) -> None:
+    settings = Settings(broker_url=SecretStr(url.format("".join(pieces))))
+    assert not [line for line in describe(settings) if PASSWORD in line.value]
+
+
 def test_the_command_prints_the_settings_and_warns_of_variables_that_nothing_reads(place: Path) -> None:
     environment = {**os.environ, "CELERIAC_BROKER_URL": f"redis://user:{PASSWORD}@host", "CELERIAC_MODEL": "sentiment"}
     done = subprocess.run(
@@ -70,7 +99,7 @@ def test_the_command_prints_the_settings_and_warns_of_variables_that_nothing_rea
     )
     assert "redis://user:***@host" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
-    assert done.stderr == "warning: no setting reads CELERIAC_MODEL\n"
+    assert done.stderr == "warning: CELERIAC_MODEL: there is no such setting; did you mean CELERIAC_MODELS?\n"
 
 
 def test_a_wrong_setting_ends_the_command_with_status_2_and_its_name(
@@ -86,12 +115,14 @@ def test_a_wrong_setting_ends_the_command_with_status_2_and_its_name(
 def test_no_variable_that_is_read_is_called_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in re.findall(r"^#(CELERIAC_\w+)=", example_env(), re.MULTILINE):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("CELERIAC_CONFIG_FILE", "x")
+    for name in ("CELERIAC_CONFIG_FILE", "CELERIAC_CORES"):
+        monkeypatch.setenv(name, "x")
     assert unknown_variables() == []
 
 
-def test_the_committed_example_is_the_one_that_the_command_prints(place: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+@pytest.mark.parametrize("home", ["/", "/home/somebody"])
+def test_the_committed_example_is_the_one_that_the_command_prints_for_everybody(place: Path, home: str) -> None:
+    environment = {**os.environ, "TMPDIR": str(place), "HOME": home}
     command = [sys.executable, "-m", "config", "--example"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=place)
     assert done.stdout == (ROOT / ".env.example").read_text(encoding="utf-8")

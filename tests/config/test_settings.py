@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +87,12 @@ def test_the_toml_file_may_have_another_name(place: Path, monkeypatch: pytest.Mo
     [
         ("CELERIAC_CORES_PER_PROCESS", "0", "greater than or equal to 1"),
         ("CELERIAC_CORES_PER_PROCESS", "two", "valid integer"),
-        ("CELERIAC_CORES_PER_PROCES", "2", "not permitted"),
+        ("CELERIAC_CORES_PER_PROCES", "2", "there is no such setting; did you mean CELERIAC_CORES_PER_PROCESS?"),
+        ("CELERIAC_CORES_WHATEVER_IT_IS", "2", "there is no such setting"),
+        ("CELERIAC_MODELS_DIR", "/models", "there is no such setting; did you mean CELERIAC_MODEL_DIR?"),
+        ("CELERIAC_CORES", "x", "its settings are CELERIAC_CORES_PER_PROCESS, CELERIAC_CORES_LEASE_DIR, "),
+        ("CELERIAC_CORES", "5", "its settings are CELERIAC_CORES_PER_PROCESS, CELERIAC_CORES_LEASE_DIR, "),
+        ("CELERIAC_CORES", '{"per_process": 0}', "greater than or equal to 1"),
         ("CELERIAC_BATCH_LENGTH_MULTIPLE", "513", "less than or equal to 512"),
         ("CELERIAC_LIMITS_HELD_WORK_S", "0", "greater than 0"),
         ("CELERIAC_SENTRY_TRACES_SAMPLE_RATE", "1.5", "less than or equal to 1"),
@@ -106,6 +114,55 @@ def test_a_wrong_value_is_named_by_its_variable(
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("celeriac_models_dir=/models", "CELERIAC_MODELS_DIR: there is no such setting; did you mean "),
+        ("CELERIAC_SENTRY=https://Geheimnis@host", "CELERIAC_SENTRY: is a group of settings"),
+    ],
+)
+def test_a_wrong_variable_in_dotenv_is_named_without_its_value(place: Path, line: str, message: str) -> None:
+    (place / ".env").write_text(f"{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(message)
+    assert "Geheimnis" not in repr(caught.getrepr(style="native"))
+
+
+def test_a_wrong_variable_is_named_although_the_setting_that_it_resembles_is_set_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CELERIAC_MODELS", "sentiment")
+    monkeypatch.setenv("CELERIAC_MODELS_DIR", "/models")
+    with pytest.raises(SettingsError, match=r"^CELERIAC_MODELS_DIR: "):
+        load_settings()
+
+
+def test_every_wrong_variable_is_named_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / ".env").write_text("CELERIAC_LOG=x\n")
+    monkeypatch.setenv("CELERIAC_MODELS_DIR", "/models")
+    with pytest.raises(SettingsError, match=r"^CELERIAC_MODELS_DIR: .*; CELERIAC_LOG: "):
+        load_settings()
+
+
+def test_a_wrong_name_in_toml_is_named_as_the_variable_that_it_stands_for(place: Path) -> None:
+    (place / "celeriac.toml").write_text("[batch]\nmax_token = 5\n")
+    with pytest.raises(SettingsError, match=r"^CELERIAC_BATCH_MAX_TOKEN: .* did you mean CELERIAC_BATCH_MAX_TOKENS\?"):
+        load_settings()
+
+
+def test_a_group_may_be_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_CORES", '{"per_process": 2}')
+    assert load_settings().cores.per_process == 2
+
+
+def test_the_leases_lie_in_one_place_whatever_the_temporary_directory_of_a_worker_is(place: Path) -> None:
+    code = "from config import load_settings; print(load_settings().cores.lease_dir)"
+    environment = {**os.environ, "TMPDIR": str(place)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "/tmp/celeriac-cores\n"  # noqa: S108 - what is printed
+
+
 def test_every_wrong_value_is_named_wherever_it_came_from(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "celeriac.toml").write_text("[batch]\nmax_tokens = 0\n")
     monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "0")
@@ -118,6 +175,12 @@ def test_a_wrong_url_is_refused_without_its_password(monkeypatch: pytest.MonkeyP
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "Geheimnis" not in repr(caught.getrepr(style="native"))
+
+
+def test_a_dotenv_that_is_not_text_is_named(place: Path) -> None:
+    (place / ".env").write_bytes(b"CELERIAC_LOG_FORMAT=\xff\n")
+    with pytest.raises(SettingsError, match=r"^\.env: "):
+        load_settings()
 
 
 def test_a_file_that_is_not_toml_is_named(place: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +28,7 @@ from producer import (
     UnknownTask,
     WaitTimeout,
 )
+from producer.client import LONGEST_TIMEOUT_S
 from producer.contract import ErrorCode, QueueClass
 
 from .helpers import failure, has_looked, is_awaited, key_of, record, store, subscriptions, wait_until
@@ -228,3 +229,53 @@ def test_an_invalid_request_is_refused_before_it_is_sent(
     with pytest.raises(InvalidRequest):
         own_client.classify(**arguments)
     assert queued(own_redis) == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "field"),
+    [
+        (None, "inputs"),
+        (5, "inputs"),
+        (b"text", "inputs"),
+        ({"a", "b"}, "inputs"),
+        (iter(["a"]), "inputs"),
+        (object(), "inputs"),
+        ({}, "inputs.text"),
+        ({"text": 5}, "inputs.text"),
+        ({5: "a", "text": "a"}, "inputs[5]"),
+        ([None], "inputs[0]"),
+        (["a", b"b"], "inputs[1]"),
+        (range(3), "inputs[0]"),
+        ([["a"]], "inputs[0]"),
+        (["a", {"text": "a", "text_pair": 5}], "inputs[1].text_pair"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_inputs_of_a_wrong_type_are_refused_by_the_name_of_their_field(
+    own_client: Client, own_redis: redis.Redis, inputs: Any, field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        own_client.classify(inputs)
+    assert caught.value.field == field
+    assert queued(own_redis) == []
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("inf"), float("-inf"), float("nan"), 1e300])
+def test_a_timeout_that_is_no_time_to_wait_is_refused_in_the_constructor_and_in_every_call(
+    own_client: Client, own_redis: redis.Redis, timeout_s: float
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: Client(timeout_s=timeout_s),
+        lambda: own_client.classify("a", timeout_s=timeout_s),
+        lambda: own_client.submit(REQUEST, timeout_s=timeout_s),
+        lambda: own_client.wait("id-1", timeout_s=timeout_s),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^timeout_s must be more than 0 and at most 604800 seconds, not "):
+            call()
+    assert queued(own_redis) == []
+
+
+def test_the_longest_timeout_can_be_used(own_client: Client, own_redis: redis.Redis) -> None:
+    store(own_redis, "id-1", ANSWER)
+    assert own_client.wait("id-1", timeout_s=LONGEST_TIMEOUT_S).result == ANSWER

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import redis
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
 from examples.local_stack import LocalServer
 from producer.link import Deadline, RedisLink, until
@@ -17,6 +19,8 @@ from producer.link import Deadline, RedisLink, until
 from .helpers import ends_within, paused
 
 DEADLINE_S = 0.15
+#: Enough that one pause for each would pass every deadline here.
+STALE = 32
 
 
 @pytest.fixture
@@ -82,6 +86,27 @@ def test_a_connection_that_the_server_closed_while_idle_is_replaced(link: RedisL
     assert connection_id(link) != used
 
 
+def test_connections_that_all_went_stale_while_idle_cost_one_more_try_and_not_one_each(
+    link: RedisLink, own_redis: redis.Redis
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(STALE):
+            stack.enter_context(link.connection(Deadline.after(5)))
+    assert own_redis.client_kill_filter(_type="normal", skipme=True) >= STALE
+    # One try for each, with the pauses between them, would take 15 s.
+    assert link.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
+
+
+def test_connections_that_several_threads_close_are_closed_once(link: RedisLink) -> None:
+    with ExitStack() as stack:
+        for _ in range(STALE):
+            stack.enter_context(link.connection(Deadline.after(5)))
+    with ThreadPoolExecutor(8) as threads:
+        for closing in [threads.submit(link.close) for _ in range(8)]:
+            closing.result(timeout=10)
+    assert link.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
+
+
 def test_a_server_that_accepts_and_never_answers_costs_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, ends_within(DEADLINE_S):
         link = RedisLink(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
@@ -114,6 +139,34 @@ def test_an_attempt_is_repeated_while_the_server_cannot_be_reached() -> None:
         return "done"
 
     assert until(Deadline.after(5), attempt) == "done"
+
+
+def test_the_second_attempt_comes_at_once_and_the_third_after_a_pause() -> None:
+    class AlmostPassed(Deadline):
+        @property
+        def left_s(self) -> float:
+            return 0.001
+
+    attempts: list[int] = []
+
+    def attempt() -> None:
+        attempts.append(1)
+        raise RedisConnectionError
+
+    with pytest.raises(RedisConnectionError):
+        until(AlmostPassed.after(0), attempt)
+    assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("error", [AuthenticationError("WRONGPASS"), AuthorizationError("no")])
+def test_refused_credentials_are_not_tried_again(error: RedisError) -> None:
+    attempts = iter([error])
+
+    def attempt() -> None:
+        raise next(attempts)
+
+    with pytest.raises(type(error)):
+        until(Deadline.after(5), attempt)
 
 
 def test_an_error_that_another_try_would_not_mend_is_raised_at_once() -> None:

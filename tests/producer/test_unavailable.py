@@ -89,12 +89,12 @@ def test_a_redis_that_goes_away_during_a_wait_gives_a_typed_error_within_the_dea
 
     def wait() -> None:
         try:
-            own_client.wait("id-1", timeout_s=2 * DEADLINE_S)
+            own_client.wait("id-1", timeout_s=5 * DEADLINE_S)
         except CeleriacError as error:
             errors.append(error)
 
     waiter = threading.Thread(target=wait)
-    with ends_within(2 * DEADLINE_S), ExitStack() as stack:
+    with ends_within(5 * DEADLINE_S), ExitStack() as stack:
         waiter.start()
         wait_until(lambda: has_looked(own_redis))
         if what == "pause":
