@@ -9,18 +9,23 @@ import logging
 from typing import Any
 
 from celery.app.task import Context
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
+from redis.exceptions import DataError, ResponseError
 from vine import promise
 
 from producer.contract import ErrorCode, RequestError, TaskName, UnknownTask, queue_name
-from worker.messages import find_fault, shorten, unreadable
+from worker.messages import find_fault, is_text, shorten, unreadable
 from worker.request import HIDDEN
 
 __all__ = ["Consumer"]
 
 logger = logging.getLogger(__name__)
 
-_KEPT_PROPERTIES = frozenset({"correlation_id", "reply_to", "priority", "delivery_mode"})
+_KEPT_PROPERTIES = frozenset({"correlation_id", "reply_to", "priority"})
+#: What Celery raises over a message that it cannot use. Uncaught, these end the worker, or (KeyError and the errors of
+#: Redis) pass for a lost connection, and the message is fetched again for ever.
+_UNUSABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, DataError, ResponseError)
 
 
 class Consumer(CeleryConsumer):
@@ -36,10 +41,19 @@ class Consumer(CeleryConsumer):
             if fault is not None:
                 self._refuse(message, fault)
                 return
+            if _waits_here(message):
+                return
             if not show_text:
                 # Written by the sender, in clear by a stock one; events, logs and Flower would show them.
                 message.headers["argsrepr"] = message.headers["kwargsrepr"] = HIDDEN
-            handle(message)
+            try:
+                handle(message)
+            except _UNUSABLE as error:
+                if isinstance(error, ResponseError) and not str(error).startswith("WRONGTYPE"):
+                    raise  # the server is full, or read-only: no fault of the message
+                logger.warning("Celery failed over a message", exc_info=True)
+                problem = f"Celery cannot use this message ({type(error).__name__})"
+                self._refuse(message, unreadable(problem, "headers"))
 
         return on_message
 
@@ -66,12 +80,14 @@ class Consumer(CeleryConsumer):
     def _move(self, message: Any, queue: str) -> None:
         """Publish first and acknowledge afterwards: a crash in between repeats the message and loses nothing."""
         properties = {k: v for k, v in message.properties.items() if k in _KEPT_PROPERTIES and v is not None}
+        # kombu has decompressed the body already.
+        headers = {k: v for k, v in message.headers.items() if k != "compression"}
         with self.app.producer_pool.acquire(block=True) as producer:
             producer.publish(
                 message.body,
                 content_type=message.content_type,
                 content_encoding=message.content_encoding,
-                headers=message.headers,
+                headers=headers,
                 exchange="",
                 routing_key=queue,
                 retry=True,
@@ -85,22 +101,26 @@ class Consumer(CeleryConsumer):
         headers = message.headers if isinstance(message.headers, dict) else {}
         task_id = headers.get("id")
         logger.warning("refused %s[%s]: %s", shorten(headers.get("task")), shorten(task_id), error)
-        if isinstance(task_id, str):
+        if is_text(task_id):
             self.app.backend.mark_as_failure(task_id, error, request=_context(message, headers))
             if self.event_dispatcher:
                 self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
         message.ack_log_error(logger, self.connection_errors)
 
 
+def _waits_here(message: Any) -> bool:
+    """Whether this worker holds the message already, for a later ``eta``.
+
+    The broker delivers it again after each visibility timeout; every copy would take memory, and be computed.
+    """
+    return bool(message.delivery_info.get("redelivered")) and any(
+        request.message.delivery_tag == message.delivery_tag for request in tuple(state.scheduled_requests)
+    )
+
+
 def _context(message: Any, headers: dict[str, Any]) -> Context:
     """As much of a request as the result backend needs to store its failure."""
     properties = message.properties or {}
-    return Context(
-        id=headers.get("id"),
-        task=headers.get("task"),
-        root_id=headers.get("root_id"),
-        parent_id=headers.get("parent_id"),
-        correlation_id=properties.get("correlation_id"),
-        reply_to=properties.get("reply_to"),
-        children=[],
-    )
+    found = {name: headers.get(name) for name in ("id", "task", "root_id", "parent_id")}
+    found |= {name: properties.get(name) for name in ("correlation_id", "reply_to")}
+    return Context({name: value for name, value in found.items() if is_text(value)}, children=[])

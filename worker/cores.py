@@ -46,7 +46,8 @@ def usable_cores(cpu_root: Path = _CPU_ROOT, cgroup_root: Path = _CGROUP_ROOT) -
 def core_sets(cores: Sequence[Core], size: int) -> list[tuple[Core, ...]]:
     """Cut cores into sets of ``size`` that do not cross a NUMA node; what is left over on a node makes no set.
 
-    Where no full set can be made, all cores are one smaller set: a process on fewer cores beats none.
+    Where no full set can be made, the node with the most cores makes one smaller set: a process on fewer cores beats
+    none.
     """
     by_node: dict[int, list[Core]] = {}
     for core in cores:
@@ -57,7 +58,9 @@ def core_sets(cores: Sequence[Core], size: int) -> list[tuple[Core, ...]]:
         for start in range(0, len(members) - size + 1, size)
     ]
     sets.sort(key=lambda members: max(core.sibling_rank for core in members))
-    return sets or ([tuple(cores)] if cores else [])
+    if not sets and by_node:
+        return [max(map(tuple, by_node.values()), key=len)]
+    return sets
 
 
 def _describe(number: int, cpu_root: Path) -> Core:

@@ -76,7 +76,7 @@ def take_leases(
         sets: how many processes want cores.
         set_size: cores per process.
         holder: who leases, for the message that another worker shows.
-        allow_sharing: use leased cores too where free ones do not suffice.
+        allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
 
     Raises:
         LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
@@ -93,16 +93,22 @@ def take_leases(
     for unused in files.values():
         os.close(unused)
     if allow_sharing:
-        ours = {core_set.cores for core_set in chosen}
-        everything = [tuple(core.number for core in members) for members in core_sets(cores, set_size)]
-        others = [members for members in everything if members not in ours]
-        chosen += [CoreSet(members, ()) for members in others[: sets - len(chosen)]]
+        chosen += _share(cores, chosen, sets - len(chosen), set_size)
     if not chosen:
         raise LeasingError(
             f"no free core: {'; '.join(_holders(directory, cores))}. Stop one of them, give this worker other "
             "cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
         )
     return Leases(chosen)
+
+
+def _share(cores: Sequence[Core], ours: Sequence[CoreSet], sets: int, set_size: int) -> list[CoreSet]:
+    """Sets without a lease, none of which has a core of ``ours``: that would slow down this worker's own process."""
+    taken = {core for core_set in ours for core in core_set.cores}
+    found = core_sets([core for core in cores if core.number not in taken], set_size)
+    # One process on too few cores beats none; beside others it would only be the slowest.
+    shared = [members for members in found if len(members) == set_size or not ours]
+    return [CoreSet(tuple(core.number for core in members), ()) for members in shared[:sets]]
 
 
 def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int, int]:

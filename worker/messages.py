@@ -1,22 +1,33 @@
 """Whether a message is a Celery task message (protocol 2) that Celery can be trusted with.
 
 Celery 5.7 does not look: a body of two elements, or a ``timelimit`` that is a string, ends the whole worker with
-"Unrecoverable error" (celery/celery#7975), and the next worker to receive the message as well.
+"Unrecoverable error" (celery/celery#7975), and the next worker to receive the message as well. Where it fails with
+a ``KeyError``, or with an error of Redis, Celery takes the connection for lost and fetches the message again, for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
-from producer.contract import MAX_REQUEST_BYTES, ErrorCode, InvalidRequest
+from celery.app.task import Context
+from celery.utils.time import maybe_iso8601
 
-__all__ = ["find_fault", "shorten", "unreadable"]
+from producer.contract import MAX_REQUEST_BYTES, VERSION_HEADER, ErrorCode, InvalidRequest
+
+__all__ = ["find_fault", "is_text", "shorten", "unreadable"]
 
 _JSON = "application/json"
 #: What a body has beside the request: callbacks, chords and the like.
 _MAX_BODY_BYTES = MAX_REQUEST_BYTES + 64 * 1024
 _MAX_SHOWN_CHARACTERS = 100
+#: A week, in seconds: timers add it to a clock, which fails with what a float cannot hold.
+_MAX_LIMIT_S = 7 * 24 * 3600
+#: What every reader of JSON takes for an integer.
+_MAX_COUNT = 2**53
+#: Lists and objects in one another. Celery pickles a message for its pool, which fails at about 490.
+_MAX_DEPTH = 100
 
 
 def find_fault(message: Any) -> InvalidRequest | None:
@@ -26,6 +37,8 @@ def find_fault(message: Any) -> InvalidRequest | None:
     """
     if message.content_type != _JSON:
         return unreadable(f"content type {shorten(message.content_type)} is not {_JSON}", "content-type")
+    if not isinstance(message.body, (str, bytes)):
+        return unreadable("the message has no body", "body")
     if len(message.body) > _MAX_BODY_BYTES:
         return InvalidRequest.of(
             ErrorCode.TOO_LARGE,
@@ -35,10 +48,7 @@ def find_fault(message: Any) -> InvalidRequest | None:
     headers = message.headers
     if not isinstance(headers, dict):
         return unreadable("the message has no headers", "headers")
-    for name, is_right in _HEADERS.items():
-        if not is_right(headers.get(name)):
-            return unreadable(f"header {name} has a value that Celery's protocol 2 does not have", name)
-    return _find_fault_in_body(message)
+    return _find_fault_in_headers(headers) or _find_fault_in_body(message)
 
 
 def unreadable(problem: str, field: str) -> InvalidRequest:
@@ -47,8 +57,32 @@ def unreadable(problem: str, field: str) -> InvalidRequest:
 
 
 def shorten(text: object) -> str:
-    """As much of a sender's text as an error may repeat."""
-    return str(text)[:_MAX_SHOWN_CHARACTERS]
+    """As much of a sender's text as an error may repeat; half a surrogate pair, which no log can hold, is escaped."""
+    try:
+        shown = str(text)[:_MAX_SHOWN_CHARACTERS]
+    except RecursionError:
+        return type(text).__name__
+    return shown.encode(errors="backslashreplace").decode()
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a string that is not empty and that a key in Redis can hold."""
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _find_fault_in_headers(headers: dict[str, Any]) -> InvalidRequest | None:
+    for name, is_right in _HEADERS.items():
+        if not is_right(headers.get(name)):
+            return unreadable(f"header {name} has a value that no worker can use", name)
+    for name in sorted(_OWN_NAMES & headers.keys()):
+        return unreadable(f"header {name} has a name that Celery keeps to itself", name)
+    return _find_depth(headers, "headers")
 
 
 def _find_fault_in_body(message: Any) -> InvalidRequest | None:
@@ -58,25 +92,64 @@ def _find_fault_in_body(message: Any) -> InvalidRequest | None:
         return unreadable(f"the body cannot be decoded ({type(error).__name__})", "body")
     match body:
         case [list(), dict(), dict() | None]:
-            return None
+            return _find_fault_in_options(body[2] or {}, message.headers) or _find_depth(body, "body")
         case _:
             return unreadable("the body is not [args, kwargs, options]", "body")
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+def _find_fault_in_options(options: dict[str, Any], headers: dict[str, Any]) -> InvalidRequest | None:
+    for name, is_right in _LINKS.items():
+        # Celery takes the header of that name where the options lack it.
+        if not is_right(options.get(name, headers.get(name))):
+            return unreadable(f"{name} has a value that no worker can use", "body" if name in options else name)
+    for name in sorted(_REQUEST_NAMES & options.keys()):
+        return unreadable(f"option {name} of the body is none that Celery sends", "body")
+    return None
+
+
+def _find_depth(value: Any, field: str) -> InvalidRequest | None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return None
+    return unreadable(f"{field}: more than {_MAX_DEPTH} lists and objects are in one another", field)
 
 
 def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or value == "" or is_text(value)
+
+
+def _is_moment_or_none(value: Any) -> bool:
+    if value is None:
+        return True
+    if not is_text(value):
+        return False
+    try:
+        moment = maybe_iso8601(value)
+        (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except Exception:  # noqa: BLE001 - what this parser raises here it would raise in Celery, which catches some of it
+        return False
+    return True
 
 
 def _is_count_or_none(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT)
+
+
+def _is_flag_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
 
 
 def _is_limit(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0)
+    return value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MAX_LIMIT_S
+    )
 
 
 def _are_limits(value: Any) -> bool:
@@ -85,25 +158,45 @@ def _are_limits(value: Any) -> bool:
     )
 
 
-def _is_list_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, list)
+def _are_texts_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(is_text, value)))
 
 
 def _is_object_or_none(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
+def _are_objects_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(element, dict) for element in value))
+
+
 _HEADERS: dict[str, Callable[[Any], bool]] = {
-    "task": _is_text,
-    "id": _is_text,
+    "task": is_text,
+    "id": is_text,
     "root_id": _is_text_or_none,
     "parent_id": _is_text_or_none,
     "group": _is_text_or_none,
-    "eta": _is_text_or_none,
-    "expires": _is_text_or_none,
+    "group_index": _is_count_or_none,
+    "eta": _is_moment_or_none,
+    "expires": _is_moment_or_none,
     "shadow": _is_text_or_none,
     "retries": _is_count_or_none,
     "timelimit": _are_limits,
-    "stamped_headers": _is_list_or_none,
+    "ignore_result": _is_flag_or_none,
+    "stamped_headers": _are_texts_or_none,
     "stamps": _is_object_or_none,
+    VERSION_HEADER: _is_count_or_none,
 }
+
+#: What Celery sends in the options of the body.
+_LINKS: dict[str, Callable[[Any], bool]] = {
+    "callbacks": _are_objects_or_none,
+    "errbacks": _are_objects_or_none,
+    "chain": _are_objects_or_none,
+    "chord": _is_object_or_none,
+}
+
+#: Headers and options become attributes of Celery's ``Context``: these would take the place of its methods.
+_OWN_NAMES = {name for name, value in vars(Context).items() if name.startswith("_") or callable(value)}
+#: As an option each of these would override what was checked as a header.
+_REQUEST_NAMES = vars(Context).keys() - _LINKS.keys()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 __all__ = ["StartReport", "StartReports"]
 
 #: A write of up to PIPE_BUF bytes (4096 on Linux) is never mixed with another process's.
 _MAX_LINE_BYTES = 4096
 _MAX_CAUSE_CHARACTERS = 800
+#: Of one character in a line of JSON: two escapes of six, for what is outside the basic plane.
+_MAX_CHARACTER_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,17 @@ class StartReports:
         self._rest = b""
 
     def send(self, report: StartReport) -> None:
-        """Write one report, from a pool process."""
+        """Write one report, from a pool process; a cause that is too long for one line is cut.
+
+        It never raises: a process that fails to say why it cannot serve must end all the same.
+        """
         fields = asdict(report)
-        if report.cause is not None:
-            fields["cause"] = report.cause[:_MAX_CAUSE_CHARACTERS]
-        line = json.dumps(fields).encode() + b"\n"
-        if len(line) <= _MAX_LINE_BYTES:
-            os.write(self._write_end, line)
+        fields["cause"] = report.cause and report.cause[:_MAX_CAUSE_CHARACTERS]
+        while fields["cause"] and (excess := len(_encode(fields)) - _MAX_LINE_BYTES) > 0:
+            fields["cause"] = fields["cause"][: -(excess // _MAX_CHARACTER_BYTES + 1)]
+        # A full pipe: the parent has many others to read, and sees this process end, too.
+        with contextlib.suppress(OSError):
+            os.write(self._write_end, _encode(fields))
 
     def receive(self) -> Iterator[StartReport]:
         """All reports that have arrived since the last call, in the parent."""
@@ -62,3 +70,7 @@ class StartReports:
             for line in lines:
                 fields = json.loads(line)
                 yield StartReport(**{**fields, "cores": tuple(fields["cores"])})
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode() + b"\n"

@@ -6,6 +6,10 @@ import base64
 import json
 import pickle
 import uuid
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +17,27 @@ import redis
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 
-from examples.local_stack import LocalWorker
+from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 TASK = "text-classification"
+GOOD_BODY = b'[[], {"inputs": "good"}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+PAST = "2020-01-01T00:00:00+00:00"
 
 
-def send_raw(redis_client: redis.Redis, body: bytes, content_type: str = "application/json", **headers: Any) -> str:
+def send_raw(
+    redis_client: redis.Redis,
+    body: bytes | None,
+    content_type: str = "application/json",
+    properties: dict[str, Any] | None = None,
+    **headers: Any,
+) -> str:
     """Push a message that no well-behaved client would send, and return its id."""
     task_id = str(uuid.uuid4())
     message = {
-        "body": base64.b64encode(body).decode(),
+        "body": None if body is None else base64.b64encode(body).decode(),
         "content-encoding": "utf-8",
         "content-type": content_type,
         "headers": {"lang": "py", "task": TASK, "id": task_id, **headers},
@@ -35,6 +47,7 @@ def send_raw(redis_client: redis.Redis, body: bytes, content_type: str = "applic
             "delivery_info": {"exchange": "", "routing_key": TASK},
             "body_encoding": "base64",
             "delivery_tag": str(uuid.uuid4()),
+            **(properties or {}),
         },
     }
     redis_client.lpush(TASK, json.dumps(message))
@@ -122,8 +135,26 @@ def test_a_deadline_in_the_past_ends_revoked(stock: Celery, client: Client) -> N
         pytest.param(b"[[],[1],{}]", "application/json", {}, "body", id="kwargs a list"),
         pytest.param(b"[[],{},{}]", "application/json", {"timelimit": "x"}, "timelimit", id="time limit"),
         pytest.param(b"[[],{},{}]", "application/json", {"retries": "x"}, "retries", id="retries"),
-        pytest.param(b"[[],{},{}]", "application/json", {"expires": "soon"}, "headers", id="expires"),
+        pytest.param(b"[[],{},{}]", "application/json", {"expires": "soon"}, "expires", id="expires"),
         pytest.param(b"[[],{},{}]", "application/json", {"eta": [1]}, "eta", id="eta"),
+        pytest.param(None, "application/json", {}, "body", id="no body"),
+        pytest.param(GOOD_BODY, "application/json", {"timelimit": [None, 10**400]}, "timelimit", id="endless limit"),
+        pytest.param(GOOD_BODY, "application/json", {"expires": ""}, "expires", id="empty expires"),
+        pytest.param(GOOD_BODY, "application/json", {"eta": ""}, "eta", id="empty eta"),
+        pytest.param(GOOD_BODY, "application/json", {"eta": "9999-12-31T24:00:00"}, "eta", id="the last midnight"),
+        pytest.param(GOOD_BODY, "application/json", {"stamped_headers": [[1]]}, "stamped_headers", id="stamps"),
+        pytest.param(GOOD_BODY, "application/json", {"ignore_result": "false"}, "ignore_result", id="ignore_result"),
+        pytest.param(GOOD_BODY, "application/json", {"_children": 5, "expires": PAST}, "_children", id="children"),
+        pytest.param(GOOD_BODY, "application/json", {"task": ["x"]}, "task", id="task a list"),
+        pytest.param(
+            GOOD_BODY, "application/json", {"celeriac_contract_version": [1]}, "celeriac_contract_version", id="version"
+        ),
+        pytest.param(
+            b'[[],{},{"chord":5}]', "application/json", {"group": "g", "expires": PAST}, "body", id="chord a number"
+        ),
+        pytest.param(
+            b'[[],{"inputs":' + b"[" * 600 + b"]" * 600 + b"},null]", "application/json", {}, "body", id="nested deep"
+        ),
     ],
 )
 def test_a_message_that_is_no_task_message_gets_a_typed_error_and_the_worker_lives(
@@ -131,7 +162,7 @@ def test_a_message_that_is_no_task_message_gets_a_typed_error_and_the_worker_liv
     client: Client,
     redis_client: redis.Redis,
     worker: LocalWorker,
-    body: bytes,
+    body: bytes | None,
     content_type: str,
     headers: dict[str, Any],
     field: str,
@@ -144,6 +175,82 @@ def test_a_message_that_is_no_task_message_gets_a_typed_error_and_the_worker_liv
     assert details == {"code": "unreadable_message", "field": field, "limit": None}
     assert client.classify("good")
     assert (worker.pid, worker.processes) == before
+
+
+def test_a_message_under_an_id_that_no_key_can_hold_is_dropped_and_the_worker_lives(
+    client: Client, redis_client: redis.Redis, worker: LocalWorker
+) -> None:
+    before = worker.pid, worker.log.count("header id has a value")
+
+    send_raw(redis_client, GOOD_BODY, id="half a \ud800 pair")
+
+    assert client.classify("good")
+    worker.wait_for(lambda: worker.log.count("header id has a value") > before[1])
+    assert worker.pid == before[0]
+
+
+def test_what_celery_fails_over_all_the_same_is_fetched_once_and_the_worker_goes_on(
+    client: Client, redis_client: redis.Redis, worker: LocalWorker
+) -> None:
+    # Celery takes this error of the server for a lost connection.
+    group = str(uuid.uuid4())
+    redis_client.set(f"celery-taskset-meta-{group}.j", "not what Celery keeps there", ex=60)
+    body = json.dumps([[], {"inputs": "good"}, {"chord": {"task": TASK, "chord_size": 1}}]).encode()
+    before = worker.log.count("Connection to broker lost")
+
+    task_id = send_raw(redis_client, body, group=group, group_index=0, expires=PAST)
+
+    worker.wait_for(lambda: f"refused {TASK}[{task_id}]: Celery cannot use this message" in worker.log)
+    assert client.classify("good")
+    assert worker.log.count("Connection to broker lost") == before
+
+
+@pytest.fixture
+def own_worker(own_server: LocalServer, tmp_path: Path) -> Iterator[LocalWorker]:
+    """A worker for one test: it serves one task, and is taken for dead after a second."""
+    environment = {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
+        "CELERIAC_MODELS": "sentiment",
+        "CELERIAC_TIME_SOFT_LIMIT_S": "0.5",
+        "CELERIAC_TIME_HARD_LIMIT_S": "0.8",
+        "CELERIAC_TIME_VISIBILITY_TIMEOUT_S": "1",
+    }
+    with LocalWorker(["--concurrency=1"], environment) as started:
+        started.wait_until_ready()
+        yield started
+
+
+def test_a_message_for_another_worker_is_moved_as_one_that_it_can_read(
+    own_server: LocalServer, own_worker: LocalWorker
+) -> None:
+    queue = "question-answering"
+    odd: dict[str, Any] = {"properties": {"delivery_mode": "x"}, "compression": "application/x-gzip"}
+    with redis.Redis.from_url(own_server.url) as connected:
+        task_id = send_raw(connected, zlib.compress(GOOD_BODY), task=queue, **odd)
+
+        own_worker.wait_for(lambda: f"moved {queue}[{task_id}] to the queue {queue}" in own_worker.log)
+
+        (moved,) = map(json.loads, connected.lrange(queue, 0, -1))
+    assert moved["headers"]["id"] == task_id
+    assert "compression" not in moved["headers"]
+    assert base64.b64decode(moved["body"]) == GOOD_BODY
+
+
+def test_a_request_that_waits_for_its_eta_is_held_once_however_often_it_is_delivered(
+    own_server: LocalServer, own_worker: LocalWorker
+) -> None:
+    deliveries: set[float] = set()
+    in_an_hour = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    with redis.Redis.from_url(own_server.url) as connected:
+        task_id = send_raw(connected, GOOD_BODY, eta=in_an_hour)
+
+        def was_delivered_again_and_again() -> bool:
+            deliveries.update(at for _, at in connected.zrange("unacked_index", 0, -1, withscores=True))
+            return len(deliveries) == 3
+
+        own_worker.wait_for(was_delivered_again_and_again)
+    assert own_worker.log.count(f"{task_id}] received") == 1
 
 
 def test_a_newer_contract_version_gets_a_typed_error_that_names_the_newest(stock: Celery) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.cores import Core, core_sets, usable_cores
 
@@ -130,14 +132,38 @@ def cores_of(nodes: dict[int, int]) -> list[Core]:
         ({0: 5}, 2, [[0, 1], [2, 3]]),
         ({0: 3, 1: 3}, 2, [[0, 1], [3, 4]]),
         ({0: 2}, 4, [[0, 1]]),
+        ({0: 1, 1: 1, 2: 1}, 2, [[0]]),
+        ({0: 1, 1: 3, 2: 3}, 4, [[1, 2, 3]]),
         ({}, 1, []),
     ],
-    ids=["one each", "pairs", "one left over", "no pair across nodes", "fewer than wanted", "none"],
+    ids=[
+        "one each",
+        "pairs",
+        "one left over",
+        "no pair across nodes",
+        "fewer than wanted",
+        "one on each node",
+        "fewer on any node",
+        "none",
+    ],
 )
 def test_sets_have_the_wanted_size_and_do_not_cross_nodes(
     nodes: dict[int, int], size: int, sets: list[list[int]]
 ) -> None:
     assert [numbers(members) for members in core_sets(cores_of(nodes), size)] == sets
+
+
+@given(st.dictionaries(st.integers(0, 3), st.integers(0, 6), max_size=4), st.integers(1, 8))
+def test_no_set_is_larger_than_wanted_or_crosses_nodes_or_has_a_core_of_another(
+    nodes: dict[int, int], size: int
+) -> None:
+    cores = cores_of(nodes)
+    sets = core_sets(cores, size)
+    assert all(1 <= len(members) <= size for members in sets)
+    assert all(len({core.node for core in members}) == 1 for members in sets)
+    used = [core for members in sets for core in members]
+    assert len(set(used)) == len(used)
+    assert bool(sets) == bool(cores)
 
 
 def test_sets_of_whole_physical_cores_come_before_those_with_second_threads() -> None:

@@ -149,6 +149,30 @@ def test_sharing_takes_no_more_sets_than_are_wanted(take: Take) -> None:
     assert cores_of(take([0, 1, 2], sets=2, allow_sharing=True)) == [(0,), (1,)]
 
 
+@pytest.mark.usefixtures("other")
+def test_a_shared_set_has_no_core_of_this_workers_own_sets(take: Take) -> None:
+    leases = take([0, 2, 1, 3], sets=2, set_size=2, allow_sharing=True)
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2, 3), False), ((0, 1), True)]
+
+
+@pytest.mark.usefixtures("other")
+def test_a_worker_has_fewer_sets_rather_than_two_that_overlap(take: Take) -> None:
+    leases = take([0, 2, 3], sets=2, set_size=2, allow_sharing=True)
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2, 3), False)]
+
+
+@pytest.mark.usefixtures("other")
+def test_a_shared_set_is_whole_where_the_own_one_could_not_be(take: Take) -> None:
+    leases = take([0, 1, 2], sets=2, set_size=2, allow_sharing=True)
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2,), False), ((0, 1), True)]
+
+
+@pytest.mark.usefixtures("other")
+def test_a_worker_may_start_on_too_few_shared_cores(take: Take) -> None:
+    leases = take([0, 1], sets=2, set_size=4, allow_sharing=True)
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((0, 1), True)]
+
+
 def test_a_process_keeps_its_own_lease_and_closes_the_others(take: Take) -> None:
     parent = take([0, 1, 2])
     process = inherited(parent)

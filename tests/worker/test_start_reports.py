@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -65,6 +66,31 @@ def test_a_long_cause_is_cut(reports: StartReports) -> None:
     reports.send(StartReport(1, 0, (), 0.0, "x" * 100_000))
     (received,) = reports.receive()
     assert received.cause == "x" * 800
+
+
+@pytest.mark.parametrize("character", ["ü", "模", "😀", "\udcff", "\x00", '"'], ids=ascii)
+def test_a_long_cause_in_any_script_arrives_in_one_piece(reports: StartReports, character: str) -> None:
+    reports.send(StartReport(1, 0, (), 0.0, character * 100_000))
+    line = os.read(reports._read_end, 1_000_000)
+    assert 4000 < len(line) <= 4096 or character == '"'
+    os.write(reports._write_end, line)
+    (received,) = reports.receive()
+    assert received.cause is not None
+    assert set(received.cause) == {character}
+
+
+def test_a_cause_that_fits_is_not_cut(reports: StartReports) -> None:
+    report = StartReport(1, 0, (), 0.0, "Modell für Übersetzung fehlt: /modelle/größe")
+    reports.send(report)
+    assert list(reports.receive()) == [report]
+
+
+def test_a_process_that_finds_the_pipe_full_goes_on_to_its_end(reports: StartReports) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(reports._write_end, b"\n")
+    reports.send(FAILED)
+    assert os.read(reports._read_end, 1_000_000).strip() == b""
 
 
 def test_processes_that_report_at_once_do_not_mix_their_lines(reports: StartReports) -> None:
