@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from producer.contract import TextClassificationRequest, TextInput
+from producer.contract import (
+    QuestionAnsweringRequest,
+    QueueClass,
+    TextClassificationRequest,
+    TextInput,
+    ZeroShotClassificationRequest,
+)
 from producer.errors import (
     BrokerUnavailable,
     CeleriacError,
@@ -38,6 +44,8 @@ __all__ = [
     "ErrorCode",
     "InvalidRequest",
     "ModelFailed",
+    "QuestionAnsweringRequest",
+    "QueueClass",
     "RemoteFailure",
     "RequestError",
     "RequestRevoked",
@@ -48,6 +56,7 @@ __all__ = [
     "UnknownModel",
     "UnknownTask",
     "WaitTimeout",
+    "ZeroShotClassificationRequest",
 ]
 
 

@@ -2,82 +2,45 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeGuard, overload
+from typing import Any, Literal, TypeGuard, overload
 
-from redis.exceptions import RedisError
+from typing_extensions import TypedDict, Unpack
 
-from producer import errors
 from producer.contract import (
+    AnswerSpan,
     ItemFailure,
     LabelScore,
-    QueueClass,
-    Request,
+    QuestionAnsweringRequest,
     TextClassificationRequest,
     TextInput,
-    queue_name,
+    ZeroShotClassificationRequest,
+    ZeroShotResult,
 )
-from producer.envelope import envelope
-from producer.link import REFUSALS, Deadline, RedisLink
-from producer.results import ResultReader
+from producer.sender import Answer, Sender
 
-__all__ = ["Answer", "Client"]
-
-DEFAULT_URL = "redis://localhost:6379/0"
-DEFAULT_TIMEOUT_S = 10.0
-#: A week: more than a result is kept for, and less than what a socket's time-out can hold (24 days).
-LONGEST_TIMEOUT_S = 7 * 24 * 3600.0
+__all__ = ["Answer", "Client", "QuestionOptions"]
 
 TextLike = str | TextInput | Mapping[str, str]
 #: Python takes these for sequences too; none is a list of inputs.
 _NO_LIST = (str, bytes, bytearray, memoryview)
 FunctionToApply = Literal["sigmoid", "softmax", "none"]
-#: The classes that a worker's stored failure may name, by that name.
-_REQUEST_ERRORS: dict[str, type[errors.RequestError]] = {
-    cls.__name__: cls for cls in (errors.InvalidRequest, errors.UnknownModel, errors.UnknownTask, errors.ModelFailed)
-}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A result, and which model gave it."""
+class QuestionOptions(TypedDict, total=False):
+    """What a question may say beside how many answers; see :class:`producer.contract.QuestionAnsweringRequest`."""
 
-    request_id: str
-    #: As the contract has it for the task.
-    result: Any
-    #: Name and revision of the model that answered; None when the worker did not say.
-    model: dict[str, str] | None
+    doc_stride: int
+    max_answer_len: int
+    max_seq_len: int
+    max_question_len: int
+    handle_impossible_answer: bool
+    align_to_words: bool
+    model: str | None
 
 
-class Client:
-    """Enqueues requests and waits for their answers.
-
-    Safe to share between threads, and usable after a fork. It holds connections only while it uses them, plus the
-    few that it last used.
-
-    Args:
-        broker_url: the Redis or Valkey server that the workers consume from.
-        result_backend_url: where the workers store results; the broker by default.
-        timeout_s: seconds that a call may take when it names no time-out of its own; each time-out is more than 0
-            and at most a week.
-
-    Raises:
-        ValueError: a URL or a time-out, here or in a call, that cannot be used.
-    """
-
-    def __init__(
-        self,
-        broker_url: str = DEFAULT_URL,
-        result_backend_url: str | None = None,
-        *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-    ) -> None:
-        self._broker = RedisLink(broker_url)
-        self._results = ResultReader(result_backend_url or broker_url)
-        self._timeout_s = _checked(timeout_s)
+class Client(Sender):
+    """Asks the workers; :class:`~producer.sender.Sender` has what it is made from, and the calls without a task."""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; this one comes first
@@ -127,95 +90,119 @@ class Client:
         deadline = self._deadline(timeout_s)
         wire = [_to_wire(item) for item in inputs] if _is_several(inputs) else _to_wire(inputs)
         request = TextClassificationRequest.parse({"inputs": wire, **parameters})
-        request_id = self._enqueue(request, QueueClass.INTERACTIVE, str(uuid.uuid4()), deadline.left_s, deadline)
-        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._await(request_id, deadline).result
+        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._ask(request, deadline)
         return result
 
-    def submit(
+    @overload
+    def classify_zero_shot(  # type: ignore[overload-overlap]
         self,
-        request: Request,
+        inputs: str,
+        candidate_labels: str | Sequence[str],
         *,
-        queue_class: QueueClass = QueueClass.INTERACTIVE,
-        expires_s: float | None = None,
-        request_id: str | None = None,
+        hypothesis_template: str = ...,
+        multi_label: bool = ...,
+        model: str | None = ...,
+        timeout_s: float | None = ...,
+    ) -> ZeroShotResult: ...
+
+    @overload
+    def classify_zero_shot(
+        self,
+        inputs: Sequence[str],
+        candidate_labels: str | Sequence[str],
+        *,
+        hypothesis_template: str = ...,
+        multi_label: bool = ...,
+        model: str | None = ...,
+        timeout_s: float | None = ...,
+    ) -> list[ZeroShotResult | ItemFailure]: ...
+
+    def classify_zero_shot(
+        self,
+        inputs: str | Sequence[str],
+        candidate_labels: str | Sequence[str],
+        *,
         timeout_s: float | None = None,
-    ) -> str:
-        """Enqueue a request and return its id, for :meth:`wait`.
+        **parameters: Any,
+    ) -> ZeroShotResult | list[ZeroShotResult | ItemFailure]:
+        """Score labels of your own for one text or several, and wait for the answer.
 
         Args:
-            request: such as ``TextClassificationRequest(inputs="…")``.
-            queue_class: interactive requests are served before bulk ones.
-            expires_s: seconds after which no worker shall begin it; None for never.
-            request_id: an id of the caller's; submitting twice under one id overwrites one result.
-            timeout_s: seconds that enqueueing may take.
+            inputs: a text, or a list of up to 64.
+            candidate_labels: up to 100 labels, as a list or in one string, separated by commas.
+            timeout_s: seconds that the whole call may take.
+            **parameters: those of :class:`producer.contract.ZeroShotClassificationRequest`.
+
+        Returns:
+            Labels and scores, best first; for a list, a list of those, as :meth:`classify` does.
 
         Raises:
-            InvalidRequest: the request is too large as JSON.
-            BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
+            CeleriacError: as :meth:`classify` does.
         """
         deadline = self._deadline(timeout_s)
-        return self._enqueue(request, queue_class, request_id or str(uuid.uuid4()), expires_s, deadline)
+        request = ZeroShotClassificationRequest.parse(
+            {"inputs": _unpacked(inputs), "candidate_labels": _unpacked(candidate_labels), **parameters}
+        )
+        result: ZeroShotResult | list[ZeroShotResult | ItemFailure] = self._ask(request, deadline)
+        return result
 
-    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
-        """Wait for the answer to a submitted request; it may be asked for again until the result expires.
+    @overload
+    def answer(  # type: ignore[overload-overlap]
+        self, question: str, context: str, *, timeout_s: float | None = ..., **parameters: Unpack[QuestionOptions]
+    ) -> AnswerSpan: ...
+
+    @overload
+    def answer(  # type: ignore[overload-overlap]
+        self,
+        question: str,
+        context: str,
+        *,
+        top_k: int,
+        timeout_s: float | None = ...,
+        **parameters: Unpack[QuestionOptions],
+    ) -> AnswerSpan | list[AnswerSpan]: ...
+
+    @overload
+    def answer(
+        self,
+        question: Sequence[str],
+        context: Sequence[str],
+        *,
+        top_k: int = ...,
+        timeout_s: float | None = ...,
+        **parameters: Unpack[QuestionOptions],
+    ) -> list[AnswerSpan | list[AnswerSpan] | ItemFailure]: ...
+
+    def answer(
+        self,
+        question: str | Sequence[str],
+        context: str | Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        **parameters: Any,
+    ) -> AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]:
+        """Find the answer to a question in a context, or several of both, and wait for it.
+
+        Args:
+            question: a question, or a list of up to 64.
+            context: the text that holds the answer, or a list of as many.
+            timeout_s: seconds that the whole call may take.
+            **parameters: those of :class:`producer.contract.QuestionAnsweringRequest`.
+
+        Returns:
+            ``context[start:end]`` and its score, or with ``top_k`` over 1 a list of those; for lists, a list of such
+            results, as :meth:`classify` does.
 
         Raises:
-            RequestError: the worker refused the request.
-            DeadlineExceeded, RequestRevoked, RemoteFailure: it ended without an answer.
-            WaitTimeout: it has not ended in time.
-            ResultBackendUnavailable: the result backend could not be asked in time, or refused the credentials.
+            CeleriacError: as :meth:`classify` does.
         """
-        return self._await(request_id, self._deadline(timeout_s))
-
-    def close(self) -> None:
-        """Close the connections; the client may still be used afterwards."""
-        self._broker.close()
-        self._results.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _deadline(self, timeout_s: float | None) -> Deadline:
-        return Deadline.after(self._timeout_s if timeout_s is None else _checked(timeout_s))
-
-    def _enqueue(
-        self, request: Request, queue_class: QueueClass, request_id: str, expires_s: float | None, deadline: Deadline
-    ) -> str:
-        queue = queue_name(request.task, queue_class)
-        message = envelope(request, request_id=request_id, queue=queue, expires_s=expires_s)
-        try:
-            self._broker.execute([("LPUSH", queue, message)], deadline)
-        except RedisError as error:
-            raise errors.BrokerUnavailable(_explain(error, "the broker", "did not take the request")) from error
-        return request_id
-
-    def _await(self, request_id: str, deadline: Deadline) -> Answer:
-        try:
-            records = self._results.wait([request_id], deadline)
-        except RedisError as error:
-            raise errors.ResultBackendUnavailable(_explain(error, "the result backend", "did not answer")) from error
-        if request_id not in records:
-            raise errors.WaitTimeout(f"no answer to request {request_id} in time; it may still come")
-        record = records[request_id]
-        if record["status"] != "SUCCESS":
-            _raise_failure(record)
-        return Answer(request_id, record["result"], record.get("model"))
-
-
-def _checked(timeout_s: float) -> float:
-    # What is not a number compares as False too.
-    if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
-        raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_TIMEOUT_S:g} seconds, not {timeout_s!r}")
-    return timeout_s
-
-
-def _explain(error: RedisError, server: str, failure: str) -> str:
-    return f"{server} {'refused the credentials' if isinstance(error, REFUSALS) else failure}: {error}"
+        deadline = self._deadline(timeout_s)
+        request = QuestionAnsweringRequest.parse(
+            {"question": _unpacked(question), "context": _unpacked(context), **parameters}
+        )
+        result: AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]
+        result = self._ask(request, deadline)
+        return result
 
 
 def _is_several(inputs: Any) -> TypeGuard[Sequence[Any]]:
@@ -228,14 +215,5 @@ def _to_wire(item: Any) -> Any:
     return dict(item) if isinstance(item, Mapping) else item
 
 
-def _raise_failure(record: Mapping[str, Any]) -> NoReturn:
-    failure = record["result"]
-    name, arguments = failure["exc_type"], failure["exc_message"]
-    if record["status"] == "REVOKED":
-        if "expired" in arguments:
-            raise errors.DeadlineExceeded("the deadline passed before a worker began the request")
-        raise errors.RequestRevoked(f"the request was revoked: {arguments}")
-    if name in _REQUEST_ERRORS:
-        raise _REQUEST_ERRORS[name](*arguments)
-    text = " ".join(map(str, arguments)) if isinstance(arguments, list) else str(arguments)
-    raise errors.RemoteFailure(name, text)
+def _unpacked(values: Any) -> Any:
+    return list(values) if _is_several(values) else values

@@ -33,7 +33,7 @@ _CODES = {
     "less_than_equal": ErrorCode.OUT_OF_RANGE,
     "string_unicode": ErrorCode.INVALID_CHARACTER,
 }
-_LIMITS = ("max_length", "min_length", "ge", "le", "expected")
+_LIMITS = ("max_length", "min_length", "ge", "le", "expected", "limit")
 
 
 def check_text(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -10,6 +11,8 @@ from redis.exceptions import RedisError
 
 from examples.local_stack import LocalServer
 from producer import Client
+
+from .helpers import StockWorker
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +51,17 @@ def own_client(own_server: LocalServer) -> Iterator[Client]:
     """Our client of the test's own server."""
     with Client(own_server.url, timeout_s=10.0) as connected:
         yield connected
+
+
+@pytest.fixture
+def stock_worker(own_server: LocalServer) -> Iterator[StockWorker]:
+    """The worker's side of the test's own server."""
+    with StockWorker(own_server.url) as started:
+        yield started
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads for callers that wait."""
+    with ThreadPoolExecutor(16) as pool:
+        yield pool

@@ -7,14 +7,33 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import kombu
+import pytest
 import redis
+from celery import Celery
 
 from examples.local_stack import LocalServer
+from producer.contract import InvalidRequest, Request, TaskName
 
 #: What a call may take beyond its deadline.
 GRACE_S = 1.0
+#: Stands in texts; no error may repeat it.
+MARKER = "Geheimnis"
+
+
+def refusal_of(schema: type[Request], arguments: Mapping[str, Any]) -> InvalidRequest:
+    """The error of a request, which reads the same on both sides and says nothing of the request's text."""
+    errors = []
+    for read in (schema.parse, schema.parse_items):
+        with pytest.raises(InvalidRequest) as caught:
+            read(arguments)
+        errors.append(caught.value)
+    assert errors[0].args == errors[1].args
+    assert MARKER not in repr([(str(error), error.args, error.__cause__, error.__context__) for error in errors])
+    return errors[0]
 
 
 def key_of(request_id: str) -> str:
@@ -39,6 +58,58 @@ def store(connection: redis.Redis, request_id: str, result: Any, **fields: Any) 
 def failure(name: str, arguments: list[Any]) -> Mapping[str, Any]:
     """An exception as Celery's backend writes it."""
     return {"exc_type": name, "exc_message": arguments, "exc_module": "celery.exceptions"}
+
+
+class StockWorker:
+    """The worker's side as plain Celery has it, moved by hand: it takes a message and stores what the test says."""
+
+    def __init__(self, url: str) -> None:
+        self._app = Celery("stock", broker=url, backend=url, set_as_current=False)
+        self._connection = self._app.connection_for_read()
+        self._results = redis.Redis.from_url(url)
+
+    def take(self, task: TaskName, *, bulk: bool = False, timeout_s: float = 60.0) -> kombu.Message:
+        """The next message of a task's queue, as kombu reads it."""
+        queue = kombu.Queue(f"{task.value}.bulk" if bulk else task.value, channel=self._connection.default_channel)
+        taken: list[kombu.Message] = []
+
+        def arrived() -> bool:
+            message = queue.get(accept=["json"])
+            if message is not None:
+                message.ack()
+                taken.append(message)
+            return message is not None
+
+        wait_until(arrived, timeout_s)
+        assert taken[0].headers["task"] == task.value
+        return taken[0]
+
+    def answer(self, message: kombu.Message, result: Any, **fields: Any) -> None:
+        """Store the result of a message."""
+        store(self._results, message.headers["id"], result, **fields)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._results.close()
+        self._connection.close()
+        self._app.close()
+
+
+def arguments_of(message: kombu.Message) -> dict[str, Any]:
+    """The keyword arguments that a task would be called with."""
+    args, kwargs, _ = message.payload
+    assert args == []
+    sent: dict[str, Any] = kwargs
+    return sent
+
+
+def queued(connection: redis.Redis, queue: str = "text-classification") -> list[dict[str, Any]]:
+    """The messages of a queue, the newest first."""
+    return [json.loads(element) for element in connection.lrange(queue, 0, -1)]
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,25 +28,14 @@ from producer import (
     UnknownTask,
     WaitTimeout,
 )
-from producer.client import LONGEST_TIMEOUT_S
 from producer.contract import ErrorCode, QueueClass
+from producer.sender import LONGEST_TIMEOUT_S
 
-from .helpers import failure, has_looked, is_awaited, key_of, record, store, subscriptions, wait_until
+from .helpers import failure, has_looked, is_awaited, key_of, queued, record, store, subscriptions, wait_until
 
 ANSWER = [{"label": "POSITIVE", "score": 0.9}]
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
 QUEUE = "text-classification"
-
-
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads for callers that wait."""
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-def queued(connection: redis.Redis, queue: str = QUEUE) -> list[dict[str, Any]]:
-    return [json.loads(element) for element in connection.lrange(queue, 0, -1)]
 
 
 def test_an_answer_that_is_there_already_is_returned_with_its_model(own_client: Client, own_redis: redis.Redis) -> None:

@@ -24,9 +24,9 @@ from producer.contract import (
     queue_name,
 )
 
+from .helpers import MARKER
 from .strategies import ALL_PARAMETERS, json_values, texts
 
-MARKER = "Geheimnis"
 TOO_LONG = "x" * (MAX_TEXT_CHARACTERS + 1)
 ANSWER = [{"label": "POSITIVE", "score": 0.9}]
 

@@ -1,0 +1,44 @@
+"""The names that both sides must agree on: tasks, queues, and the version of the contract."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "DEFAULT_QUEUE",
+    "SUPPORTED_VERSIONS",
+    "VERSION_HEADER",
+    "QueueClass",
+    "TaskName",
+    "queue_name",
+]
+
+#: Version of this contract; a worker of version N also answers N-1, so that deployments can roll.
+CONTRACT_VERSION = 1
+SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION - 1, CONTRACT_VERSION} - {0})
+#: Message header that carries the version; a message without it is taken to be of the current version.
+VERSION_HEADER = "celeriac_contract_version"
+
+#: Celery's own default queue: where a stock producer's message lands when it names no queue.
+DEFAULT_QUEUE = "celery"
+
+
+class TaskName(StrEnum):
+    """The three tasks, by their pipeline tag."""
+
+    TEXT_CLASSIFICATION = "text-classification"
+    ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
+    QUESTION_ANSWERING = "question-answering"
+
+
+class QueueClass(StrEnum):
+    """Which of a task's two queues: interactive requests go before bulk ones."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+def queue_name(task: TaskName, queue_class: QueueClass = QueueClass.INTERACTIVE) -> str:
+    """Name of the Redis list of a task: ``text-classification`` or ``text-classification.bulk``."""
+    return task.value if queue_class is QueueClass.INTERACTIVE else f"{task.value}.bulk"

@@ -1,0 +1,1 @@
+"""The request schemas, one file a task."""
