@@ -58,7 +58,6 @@ def test_a_template_may_hold_the_label_once_or_by_number_and_other_braces_double
         "{{0}}",
         "{} and {}",
         "{} and {0}",
-        "{0}" * 5,
         "{1}",
         "{0} and {1}",
         "{label}",
@@ -100,6 +99,7 @@ def test_any_other_template_is_refused_whatever_format_would_make_of_it(template
         (["{}"], ErrorCode.WRONG_TYPE, None),
         (f"{MARKER} {{}} \x00", ErrorCode.INVALID_CHARACTER, None),
         (MARKER + "x" * MAX_LABEL_CHARACTERS + "{}", ErrorCode.TOO_LONG, MAX_LABEL_CHARACTERS),
+        ("{0}" * 5, ErrorCode.NOT_ALLOWED, 4),
     ],
 )
 def test_a_template_that_is_no_short_text_is_refused(template: object, code: ErrorCode, limit: int | None) -> None:
