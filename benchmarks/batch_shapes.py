@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from examples.demo.texts import generate, read_examples
 from models.batching import BatchingOptions
-from models.rows import read_rows
+from models.evaluation.rows import read_rows
 from models.store import DEFAULT_MODELS_DIR, find
 from producer.contract import MAX_INPUTS, TextClassificationRequest
 

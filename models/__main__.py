@@ -8,10 +8,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import ModelError
 from models.manifest import Manifest
 from models.store import DEFAULT_MODELS_DIR, find
+
+if TYPE_CHECKING:
+    from models.engine import EngineOptions
+    from models.evaluation.run import EvaluationReport
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,21 +43,50 @@ def _parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="checkpoint in, INT8 model with manifest and card out")
     prepare.add_argument("checkpoint", type=Path, help="directory of the checkpoint, as transformers saves it")
     prepare.add_argument("--as", dest="name", help="name that requests will use (default: the directory's)")
-    prepare.add_argument("--calibration", type=Path, required=True, help="JSON Lines with a column text")
-    prepare.add_argument("--evaluate", type=Path, help="JSON Lines with text and label, to measure FP32 and INT8 on")
+    prepare.add_argument(
+        "--calibration",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSON Lines with what requests have: text; premise and hypothesis; question and context",
+    )
+    prepare.add_argument(
+        "--evaluate",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="labelled rows to measure FP32 and INT8 on, as for evaluate; may be given several times",
+    )
     prepare.add_argument("--output", type=Path, help="directory to make (default: NAME in the models directory)")
     prepare.add_argument("--source", help="what the card says of the source (default: the directory's name)")
     prepare.set_defaults(run=_prepare)
 
-    evaluate = commands.add_parser("evaluate", help="accuracy and speed of a prepared model on labelled rows")
+    _add_evaluate(commands.add_parser("evaluate", help="accuracy and speed of a prepared model on labelled rows"))
+    return parser
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("model", help="name or path of a prepared model")
-    evaluate.add_argument("--data", type=Path, required=True, help="JSON Lines with text and label")
+    evaluate.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSON Lines with text and label; premise, hypothesis and label; or question, context and answers",
+    )
+    evaluate.add_argument("--template", help="zero-shot: how a label becomes a hypothesis, such as 'About {}.'")
     evaluate.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="default: %(default)s")
     evaluate.add_argument("--threads", type=_positive, default=1, help="threads that compute (default: %(default)s)")
     evaluate.add_argument("--limit", type=_positive, help="use the first rows only")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
+    evaluate.add_argument(
+        "--through-queue",
+        action="store_true",
+        help="ask a running worker instead of this process; --precision and --threads are then the worker's",
+    )
+    evaluate.add_argument("--broker-url", help="with --through-queue: the broker (default: CELERIAC_BROKER_URL)")
     evaluate.set_defaults(run=_evaluate)
-    return parser
 
 
 def _positive(text: str) -> int:
@@ -72,7 +106,7 @@ def _prepare(options: argparse.Namespace) -> int:
             name=name,
             target=options.output or options.models_dir / name,
             calibration=options.calibration,
-            evaluation=options.evaluate,
+            evaluations=tuple(options.evaluate),
             source=options.source or options.checkpoint.resolve().name,
         )
     )
@@ -83,33 +117,48 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from models.engine import EngineOptions
-    from models.evaluate import evaluate
+    from models.evaluation.data_sets import read_data_set
+    from models.evaluation.run import answer_here, evaluate
+    from models.evaluation.through_queue import answer_through_queue
 
     model = find(options.model, options.models_dir)
     model.verify()
-    engine = EngineOptions(threads=options.threads, precision=options.precision)
-    report = evaluate(model, options.data, engine, progress=sys.stderr.isatty(), limit=options.limit)
+    data = read_data_set(options.data, model.manifest.task, template=options.template, limit=options.limit)
+    engine: EngineOptions | None = None
+    if options.through_queue:
+        broker = ["--broker-url", options.broker_url] if options.broker_url else []
+        answers = answer_through_queue(model.name, data, broker)
+    else:
+        engine = EngineOptions(threads=options.threads, precision=options.precision)
+        answers = answer_here(model, data, engine)
+    report = evaluate(model, data, answers, progress=sys.stderr.isatty(), options=engine)
     if options.json:
-        print(json.dumps({**dataclasses.asdict(report), "prepared": _accuracy(model.manifest)}, indent=2))
+        prepared = [measurement.model_dump() for measurement in model.manifest.measurements]
+        print(json.dumps({**dataclasses.asdict(report), "prepared": prepared}, indent=2))
         return 0
-    print(f"{report.model} {report.revision} on {report.data}: {report.metric} {report.value:.4f}", end="")
-    print(f" ({report.correct} of {report.rows}), {report.rows_per_second:.0f} rows/s", end="")
-    print(f" on {report.threads} thread(s) with {report.precision}")
+    print(_describe(report))
     print(_compare(model.manifest))
     return 0
 
 
-def _accuracy(manifest: Manifest) -> dict[str, object] | None:
-    return manifest.accuracy.model_dump() if manifest.accuracy else None
+def _describe(report: EvaluationReport) -> str:
+    values = ", ".join(f"{metric} {value:.4f}" for metric, value in report.values.items())
+    errors = f", {report.errors} errors" if report.errors else ""
+    where = "through the queue" if report.precision is None else f"on {report.threads} thread(s), {report.precision}"
+    return (
+        f"{report.model} {report.revision} on {report.data}, {report.rows} rows: {values}{errors}, "
+        f"{report.rows_per_second:.0f} rows/s {where}"
+    )
 
 
 def _compare(manifest: Manifest) -> str:
-    measured = manifest.accuracy
-    if measured is None:
-        return "accuracy was not measured at preparation (--evaluate FILE does)"
     return (
-        f"at preparation, on {measured.data}: FP32 {measured.fp32:.4f}, INT8 {measured.int8:.4f}, "
-        f"{(measured.fp32 - measured.int8) * 100:.2f} points lost"
+        "\n".join(
+            f"at preparation, on {measured.data}: FP32 {measured.fp32:.4f}, INT8 {measured.int8:.4f}, "
+            f"{(measured.fp32 - measured.int8) * 100:.2f} points lost"
+            for measured in manifest.measurements
+        )
+        or "accuracy was not measured at preparation (--evaluate FILE does)"
     )
 
 

@@ -14,13 +14,18 @@ from itertools import groupby
 __all__ = ["BatchPlan", "BatchingOptions", "plan_batches"]
 
 
+#: Sixteen steps between a power of two and zero, so eight between one power and the next.
+_STEPS_BITS = 4
+
+
 @dataclass(frozen=True)
 class BatchingOptions:
     """How batches are cut.
 
     Attributes:
         max_tokens: most tokens of one batch, padding included.
-        length_multiple: lengths are rounded up to a multiple of this, in tokens.
+        length_multiple: lengths of up to 64 tokens are rounded up to a multiple of this, in tokens; longer ones to the
+            first doubling of it that is a sixteenth of the next power of two or more.
     """
 
     max_tokens: int = 512
@@ -35,6 +40,15 @@ class BatchPlan:
     padded_length: int
 
 
+def _rounded(length: int, multiple: int) -> int:
+    # What a step pads is a small share of a long sequence, and every shape costs a set of compiled kernels.
+    share = (1 << (length - 1).bit_length()) >> _STEPS_BITS
+    step = multiple
+    while step < share:
+        step *= 2
+    return -(-length // step) * step
+
+
 def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptions) -> list[BatchPlan]:
     """Cut sequences into batches, shortest first; each sequence is in exactly one.
 
@@ -46,10 +60,9 @@ def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptio
     Returns:
         Batches within the budget, equal shapes one after another; a sequence that is over it alone gets its own.
     """
-    multiple = options.length_multiple
 
     def padded(index: int) -> int:
-        return min(-(-lengths[index] // multiple) * multiple, max_length)
+        return min(_rounded(lengths[index], options.length_multiple), max_length)
 
     plans: list[BatchPlan] = []
     group: list[int] = []

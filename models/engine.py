@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,10 @@ import openvino as ov
 
 from models.batching import BatchingOptions, BatchPlan, plan_batches
 
-__all__ = ["BatchOutput", "Engine", "EngineOptions", "Sequences"]
+__all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
+
+#: What the model gave for one sequence: one array per output.
+SequenceOutput = tuple[npt.NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,11 @@ class EngineOptions:
     batching: BatchingOptions = field(default_factory=BatchingOptions)
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Token ids of sequences, as lists of equal length per sequence; ``type_ids`` tells the parts of a pair apart."""
+class TokenSequence(NamedTuple):
+    """What the model reads at once: token ids, and which part of a pair each belongs to; lists of equal length."""
 
-    ids: Sequence[Sequence[int]]
-    type_ids: Sequence[Sequence[int]]
-
-    def __len__(self) -> int:
-        return len(self.ids)
+    ids: Sequence[int]
+    type_ids: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -83,35 +83,56 @@ class Engine:
             },
         )
         self._inputs = [port.any_name for port in compiled.inputs]
+        #: Names of the model's outputs, in the order of :attr:`BatchOutput.outputs`.
+        self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]
         self._request = compiled.create_infer_request()
 
     def warm_up(self) -> None:
         """Run the shapes that lone requests have most, so that the first of them finds its kernels ready."""
         multiple = self._batching.length_multiple
         for length in {min(multiple * steps, self.max_length) for steps in (1, 2, 4, 8)}:
-            ids = [[0] * length]
-            for _ in self.run(Sequences(ids, ids)):
+            ids = [0] * length
+            for _ in self.run([TokenSequence(ids, ids)]):
                 pass
 
-    def run(self, sequences: Sequences) -> Iterator[BatchOutput]:
+    def compute(self, sequences: Sequence[TokenSequence]) -> list[SequenceOutput]:
+        """Compute all sequences.
+
+        Returns:
+            For each sequence, in order, one array per output of the model, without the batch's axis; where the model
+            gives a value per token, the padding's values are there too.
+
+        Raises:
+            RuntimeError: OpenVINO could not compute a batch.
+        """
+        computed: list[SequenceOutput] = [()] * len(sequences)
+        for batch in self.run(sequences):
+            kept = [output.copy() for output in batch.outputs]
+            for row, index in enumerate(batch.indices):
+                computed[index] = tuple(output[row] for output in kept)
+        return computed
+
+    def run(self, sequences: Sequence[TokenSequence]) -> Iterator[BatchOutput]:
         """Compute all sequences, batch by batch, in an order of the engine's own.
 
         Raises:
             RuntimeError: OpenVINO could not compute a batch.
         """
-        lengths = [len(ids) for ids in sequences.ids]
+        lengths = [len(sequence.ids) for sequence in sequences]
         for plan in plan_batches(lengths, self.max_length, self._batching):
             inputs = self._pack(sequences, lengths, plan)
             results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
             yield BatchOutput(plan.indices, [results[index] for index in range(len(results))])
 
-    def _pack(self, sequences: Sequences, lengths: Sequence[int], plan: BatchPlan) -> dict[str, npt.NDArray[np.int64]]:
+    def _pack(
+        self, sequences: Sequence[TokenSequence], lengths: Sequence[int], plan: BatchPlan
+    ) -> dict[str, npt.NDArray[np.int64]]:
         shape = (len(plan.indices), plan.padded_length)
         arrays = {name: np.zeros(shape, dtype=np.int64) for name in self._inputs}
         for row, index in enumerate(plan.indices):
             length = lengths[index]
-            arrays["input_ids"][row, :length] = sequences.ids[index]
+            arrays["input_ids"][row, :length] = sequences[index].ids
             arrays["attention_mask"][row, :length] = 1
             if "token_type_ids" in arrays:
-                arrays["token_type_ids"][row, :length] = sequences.type_ids[index]
+                arrays["token_type_ids"][row, :length] = sequences[index].type_ids
         return arrays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CorruptModelError", "ModelError", "ModelNotFoundError", "PreparationError", "WrongDataError"]
+__all__ = ["CorruptModelError", "ModelError", "ModelNotFoundError", "PreparationError", "QueueError", "WrongDataError"]
 
 
 class ModelError(Exception):
@@ -33,6 +33,10 @@ class CorruptModelError(ModelError):
 
 class PreparationError(ModelError):
     """A checkpoint cannot be prepared."""
+
+
+class QueueError(ModelError):
+    """A running worker did not answer."""
 
 
 class WrongDataError(ModelError):

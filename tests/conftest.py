@@ -16,6 +16,8 @@ from producer.contract import TaskName
 
 #: The evaluation data beside the project.
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+#: The checkpoints beside the project.
+CHECKPOINTS = DATA.parent / "checkpoints"
 #: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
 LASTING_KEYS = ("_kombu.binding", "unacked", "celery", *(task.value for task in TaskName))
 

@@ -12,25 +12,42 @@ from producer.contract import TaskName
 
 if TYPE_CHECKING:
     from models.engine import EngineOptions
-    from models.pipelines.base import Pipeline
+    from models.pipelines.base import AnyPipeline
     from models.store import StoredModel
 
-__all__ = ["PIPELINE_TASKS", "load"]
+__all__ = ["load", "load_all"]
 
 _PIPELINES = {
     TaskName.TEXT_CLASSIFICATION: ("models.pipelines.text_classification", "TextClassificationPipeline"),
+    TaskName.ZERO_SHOT_CLASSIFICATION: ("models.pipelines.zero_shot_classification", "ZeroShotClassificationPipeline"),
+    TaskName.QUESTION_ANSWERING: ("models.pipelines.question_answering", "QuestionAnsweringPipeline"),
 }
-#: The tasks that a model can be served for.
-PIPELINE_TASKS = frozenset(_PIPELINES)
+#: The tasks that a model for a task can do beside it: natural language inference is a classification of pairs.
+_BESIDE = {TaskName.ZERO_SHOT_CLASSIFICATION: (TaskName.TEXT_CLASSIFICATION,)}
 
 
-def load(model: StoredModel, options: EngineOptions) -> Pipeline:
-    """Load a verified model and compile it on the cores of this process.
+def load(model: StoredModel, options: EngineOptions) -> AnyPipeline:
+    """Load a verified model for its task and compile it on the cores of this process.
 
     Raises:
-        KeyError: no pipeline exists for its task.
         RuntimeError: OpenVINO could not compile it.
     """
-    module, name = _PIPELINES[model.manifest.task]
-    pipeline: type[Pipeline] = getattr(import_module(module), name)
-    return pipeline(model, options)
+    return _class_of(model.manifest.task)(model, options)
+
+
+def load_all(model: StoredModel, options: EngineOptions) -> dict[TaskName, AnyPipeline]:
+    """Load a verified model for every task that it can do; it is compiled once.
+
+    Raises:
+        RuntimeError: OpenVINO could not compile it.
+    """
+    task = model.manifest.task
+    first = load(model, options)
+    beside = {other: _class_of(other)(model, options, first.engine) for other in _BESIDE.get(task, ())}
+    return {task: first, **beside}
+
+
+def _class_of(task: TaskName) -> type[AnyPipeline]:
+    module, name = _PIPELINES[task]
+    pipeline: type[AnyPipeline] = getattr(import_module(module), name)
+    return pipeline

@@ -2,99 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from models.engine import EngineOptions, Sequences
-from models.pipelines.base import Outcome, Pipeline
+from models.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
+from models.pipelines.base import FlatItem, Outcome, Pipeline
+from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
 from models.store import StoredModel
-from producer.contract import (
-    ErrorCode,
-    InvalidRequest,
-    LabelScore,
-    Request,
-    TextClassificationRequest,
-)
+from producer.contract import ErrorCode, InvalidRequest, LabelScore, RequestError, TextClassificationRequest
 
 __all__ = ["TextClassificationPipeline"]
 
-Scores = npt.NDArray[np.float64]
+
+@dataclass(frozen=True)
+class _Text(FlatItem):
+    """One text or pair, one sequence."""
+
+    function: str
+    top_k: int | None
 
 
-class TextClassificationPipeline(Pipeline):
+class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text]):
     """Labels texts, or pairs of texts, with the labels that the model was trained on."""
 
-    def __init__(self, model: StoredModel, options: EngineOptions) -> None:
-        super().__init__(model, options)
-        labels = self.config["id2label"]
-        self._labels: list[str] = [labels[str(index)] for index in range(len(labels))]
+    request_type = TextClassificationRequest
+
+    def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
+        super().__init__(model, options, engine)
+        # The longest part of a pair is cut first, as ``truncation=True`` means in transformers.
+        self.tokenizer.enable_truncation(self.max_length)
+        self._labels = label_names(self.config)
+        self._logits = logits_index(self.engine.output_names)
         self._default_function = _default_function(self.config, len(self._labels))
 
-    def answer(self, requests: Sequence[Request]) -> list[list[Outcome]]:
-        """See :meth:`Pipeline.answer`; an outcome is a list of :class:`LabelScore`, best first."""
-        ours = [request for request in requests if isinstance(request, TextClassificationRequest)]
-        if len(ours) != len(requests):
-            raise TypeError("only text-classification requests belong here")
-        items = [(request, item) for request in ours for item in request.items]
-        encodings = self.tokenizer.encode_batch_fast(
-            [item.text if item.text_pair is None else (item.text, item.text_pair) for _, item in items]
+    def flatten(self, requests: Sequence[TextClassificationRequest]) -> list[list[_Text | RequestError]]:
+        """See :meth:`Pipeline.flatten`; all texts are tokenized in one call."""
+        texts = [item for request in requests for item in request.items]
+        encodings = iter(
+            self.tokenizer.encode_batch_fast(
+                [item.text if item.text_pair is None else (item.text, item.text_pair) for item in texts]
+            )
         )
-        errors = {
-            index: _too_many_tokens(self.max_length)
-            for index, ((request, _), encoding) in enumerate(zip(items, encodings, strict=True))
-            if encoding.overflowing and not request.truncation
-        }
-        logits = self._logits([e for index, e in enumerate(encodings) if index not in errors])
-        rows = iter(logits)
-        flat = iter(
-            [
-                errors[index] if index in errors else self._rank(next(rows), request)
-                for index, (request, _) in enumerate(items)
-            ]
+        return [[self._item(request, next(encodings)) for _ in request.items] for request in requests]
+
+    def read(self, items: Sequence[_Text], outputs: Sequence[Sequence[SequenceOutput]]) -> list[Outcome]:
+        """See :meth:`Pipeline.read`; an outcome is a list of :class:`LabelScore`, best first."""
+        if not items:
+            return []
+        logits = stack_logits(outputs, self._logits)
+        functions = [item.function for item in items]
+        scores = np.empty_like(logits)
+        for function in set(functions):
+            rows = [index for index, name in enumerate(functions) if name == function]
+            scores[rows] = SCORE_FUNCTIONS[function](logits[rows])
+        orders = np.argsort(-scores, axis=-1, kind="stable")
+        return [self._best(row, order[: item.top_k]) for item, row, order in zip(items, scores, orders, strict=True)]
+
+    def _item(self, request: TextClassificationRequest, encoding: Any) -> _Text | RequestError:
+        if encoding.overflowing and not request.truncation:
+            return _too_many_tokens(self.max_length)
+        return _Text(
+            [TokenSequence(encoding.ids, encoding.type_ids)],
+            request.function_to_apply or self._default_function,
+            request.top_k,
         )
-        return [[next(flat) for _ in request.items] for request in ours]
 
-    def _logits(self, encodings: Sequence[object]) -> Scores:
-        """Logits of shape (sequences, labels), in the order of ``encodings``."""
-        sequences = Sequences([e.ids for e in encodings], [e.type_ids for e in encodings])  # type: ignore[attr-defined]
-        logits = np.empty((len(sequences), len(self._labels)), dtype=np.float64)
-        for batch in self.engine.run(sequences):
-            logits[batch.indices] = batch.outputs[0]
-        return logits
-
-    def _rank(self, logits: Scores, request: TextClassificationRequest) -> list[LabelScore]:
-        scores = _FUNCTIONS[request.function_to_apply or self._default_function](logits)
-        best_first = np.argsort(-scores, kind="stable")[: request.top_k]
-        return [{"label": self._labels[index], "score": float(scores[index])} for index in best_first]
+    def _best(self, scores: Scores, order: Any) -> list[LabelScore]:
+        return [{"label": self._labels[index], "score": float(scores[index])} for index in order]
 
 
-def _default_function(config: dict[str, object], labels: int) -> str:
+def _default_function(config: Mapping[str, Any], labels: int) -> str:
     """What ``transformers`` applies when nobody says: by the head's problem type, or its number of labels."""
     problem = config.get("problem_type")
+    if problem == "regression":
+        return "none"
     if problem == "multi_label_classification" or labels == 1:
         return "sigmoid"
-    if problem == "single_label_classification" or labels > 1:
-        return "softmax"
-    return str(config.get("function_to_apply") or "none")
-
-
-def _sigmoid(logits: Scores) -> Scores:
-    return 1.0 / (1.0 + np.exp(-logits))
-
-
-def _softmax(logits: Scores) -> Scores:
-    powers = np.exp(logits - logits.max())
-    scores: Scores = powers / powers.sum()
-    return scores
-
-
-def _none(logits: Scores) -> Scores:
-    return logits
-
-
-_FUNCTIONS = {"sigmoid": _sigmoid, "softmax": _softmax, "none": _none}
+    return "softmax"
 
 
 def _too_many_tokens(limit: int) -> InvalidRequest:

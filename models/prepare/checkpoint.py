@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,13 @@ from producer.contract import TaskName
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
+_TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 WEIGHTS_NAME = "model.safetensors"
 _MAX_LENGTH = "max_position_embeddings"
-_TASKS = {"ForSequenceClassification": TaskName.TEXT_CLASSIFICATION}
+_TASKS = {
+    "ForSequenceClassification": TaskName.TEXT_CLASSIFICATION,
+    "ForQuestionAnswering": TaskName.QUESTION_ANSWERING,
+}
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Checkpoint:
 
     @property
     def max_length_tokens(self) -> int:
-        """Longest sequence that its position embeddings reach."""
-        return int(self.config[_MAX_LENGTH])
+        """Longest sequence that its position embeddings reach and its tokenizer allows."""
+        return min(int(self.config[_MAX_LENGTH]), _tokenizer_limit(self.directory))
 
 
 def read_checkpoint(directory: Path) -> Checkpoint:
@@ -54,17 +60,36 @@ def read_checkpoint(directory: Path) -> Checkpoint:
             f"{directory}: architecture {architecture or 'unknown'} is not supported; supported are "
             f"architectures that end with {', '.join(_TASKS)}"
         )
+    if task is TaskName.TEXT_CLASSIFICATION and _is_about_entailment(config):
+        task = TaskName.ZERO_SHOT_CLASSIFICATION
     return Checkpoint(directory, config, task)
 
 
+def _is_about_entailment(config: Mapping[str, Any]) -> bool:
+    """Whether the labels are those of natural language inference, which zero-shot classification is made from."""
+    return any(str(label).lower().startswith("entail") for label in (config.get("id2label") or {}).values())
+
+
+def _tokenizer_limit(directory: Path) -> int:
+    """``model_max_length`` of the tokenizer; RoBERTa's is two less than its position embeddings."""
+    path = directory / _TOKENIZER_CONFIG_NAME
+    limit = _read_object(path).get("model_max_length") if path.is_file() else None
+    return int(limit) if isinstance(limit, (int, float)) and limit >= 1 else sys.maxsize
+
+
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise PreparationError(f"{path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise PreparationError(f"{path} holds no JSON object")
+    config = _read_object(path)
     length = config.get(_MAX_LENGTH)
     if not isinstance(length, int) or length < 1:
         raise PreparationError(f"{path} does not say how long a text the model reads: {_MAX_LENGTH} is {length!r}")
     return config
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise PreparationError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise PreparationError(f"{path} holds no JSON object")
+    return value

@@ -11,15 +11,22 @@ from pathlib import Path
 import nncf
 import numpy as np
 import openvino as ov
-from optimum.intel import OVModelForSequenceClassification
-from tokenizers import Tokenizer
+from optimum.intel import OVModelForQuestionAnswering, OVModelForSequenceClassification
 
 from models.catalog import QuantizationRecipe
+from models.engine import TokenSequence
 from models.errors import PreparationError
 from models.prepare.checkpoint import Checkpoint
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME
+from producer.contract import TaskName
 
 __all__ = ["export", "quantize"]
+
+_LOADERS = {
+    TaskName.TEXT_CLASSIFICATION: OVModelForSequenceClassification,
+    TaskName.ZERO_SHOT_CLASSIFICATION: OVModelForSequenceClassification,
+    TaskName.QUESTION_ANSWERING: OVModelForQuestionAnswering,
+}
 
 
 def export(checkpoint: Checkpoint, target: Path) -> None:
@@ -33,7 +40,7 @@ def export(checkpoint: Checkpoint, target: Path) -> None:
         # Notes of torch's tracer on lines of transformers that are constant for every input.
         warnings.simplefilter("ignore")
         try:
-            exported = OVModelForSequenceClassification.from_pretrained(
+            exported = _LOADERS[checkpoint.task].from_pretrained(
                 # A Path makes optimum-intel log an error of its own (it calls str.replace on it) and go on.
                 str(checkpoint.directory),
                 export=True,
@@ -48,38 +55,32 @@ def export(checkpoint: Checkpoint, target: Path) -> None:
     copy_companions(checkpoint.directory, target)
 
 
-def quantize(fp32: Path, target: Path, texts: Sequence[str], recipe: QuantizationRecipe, max_length: int) -> None:
+def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> None:
     """Write the INT8 model beside its configuration and tokenizer into ``target``.
 
     Args:
         fp32: the directory that :func:`export` wrote.
         target: an existing directory.
-        texts: calibration texts; the first ``recipe.calibration_rows`` are used.
+        sequences: what the model shall read for calibration.
         recipe: preset and SmoothQuant.
-        max_length: longest sequence, in tokens.
     """
-    tokenizer = Tokenizer.from_file(str(fp32 / TOKENIZER_NAME))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
     model = ov.Core().read_model(fp32 / MODEL_NAME)
     inputs = [port.any_name for port in model.inputs]
 
-    def to_inputs(text: str) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        encoding = tokenizer.encode(text)
+    def to_inputs(sequence: TokenSequence) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
         values = {
-            "input_ids": encoding.ids,
-            "attention_mask": encoding.attention_mask,
-            "token_type_ids": encoding.type_ids,
+            "input_ids": sequence.ids,
+            "attention_mask": [1] * len(sequence.ids),
+            "token_type_ids": sequence.type_ids,
         }
         return {name: np.array([values[name]], dtype=np.int64) for name in inputs}
 
-    rows = list(texts[: recipe.calibration_rows])
     quantized = nncf.quantize(
         model,
-        nncf.Dataset(rows, to_inputs),
+        nncf.Dataset(sequences, to_inputs),
         preset=nncf.QuantizationPreset(recipe.preset),
         model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(rows),
+        subset_size=len(sequences),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=recipe.smooth_quant_alpha)
         ),

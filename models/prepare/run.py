@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from models.catalog import CATALOG, QuantizationRecipe
+from models.catalog import CATALOG, CatalogEntry, QuantizationRecipe
 from models.engine import EngineOptions
 from models.errors import PreparationError
-from models.evaluate import evaluate
-from models.manifest import Accuracy, Manifest, digest, record_files
+from models.evaluation.data_sets import DataSet, read_data_set
+from models.evaluation.run import answer_here, evaluate
+from models.manifest import Manifest, Measurement, digest, record_files
 from models.prepare.card import model_card
 from models.prepare.checkpoint import Checkpoint, read_checkpoint
-from models.rows import read_rows
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
 
 __all__ = ["PreparationOptions", "prepare"]
@@ -24,6 +24,7 @@ __all__ = ["PreparationOptions", "prepare"]
 CARD_NAME = "README.md"
 _FILES = [CONFIG_NAME, MODEL_NAME, Path(MODEL_NAME).with_suffix(".bin").name, TOKENIZER_NAME]
 _TOOLS = ("nncf", "openvino", "optimum-intel", "torch", "transformers")
+_RATE_DIGITS, _SHARE_DIGITS = 1, 4
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class PreparationOptions:
         checkpoint: a directory in the layout of ``transformers``.
         name: the name that requests will use.
         target: the directory to make; one of that name is replaced.
-        calibration: JSON Lines with a column ``text``.
-        evaluation: labelled rows to measure FP32 and INT8 on, if any.
+        calibration: JSON Lines with the columns of the task's requests: ``text``; ``premise`` and ``hypothesis``;
+            ``question`` and ``context``.
+        evaluations: labelled rows to measure FP32 and INT8 on, if any.
         source: what the card and the manifest say of where it comes from.
     """
 
@@ -43,7 +45,7 @@ class PreparationOptions:
     name: str
     target: Path
     calibration: Path
-    evaluation: Path | None
+    evaluations: tuple[Path, ...]
     source: str
 
 
@@ -55,39 +57,27 @@ def prepare(options: PreparationOptions) -> StoredModel:
         WrongDataError: the calibration or evaluation data does not fit.
     """
     checkpoint = read_checkpoint(options.checkpoint)
-    texts = [row["text"] for row in read_rows(options.calibration, {"text": str})]
     entry = CATALOG.get(options.name)
     recipe = entry.recipe if entry else QuantizationRecipe()
+    calibration = read_data_set(options.calibration, checkpoint.task, labelled=False, limit=recipe.calibration_rows)
+    evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
     options.target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.target.parent, prefix=f".{options.name}-") as room:
-        fp32, int8 = Path(room) / "fp32", Path(room) / "int8"
-        for directory in (fp32, int8):
-            directory.mkdir()
-        _build(checkpoint, fp32, int8, texts, recipe)
-        manifest = _manifest(options, checkpoint, int8, recipe)
-        if options.evaluation:
-            manifest = _measure(manifest, options, fp32, int8)
-        manifest.write(int8)
-        (int8 / CARD_NAME).write_text(model_card(manifest, entry), encoding="utf-8")
-        _put_in_place(int8, options.target)
+        draft = _draft(options, checkpoint, entry, recipe)
+        fp32 = _export(checkpoint, Path(room) / "fp32", draft)
+        int8 = _quantize(fp32, Path(room) / "int8", calibration, recipe)
+        measurements = [_measure(fp32, int8, data) for data in evaluations]
+        manifest = int8.manifest.model_copy(update={"measurements": measurements})
+        manifest.write(int8.directory)
+        (int8.directory / CARD_NAME).write_text(model_card(manifest, entry), encoding="utf-8")
+        _put_in_place(int8.directory, options.target)
     return StoredModel(options.target, manifest)
 
 
-def _build(checkpoint: Checkpoint, fp32: Path, int8: Path, texts: list[str], recipe: QuantizationRecipe) -> None:
-    try:
-        from models.prepare.quantize import export, quantize
-    except ImportError as error:
-        raise PreparationError(f"{error}: preparation needs pip install 'celeriac[prepare]'") from error
-    _say("exporting to OpenVINO (about 10 s)")
-    export(checkpoint, fp32)
-    _say(f"quantizing to INT8 with {min(recipe.calibration_rows, len(texts))} calibration texts")
-    quantize(fp32, int8, texts, recipe, checkpoint.max_length_tokens)
-
-
-def _manifest(
-    options: PreparationOptions, checkpoint: Checkpoint, directory: Path, recipe: QuantizationRecipe
+def _draft(
+    options: PreparationOptions, checkpoint: Checkpoint, entry: CatalogEntry | None, recipe: QuantizationRecipe
 ) -> Manifest:
-    entry = CATALOG.get(options.name)
+    """The manifest before there are files."""
     return Manifest(
         name=options.name,
         task=checkpoint.task,
@@ -102,25 +92,59 @@ def _manifest(
             "calibration_rows": recipe.calibration_rows,
             "calibration_data": options.calibration.name,
         },
-        versions={tool: version(tool) for tool in _TOOLS},
-        files=record_files(directory, _FILES),
+        versions={tool: _version(tool) for tool in _TOOLS},
+        files={},
     )
 
 
-def _measure(manifest: Manifest, options: PreparationOptions, fp32: Path, int8: Path) -> Manifest:
-    if options.evaluation is None:
-        return manifest
-    original = manifest.model_copy(update={"files": record_files(fp32, _FILES), "name": f"{manifest.name} FP32"})
-    before = evaluate(StoredModel(fp32, original), options.evaluation, EngineOptions())
-    after = evaluate(StoredModel(int8, manifest), options.evaluation, EngineOptions())
-    accuracy = Accuracy(
-        metric=after.metric,
-        data=f"{options.evaluation.parent.name}/{after.data}",
-        rows=after.rows,
-        fp32=round(before.value, 4),
-        int8=round(after.value, 4),
+def _version(tool: str) -> str:
+    try:
+        return version(tool)
+    except ModuleNotFoundError as error:
+        raise _needs_extra(error) from error
+
+
+def _needs_extra(error: ImportError) -> PreparationError:
+    return PreparationError(f"{error}: preparation needs pip install 'celeriac[prepare]'")
+
+
+def _export(checkpoint: Checkpoint, directory: Path, draft: Manifest) -> StoredModel:
+    try:
+        from models.prepare.quantize import export
+    except ImportError as error:
+        raise _needs_extra(error) from error
+    _say("exporting to OpenVINO (about 10 s)")
+    directory.mkdir()
+    export(checkpoint, directory)
+    files = record_files(directory, _FILES)
+    return StoredModel(directory, draft.model_copy(update={"files": files, "name": f"{draft.name} FP32"}))
+
+
+def _quantize(fp32: StoredModel, directory: Path, data: DataSet, recipe: QuantizationRecipe) -> StoredModel:
+    from models.prepare.calibration import calibration_sequences
+    from models.prepare.quantize import quantize
+
+    sequences = calibration_sequences(fp32, data)
+    _say(f"quantizing to INT8 with {len(sequences)} calibration rows")
+    directory.mkdir()
+    quantize(fp32.directory, directory, sequences, recipe)
+    name = fp32.manifest.name.removesuffix(" FP32")
+    manifest = fp32.manifest.model_copy(update={"files": record_files(directory, _FILES), "name": name})
+    return StoredModel(directory, manifest)
+
+
+def _measure(fp32: StoredModel, int8: StoredModel, data: DataSet) -> Measurement:
+    reports = {}
+    for name, model, precision in (("fp32", fp32, "f32"), ("int8", int8, "f32"), ("int8_bf16", int8, "bf16")):
+        options = EngineOptions(precision=precision)
+        reports[name] = evaluate(model, data, answer_here(model, data, options), options=options)
+    return Measurement(
+        metric=reports["int8"].metric,
+        data=data.name,
+        rows=len(data.rows),
+        rows_per_second={name: round(report.rows_per_second, _RATE_DIGITS) for name, report in reports.items()},
+        **{name: round(report.value, _SHARE_DIGITS) for name, report in reports.items()},
     )
-    return manifest.model_copy(update={"accuracy": accuracy})
 
 
 def _put_in_place(made: Path, target: Path) -> None:

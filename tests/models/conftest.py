@@ -1,4 +1,4 @@
-"""Fixtures of the models' tests: the bundled model, compiled once, and a copy of it to break."""
+"""Fixtures of the models' tests: the bundled models, each compiled once, and rows in a file."""
 
 from __future__ import annotations
 
@@ -11,22 +11,53 @@ import pytest
 
 from models import pipelines
 from models.engine import EngineOptions
-from models.pipelines.base import Pipeline
-from models.store import BUNDLED_DIRECTORY, StoredModel, find
+from models.pipelines.base import AnyPipeline
+from models.store import BUNDLED_DIRECTORY, CONFIG_NAME, StoredModel, find
+from producer.contract import TaskName
 
 Rows = Callable[[Iterable[Any]], Path]
 
 
 @pytest.fixture(scope="session")
 def sentiment() -> StoredModel:
-    """The bundled model on disk."""
-    return find("sentiment", BUNDLED_DIRECTORY.parent / "nowhere")
+    """The bundled classifier on disk."""
+    return _bundled("sentiment")
 
 
 @pytest.fixture(scope="session")
-def pipeline(sentiment: StoredModel) -> Pipeline:
-    """The bundled model, compiled."""
+def pipeline(sentiment: StoredModel) -> AnyPipeline:
+    """The bundled classifier, compiled."""
     return pipelines.load(sentiment, EngineOptions(threads=2))
+
+
+@pytest.fixture(scope="session")
+def nli() -> StoredModel:
+    """The bundled model for zero-shot classification, on disk."""
+    return _bundled("nli")
+
+
+@pytest.fixture(scope="session")
+def inference(nli: StoredModel) -> dict[TaskName, AnyPipeline]:
+    """Both tasks of the bundled model for zero-shot classification, compiled once."""
+    return pipelines.load_all(nli, EngineOptions(threads=2))
+
+
+@pytest.fixture(scope="session")
+def zero_shot(inference: dict[TaskName, AnyPipeline]) -> AnyPipeline:
+    """Zero-shot classification, compiled."""
+    return inference[TaskName.ZERO_SHOT_CLASSIFICATION]
+
+
+@pytest.fixture(scope="session")
+def qa() -> StoredModel:
+    """The bundled model for questions, on disk."""
+    return _bundled("qa")
+
+
+@pytest.fixture(scope="session")
+def questions(qa: StoredModel) -> AnyPipeline:
+    """Question answering, compiled."""
+    return pipelines.load(qa, EngineOptions(threads=2))
 
 
 @pytest.fixture
@@ -39,3 +70,17 @@ def rows(tmp_path: Path) -> Rows:
         return path
 
     return write
+
+
+def with_config(model: StoredModel, directory: Path, **fields: Any) -> StoredModel:
+    """The same model with other values in its configuration, in an empty directory."""
+    for path in model.directory.iterdir():
+        if path.name != CONFIG_NAME:
+            (directory / path.name).symlink_to(path)
+    config = json.loads((model.directory / CONFIG_NAME).read_bytes())
+    (directory / CONFIG_NAME).write_text(json.dumps({**config, **fields}), encoding="utf-8")
+    return StoredModel(directory, model.manifest)
+
+
+def _bundled(name: str) -> StoredModel:
+    return find(name, BUNDLED_DIRECTORY.parent / "nowhere")

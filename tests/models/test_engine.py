@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batching import BatchingOptions
-from models.engine import Engine, EngineOptions, Sequences
-from models.pipelines.base import Pipeline
+from models.engine import Engine, EngineOptions, TokenSequence
+from models.pipelines.base import AnyPipeline
 from models.store import MODEL_NAME, StoredModel
 
 MAX_LENGTH = 512
@@ -24,10 +24,10 @@ def engine(sentiment: StoredModel) -> Engine:
     return Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
 
 
-def sequences(lengths: list[int]) -> Sequences:
+def sequences(lengths: list[int]) -> list[TokenSequence]:
     """Sequences that differ from each other, also where their lengths do not."""
     ids = [[CLS, *(2000 + (7 * n + 13 * i) % 9000 for i in range(size - 2)), SEP] for n, size in enumerate(lengths)]
-    return Sequences(ids, [[0] * len(row) for row in ids])
+    return [TokenSequence(row, [0] * len(row)) for row in ids]
 
 
 def logits(engine: Engine, lengths: list[int]) -> npt.NDArray[np.float32]:
@@ -47,7 +47,7 @@ def test_sequences_computed_together_give_what_they_give_alone(engine: Engine, l
     together = logits(engine, lengths)
     for index in range(len(lengths)):
         everything = sequences(lengths)
-        (alone,) = engine.run(Sequences([everything.ids[index]], [everything.type_ids[index]]))
+        (alone,) = engine.run([everything[index]])
         assert alone.outputs[0][0] == pytest.approx(together[index], abs=0.02)
 
 
@@ -56,19 +56,19 @@ def test_the_longest_sequence_that_the_model_reads_is_computed(engine: Engine) -
 
 
 def test_no_sequences_give_no_batches(engine: Engine) -> None:
-    assert list(engine.run(Sequences([], []))) == []
+    assert list(engine.run([])) == []
 
 
 def test_the_parts_of_a_pair_are_told_apart(engine: Engine) -> None:
     ids = [CLS, 2003, SEP, 3000, SEP]
     ((one,), (two,)) = [
-        [batch.outputs[0].copy() for batch in engine.run(Sequences([ids], [types]))]
+        [batch.outputs[0].copy() for batch in engine.run([TokenSequence(ids, types)])]
         for types in ([0, 0, 0, 0, 0], [0, 0, 0, 1, 1])
     ]
     assert np.abs(one - two).max() > 1e-3
 
 
-def test_warming_up_leaves_the_answers_as_they_are(pipeline: Pipeline) -> None:
+def test_warming_up_leaves_the_answers_as_they_are(pipeline: AnyPipeline) -> None:
     before = logits(pipeline.engine, [5, 9])
     pipeline.warm_up()
     assert logits(pipeline.engine, [5, 9]) == pytest.approx(before)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.errors import CorruptModelError
-from models.manifest import MANIFEST_NAME, Accuracy, Manifest, record_files
+from models.manifest import MANIFEST_NAME, Manifest, Measurement, record_files
 from models.store import StoredModel
 from producer.contract import TaskName
 
@@ -37,8 +37,9 @@ def make(directory: Path, **fields: Any) -> Manifest:
 
 
 def test_what_was_written_is_read_back_and_verified(tmp_path: Path) -> None:
-    accuracy = Accuracy(metric="accuracy", data="dev.jsonl", rows=10, fp32=0.9, int8=0.8)
-    manifest = make(tmp_path, accuracy=accuracy)
+    shares = {"fp32": 0.9, "int8": 0.8, "int8_bf16": 0.7}
+    measured = Measurement(metric="accuracy", data="dev.jsonl", rows=10, rows_per_second={"fp32": 5.0}, **shares)
+    manifest = make(tmp_path, measurements=[measured])
     assert Manifest.read(tmp_path) == manifest
     Manifest.read(tmp_path).verify(tmp_path)
 
@@ -116,7 +117,9 @@ def test_the_revision_changes_with_the_content_and_the_names_of_the_files_and_wi
     assert len(revisions) == 3
 
 
-def test_the_bundled_model_is_as_its_manifest_says(sentiment: StoredModel) -> None:
-    sentiment.verify()
-    on_disk = {path.name for path in sentiment.directory.iterdir()}
-    assert on_disk == {*sentiment.manifest.files, MANIFEST_NAME, "README.md"}
+def test_every_bundled_model_is_as_its_manifest_says(sentiment: StoredModel, nli: StoredModel, qa: StoredModel) -> None:
+    for model in (sentiment, nli, qa):
+        model.verify()
+        assert model.directory.name == model.name
+        on_disk = {path.name for path in model.directory.iterdir()}
+        assert on_disk == {*model.manifest.files, MANIFEST_NAME, "README.md"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import WrongDataError
-from models.rows import read_rows
+from models.evaluation.rows import read_rows
 
 COLUMNS: dict[str, type] = {"text": str, "label": str}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-__all__ = ["LABELS", "MAX_LENGTH", "write_checkpoint"]
+__all__ = ["INFERENCE_LABELS", "LABELS", "MAX_LENGTH", "write_checkpoint"]
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = {
@@ -22,21 +23,30 @@ VOCABULARY = {
     for index, word in enumerate([*SPECIAL, "a", "bad", "film", "good", "is", "it", "the", "was", "##s", "."])
 }
 LABELS = ["NO", "PERHAPS", "YES"]
+INFERENCE_LABELS = ["CONTRADICTION", "NEUTRAL", "ENTAILMENT"]
 MAX_LENGTH = 48
 WIDTH, INNER_WIDTH, LAYERS = 32, 64, 2
 
 
-def write_checkpoint(directory: Path) -> None:
-    """Write configuration, weights and tokenizer into a new directory."""
+def write_checkpoint(directory: Path, labels: Sequence[str] | None = LABELS, **tokenizer_config: Any) -> None:
+    """Write configuration, weights and tokenizer into a new directory.
+
+    Args:
+        directory: to make.
+        labels: of a classification head; None for a head that answers questions.
+        tokenizer_config: what ``tokenizer_config.json`` says; without it there is no such file.
+    """
     directory.mkdir(parents=True)
-    (directory / "config.json").write_text(json.dumps(_config()), encoding="utf-8")
-    (directory / "model.safetensors").write_bytes(_safetensors(_weights()))
+    (directory / "config.json").write_text(json.dumps(_config(labels)), encoding="utf-8")
+    (directory / "model.safetensors").write_bytes(_safetensors(_weights(labels)))
     _tokenizer().save(str(directory / "tokenizer.json"))
+    if tokenizer_config:
+        (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer_config), encoding="utf-8")
 
 
-def _config() -> dict[str, Any]:
-    return {
-        "architectures": ["BertForSequenceClassification"],
+def _config(labels: Sequence[str] | None) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "architectures": ["BertForQuestionAnswering"],
         "model_type": "bert",
         "vocab_size": len(VOCABULARY),
         "hidden_size": WIDTH,
@@ -45,20 +55,26 @@ def _config() -> dict[str, Any]:
         "intermediate_size": INNER_WIDTH,
         "max_position_embeddings": MAX_LENGTH,
         "type_vocab_size": 2,
-        "id2label": dict(enumerate(LABELS)),
-        "label2id": {label: index for index, label in enumerate(LABELS)},
+    }
+    if labels is None:
+        return config
+    return {
+        **config,
+        "architectures": ["BertForSequenceClassification"],
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
     }
 
 
-def _weights() -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+def _weights(labels: Sequence[str] | None) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
     random = np.random.default_rng(7)
     sizes: dict[str, tuple[int, ...]] = {
         "bert.embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH),
         "bert.embeddings.position_embeddings.weight": (MAX_LENGTH, WIDTH),
         "bert.embeddings.token_type_embeddings.weight": (2, WIDTH),
         **_norm("bert.embeddings.LayerNorm"),
-        **_dense("bert.pooler.dense", WIDTH, WIDTH),
-        **_dense("classifier", len(LABELS), WIDTH),
+        **(_dense("qa_outputs", 2, WIDTH) if labels is None else _dense("bert.pooler.dense", WIDTH, WIDTH)),
+        **({} if labels is None else _dense("classifier", len(labels), WIDTH)),
     }
     for number in range(LAYERS):
         layer = f"bert.encoder.layer.{number}"
