@@ -106,7 +106,7 @@ class Batch(_Group):
     """Most tokens, padding included, that one inference computes; a single longer sequence goes alone."""
 
     length_multiple: Annotated[int, Field(ge=1, le=512)] = 4
-    """Sequence lengths are rounded up to a multiple of this, so that shapes repeat."""
+    """Lengths of up to 64 tokens are rounded up to a multiple of this, longer ones coarser, so that shapes repeat."""
 
 
 class Engine(_Group):
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     result_backend_url: RedisUrl | None = None
     """The Redis or Valkey server that keeps results; empty for the broker's."""
 
-    models: Names = Field(default=["sentiment"], min_length=1)
+    models: Names = Field(default=["sentiment", "nli", "qa"], min_length=1)
     """Models to serve, by name or path, separated by commas; the first for a task answers when none is named."""
 
     model_dir: Directory = Path("~/.cache/celeriac/models")

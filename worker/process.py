@@ -22,7 +22,7 @@ from worker.leases import CoreSet
 from worker.start_reports import StartReport
 
 if TYPE_CHECKING:
-    from models.pipelines.base import Pipeline
+    from models.pipelines.base import AnyPipeline
 
 __all__ = ["EXIT_CANNOT_SERVE", "LoadedProcess", "connect", "current"]
 
@@ -37,7 +37,7 @@ class LoadedProcess:
     """What this pool process has: its cores, and its models by task and name."""
 
     core_set: CoreSet
-    pipelines: dict[TaskName, dict[str, Pipeline]]
+    pipelines: dict[TaskName, dict[str, AnyPipeline]]
 
 
 _current: LoadedProcess | None = None
@@ -77,7 +77,7 @@ def _start(settings: Settings) -> None:
     _current = LoadedProcess(core_set, pipelines)
     seconds = time.monotonic() - started_s
     where = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
-    names = ", ".join(name for loaded in pipelines.values() for name in loaded)
+    names = ", ".join(dict.fromkeys(name for loaded in pipelines.values() for name in loaded))
     pid = os.getpid()
     logger.info("process %d (pid %d) is ready on core %s with %s after %.2f s", index, pid, where, names, seconds)
     prepared.reports.send(StartReport(pid, index, core_set.cores, seconds, None))
@@ -92,7 +92,7 @@ def _pin(cores: tuple[int, ...]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-def _load(settings: Settings, threads: int) -> dict[TaskName, dict[str, Pipeline]]:
+def _load(settings: Settings, threads: int) -> dict[TaskName, dict[str, AnyPipeline]]:
     from models import pipelines
     from models.batching import BatchingOptions
     from models.engine import EngineOptions
@@ -102,11 +102,18 @@ def _load(settings: Settings, threads: int) -> dict[TaskName, dict[str, Pipeline
         precision=settings.engine.precision.value,
         batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
     )
-    loaded: dict[TaskName, dict[str, Pipeline]] = {}
+    loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
+    beside: list[tuple[TaskName, AnyPipeline]] = []
     for model in startup.served_models(settings):
-        pipeline = pipelines.load(model, options)
-        pipeline.warm_up()
-        loaded.setdefault(model.manifest.task, {})[model.name] = pipeline
+        for task, pipeline in pipelines.load_all(model, options).items():
+            if task is model.manifest.task:
+                pipeline.warm_up()
+                loaded.setdefault(task, {})[model.name] = pipeline
+            else:
+                beside.append((task, pipeline))
+    # Last, since the first model of a task is the one that answers when a request names none.
+    for task, pipeline in beside:
+        loaded.setdefault(task, {}).setdefault(pipeline.model.name, pipeline)
     return loaded
 
 

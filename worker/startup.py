@@ -16,7 +16,6 @@ from kombu.utils.imports import symbol_by_name
 from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
-from models.pipelines import PIPELINE_TASKS
 from models.store import StoredModel
 from worker.cores import usable_cores
 from worker.leases import Leases, LeasingError, take_leases
@@ -110,8 +109,6 @@ def _verify_models(settings: Settings) -> None:
             _stop(f"{error}. Which models are served is the setting CELERIAC_MODELS")
         except ModelError as error:
             _stop(str(error))
-        if model.manifest.task not in PIPELINE_TASKS:
-            _stop(f"model {name} is for {model.manifest.task.value}, which this version cannot serve")
 
 
 def _wanted_processes(worker: Any) -> int:

@@ -9,8 +9,13 @@ from celery import Celery, Task
 
 from producer.contract import RequestError, TaskName
 from worker.answering import answer
+from worker.hidden_result import HiddenResult
 
 __all__ = ["InferenceTask", "register_tasks"]
+
+
+#: Tasks whose results repeat the request's text.
+_QUOTING = frozenset({TaskName.ZERO_SHOT_CLASSIFICATION, TaskName.QUESTION_ANSWERING})
 
 
 class InferenceTask(Task):
@@ -30,7 +35,10 @@ def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:
 
 def _body(name: TaskName) -> Any:
     def run(self: InferenceTask, *args: Any, **kwargs: Any) -> Any:
-        return answer(name, self.request, args, kwargs)
+        result = answer(name, self.request, args, kwargs)
+        if name in _QUOTING and not self.app.celeriac_settings.show_request_text:
+            return HiddenResult(result)
+        return result
 
     run.__name__ = run.__qualname__ = name.name.lower()
     return run

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from examples.demo.load import LoadReport, run_bulk, run_callers
-from examples.demo.report import print_answers, print_loads, print_processes
-from examples.demo.texts import generate, read_examples
+from examples.demo.report import print_labels, print_loads, print_processes, print_spans, print_topics
+from examples.demo.texts import Example, generate, read_examples, read_questions
 from examples.local_stack import LocalServer, LocalWorker, WorkerStartError
 from producer import CeleriacError, Client, TextClassificationRequest
 
 _BROKER_VARIABLE = "CELERIAC_BROKER_URL"
 _TEXTS_PER_MESSAGE = 64
+_TOPICS = ["delivery", "payment", "software", "praise"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m examples.demo",
         description=f"{__doc__} Uses the Redis server of {_BROKER_VARIABLE}, or an embedded one.",
     )
-    parser.add_argument("--single", type=int, default=400, help="texts sent one a message (default: %(default)s)")
+    parser.add_argument("--single", type=int, default=300, help="texts sent one a message (default: %(default)s)")
     parser.add_argument("--bulk", type=int, default=2048, help="texts sent in bulk messages (default: %(default)s)")
     parser.add_argument("--callers", type=int, default=8, help="callers at a time (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -68,8 +69,7 @@ def _run(console: Console, stack: contextlib.ExitStack, options: argparse.Namesp
 
 def _serve(console: Console, client: Client, worker: LocalWorker, options: argparse.Namespace) -> int:
     examples = read_examples()
-    ids = [client.submit(TextClassificationRequest.parse({"inputs": example["text"]})) for example in examples]
-    print_answers(console, examples, [client.wait(request_id).result for request_id in ids])
+    _show_tasks(console, client, examples)
     loads: dict[str, LoadReport] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -95,6 +95,16 @@ def _serve(console: Console, client: Client, worker: LocalWorker, options: argpa
     for failure in failures[:5]:
         console.print(f"[red]failed:[/] {failure}")
     return 1 if failures else 0
+
+
+def _show_tasks(console: Console, client: Client, examples: list[Example]) -> None:
+    ids = [client.submit(TextClassificationRequest.parse({"inputs": example["text"]})) for example in examples]
+    print_labels(console, examples, [client.wait(request_id).result for request_id in ids])
+    mails = [example["text"] for example in examples if example["kind"] == "support mail"]
+    print_topics(console, client.classify_zero_shot(mails, _TOPICS, hypothesis_template="This mail is about {}."))
+    questions = read_questions()
+    answers = client.answer([q["question"] for q in questions], [q["context"] for q in questions])
+    print_spans(console, questions, answers)
 
 
 if __name__ == "__main__":

@@ -12,24 +12,51 @@ from examples.demo.load import LoadReport
 from examples.demo.texts import Example
 from examples.local_stack.procfs import memory_of, open_libraries, thread_cores
 
-__all__ = ["print_answers", "print_loads", "print_processes"]
+__all__ = ["print_labels", "print_loads", "print_processes", "print_spans", "print_topics"]
 
 _SHOWN_CHARACTERS = 72
 _MEBIBYTE = 1024 * 1024
 
 
-def print_answers(console: Console, examples: Sequence[Example], answers: Sequence[Any]) -> None:
+def print_labels(console: Console, examples: Sequence[Example], answers: Sequence[Any]) -> None:
     """A line for each text: its kind, its beginning, the label and the score."""
-    table = Table(title="Answers", title_justify="left")
-    for column in ("kind", "text", "label"):
+    table = _table("text-classification: which mood", "kind", "text", "label")
+    for example, (best,) in zip(examples, answers, strict=True):
+        colour = "green" if best["label"] == "POSITIVE" else "red"
+        table.add_row(example["kind"], _shown(example["text"]), f"[{colour}]{best['label']}[/]", f"{best['score']:.3f}")
+    console.print(table)
+
+
+def print_topics(console: Console, answers: Sequence[Any]) -> None:
+    """A line for each text: its beginning, the best of the labels that the request brought, and its score."""
+    labels = ", ".join(sorted(answers[0]["labels"]))
+    table = _table(f"zero-shot-classification: one of {labels}", "text", "label")
+    for answer in answers:
+        table.add_row(_shown(answer["sequence"]), answer["labels"][0], f"{answer['scores'][0]:.3f}")
+    console.print(table)
+
+
+def print_spans(console: Console, questions: Sequence[Example], answers: Sequence[Any]) -> None:
+    """A line for each question: the answer, and where it stands in the context."""
+    table = _table("question-answering: a piece of the context", "question", "answer", "characters")
+    for question, answer in zip(questions, answers, strict=True):
+        place = f"{answer['start']} to {answer['end']}"
+        table.add_row(
+            question["question"], _shown(answer["answer"], _SHOWN_CHARACTERS // 2), place, f"{answer['score']:.3f}"
+        )
+    console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
         table.add_column(column, no_wrap=True)
     table.add_column("score", justify="right")
-    for example, (best,) in zip(examples, answers, strict=True):
-        text = example["text"]
-        shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
-        colour = "green" if best["label"] == "POSITIVE" else "red"
-        table.add_row(example["kind"], shown, f"[{colour}]{best['label']}[/]", f"{best['score']:.3f}")
-    console.print(table)
+    return table
+
+
+def _shown(text: str, characters: int = _SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
 def print_processes(console: Console, parent: int, processes: Mapping[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""The demo's texts: forty of our own, and as many as are wanted generated from their sentences."""
+"""The demo's texts: forty of our own, as many as are wanted generated from their sentences, and eight questions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import random
 import re
 from pathlib import Path
 
-__all__ = ["Example", "generate", "read_examples"]
+__all__ = ["Example", "generate", "read_examples", "read_questions"]
 
-_FILE = Path(__file__).resolve().parents[1] / "texts.jsonl"
+_EXAMPLES = Path(__file__).resolve().parents[1]
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _SEED = 20261121
 #: How many sentences a generated text has; short ones are the most common, as in reviews and mails.
@@ -20,7 +20,16 @@ Example = dict[str, str]
 
 def read_examples() -> list[Example]:
     """The forty texts, each with its kind."""
-    return [json.loads(line) for line in _FILE.read_text(encoding="utf-8").splitlines()]
+    return _read("texts.jsonl")
+
+
+def read_questions() -> list[Example]:
+    """Eight questions, each with its context."""
+    return _read("questions.jsonl")
+
+
+def _read(name: str) -> list[Example]:
+    return [json.loads(line) for line in (_EXAMPLES / name).read_text(encoding="utf-8").splitlines()]
 
 
 def generate(examples: list[Example], count: int) -> list[str]:

@@ -104,16 +104,25 @@ def test_a_late_request_ends_revoked_as_everywhere_in_celery(stock: Celery) -> N
 
 
 def test_a_task_that_this_worker_does_not_serve_is_moved_to_its_queue_unchanged(
-    stock: Celery, server: LocalServer, worker: LocalWorker
+    own_server: LocalServer, tmp_path: Path
 ) -> None:
     kwargs = {"question": "Who?", "context": "She did."}
-    sent = stock.send_task("question-answering", kwargs=kwargs, priority=3)
     queue = queue_name(TaskName.QUESTION_ANSWERING)
+    environment = {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
+        "CELERIAC_MODELS": "sentiment",
+    }
+    service = Celery("service", broker=own_server.url, backend=own_server.url, set_as_current=False)
 
-    worker.wait_for(lambda: f"moved question-answering[{sent.id}] to the queue {queue}" in worker.log)
+    with LocalWorker(["--concurrency=1"], environment) as worker:
+        worker.wait_until_ready()
+        sent = service.send_task("question-answering", kwargs=kwargs, priority=3)
+        worker.wait_for(lambda: f"moved question-answering[{sent.id}] to the queue {queue}" in worker.log)
 
-    with Celery("other", broker=server.url, set_as_current=False).connection() as connection:
+    with service.connection() as connection:
         message = connection.default_channel.basic_get(queue, no_ack=True)
+    service.close()
     assert message.headers["id"] == sent.id
     assert message.headers["task"] == "question-answering"
     assert message.properties["priority"] == 3

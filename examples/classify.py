@@ -1,0 +1,26 @@
+"""Labels the lines of a text: ``python -m examples.classify "what a day" "never again"``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from producer import Client
+
+
+def main() -> None:
+    """Print a label and its score for each text."""
+    parser = argparse.ArgumentParser(prog="python -m examples.classify", description=__doc__)
+    parser.add_argument("text", nargs="+")
+    parser.add_argument("--broker-url", default=os.environ.get("CELERIAC_BROKER_URL", "redis://localhost:6379/0"))
+    options = parser.parse_args()
+    with Client(options.broker_url) as client:
+        for text, answer in zip(options.text, client.classify(options.text), strict=True):
+            if "error" in answer:
+                print(f"{text}: {answer['error']['message']}")
+            else:
+                print(f"{text}: {answer[0]['label']} {answer[0]['score']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
