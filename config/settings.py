@@ -105,8 +105,8 @@ class Batch(_Group):
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Most tokens, padding included, that one inference computes; a single longer sequence goes alone."""
 
-    length_multiple: Annotated[int, Field(ge=1, le=512)] = 4
-    """Lengths of up to 64 tokens are rounded up to a multiple of this, longer ones coarser, so that shapes repeat."""
+    length_multiple: Annotated[int, Field(ge=1, le=512)] = 8
+    """Lengths are rounded up to a multiple of this, those over 16 times it coarser, so that shapes repeat."""
 
 
 class Engine(_Group):

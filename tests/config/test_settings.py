@@ -42,7 +42,7 @@ def test_the_fields_of_a_group_may_come_from_different_places(place: Path, monke
     ("variable", "text", "path", "value"),
     [
         ("CELERIAC_BATCH_MAX_TOKENS", "256", "batch.max_tokens", 256),
-        ("CELERIAC_BATCH_LENGTH_MULTIPLE", "8", "batch.length_multiple", 8),
+        ("CELERIAC_BATCH_LENGTH_MULTIPLE", "4", "batch.length_multiple", 4),
         ("CELERIAC_ENGINE_PRECISION", "bf16", "engine.precision", InferencePrecision.BF16),
         ("CELERIAC_LIMITS_HELD_WORK_S", "2.5", "limits.held_work_s", 2.5),
         ("CELERIAC_PROCESSES_MAX", "3", "processes.max", 3),

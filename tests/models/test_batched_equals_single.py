@@ -48,6 +48,8 @@ def classification(throw: random.Random) -> Request:
     inputs: Any = texts_of(throw)
     if throw.random() < 0.2:
         inputs = {"text": throw.choice(TEXTS), "text_pair": throw.choice([*TEXTS, LONG[0]])}
+    elif throw.random() < 0.05:
+        return TextClassificationRequest.parse({"inputs": [throw.choice(TEXTS), LONG[0]], "truncation": False})
     parameters = some(throw, top_k=[None, 2, 5], function_to_apply=["sigmoid", "softmax", "none"], truncation=[False])
     return TextClassificationRequest.parse({"inputs": inputs, **parameters})
 

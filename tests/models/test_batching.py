@@ -48,12 +48,20 @@ def test_batches_go_from_short_to_long_and_keep_the_order_of_equal_lengths(
 
 
 @given(LENGTHS, OPTIONS)
-def test_no_two_neighbouring_batches_would_fit_into_one(lengths: list[int], options: BatchingOptions) -> None:
-    plans = plan_batches(lengths, MAX_LENGTH, options)
-    for plan, following in pairwise(plans):
-        smallest = min(lengths[index] for index in following.indices)
-        (alone,) = plan_batches([smallest], MAX_LENGTH, options)
-        assert (len(plan.indices) + 1) * alone.padded_length > options.max_tokens
+def test_a_sequence_has_the_shape_that_it_has_alone(lengths: list[int], options: BatchingOptions) -> None:
+    for plan in plan_batches(lengths, MAX_LENGTH, options):
+        for index in plan.indices:
+            (alone,) = plan_batches([lengths[index]], MAX_LENGTH, options)
+            assert alone.padded_length == plan.padded_length
+
+
+@given(LENGTHS, OPTIONS)
+def test_two_neighbouring_batches_of_one_shape_would_not_fit_into_one(
+    lengths: list[int], options: BatchingOptions
+) -> None:
+    for plan, following in pairwise(plan_batches(lengths, MAX_LENGTH, options)):
+        if plan.padded_length == following.padded_length:
+            assert (len(plan.indices) + 1) * plan.padded_length > options.max_tokens
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_no_two_neighbouring_batches_would_fit_into_one(lengths: list[int], opti
     [
         ([], []),
         ([5], [BatchPlan([0], 8)]),
-        ([30, 3, 9], [BatchPlan([1, 2], 12), BatchPlan([0], 32)]),
+        ([30, 3, 9, 1], [BatchPlan([3, 1], 4), BatchPlan([2], 12), BatchPlan([0], 32)]),
         ([100], [BatchPlan([0], 104)]),
         ([100, 100], [BatchPlan([0], 104), BatchPlan([1], 104)]),
     ],

@@ -72,6 +72,17 @@ def test_the_longest_input_is_what_both_the_position_embeddings_and_the_tokenize
     assert read_checkpoint(tmp_path / "tiny").max_length_tokens == longest
 
 
+@pytest.mark.parametrize(("padding", "longest"), [(1, MAX_LENGTH - 2), (0, MAX_LENGTH - 1)])
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert"])
+def test_a_family_that_counts_positions_from_behind_its_padding_token_reads_as_many_less(
+    tmp_path: Path, family: str, padding: int, longest: int
+) -> None:
+    write_checkpoint(tmp_path / "tiny", model_max_length=10**30)
+    path = tmp_path / "tiny" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "model_type": family, "pad_token_id": padding}))
+    assert read_checkpoint(tmp_path / "tiny").max_length_tokens == longest
+
+
 @pytest.mark.parametrize(("content", "reason"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
 def test_a_broken_configuration_of_the_tokenizer_is_refused_by_its_name(
     tmp_path: Path, content: str, reason: str
