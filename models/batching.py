@@ -1,8 +1,8 @@
 """Which sequences go through the model together.
 
 A dynamic model is fast when shapes repeat and little is padding: lengths are rounded up to a small multiple, sequences
-of equal rounded length go together, and batches are cut where the padded tokens would pass a budget (text-embeddings-inference
-cuts by tokens too; ``docs/architecture.md`` has what was measured).
+of equal rounded length go together, and batches are cut where the padded tokens would pass a budget
+(text-embeddings-inference cuts by tokens too; ``docs/architecture.md`` has what was measured).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptio
     """Cut sequences into batches, shortest first; each sequence is in exactly one.
 
     Only sequences whose lengths are rounded to the same one share a batch. A row is then computed in the same shape
-    whatever it is batched with, and gives the same numbers to the last bit: a padding of another width changes the order
-    of sums, which INT8 rounding makes a difference of up to 1e-2 from (seen with the bundled models).
+    whatever it is batched with, and gives the same numbers to the last bit: a padding of another width changes the
+    order of sums, which INT8 rounding makes a difference of up to 1e-2 from (seen with the bundled models).
 
     Args:
         lengths: tokens of each sequence, none over ``max_length``.
