@@ -1,0 +1,102 @@
+"""LitServe with the same INT8 model: ``python -m benchmarks.contestants.http_server PORT MODEL TASK CORES CLAIMS``.
+
+Each worker takes a core of its own and computes batches with the code of the bound, sorted and cut as there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from litserve import LitAPI, LitServer
+
+from producer.contract import TaskName
+
+#: Tried on the short texts with two workers: 8, 32, 64 and 128 texts; 1, 5, 10 and 20 ms.
+MAX_BATCH_SIZE = 64
+BATCH_TIMEOUT_S = 0.005
+
+
+class Answers(LitAPI):  # type: ignore[misc] # litserve carries no types that mypy is shown
+    """An item in, its answer out."""
+
+    def __init__(self, model: Path, task: TaskName, cores: list[int], claims: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._what = (model, task)
+        self._cores, self._claims = cores, claims
+        self._model: Any = None
+
+    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
+        """Pin this worker before OpenVINO is loaded."""
+        os.sched_setaffinity(0, {self._claim()})
+        from benchmarks.bare_model import BareModel
+
+        self._model = BareModel(*self._what)
+
+    def decode_request(self, request: dict[str, Any]) -> Any:
+        """The item."""
+        item = request["item"]
+        return tuple(item) if isinstance(item, list) else item
+
+    def batch(self, inputs: list[Any]) -> list[Any]:
+        """A list is what the model takes."""
+        return inputs
+
+    def predict(self, inputs: list[Any]) -> list[str]:
+        """Answer the items of a batch."""
+        answers: list[str] = self._model.answer(inputs)
+        return answers
+
+    def unbatch(self, output: list[str]) -> list[str]:
+        """The answers of the batch."""
+        return output
+
+    def encode_response(self, output: str) -> dict[str, str]:
+        """The body."""
+        return {"answer": output}
+
+    def _claim(self) -> int:
+        """A core that no other worker has: a file says so."""
+        for core in self._cores:
+            try:
+                (self._claims / str(core)).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            return core
+        return self._cores[0]
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    port, model, task, cores, claims = sys.argv[1:]
+    numbers = [int(core) for core in cores.split(",")]
+    api = Answers(
+        Path(model),
+        TaskName(task),
+        numbers,
+        Path(claims),
+        max_batch_size=int(os.environ.get("BENCH_MAX_BATCH", MAX_BATCH_SIZE)),
+        batch_timeout=float(os.environ.get("BENCH_BATCH_TIMEOUT", BATCH_TIMEOUT_S)),
+    )
+    server = LitServer(
+        api,
+        accelerator="cpu",
+        workers_per_device=len(numbers),
+        timeout=120,
+        fast_queue=bool(os.environ.get("BENCH_FASTQ")),
+    )
+    server.run(
+        host="127.0.0.1",
+        port=int(port),
+        num_api_servers=int(os.environ.get("BENCH_SERVERS", "1")),
+        log_level="warning",
+        generate_client_file=False,
+        access_log=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
