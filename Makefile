@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench bench-quick run-bench clean
 
 help: ## what each command does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## the main job on real text: a Redis server, a worker on this machine's cores, a few thousand requests
 	@$(BIN)/python -m examples.demo
@@ -26,6 +26,15 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: ## everything side by side with the bare model and its peers, into benchmarks/results (40 minutes; BENCH_ARGS)
+	@$(MAKE) --no-print-directory EXTRAS=bench run-bench
+
+bench-quick: ## the same on one workload, in under 3 minutes once everything is installed
+	@$(MAKE) --no-print-directory EXTRAS=bench run-bench BENCH_ARGS="--quick $(BENCH_ARGS)"
+
+run-bench: $(STAMP)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache

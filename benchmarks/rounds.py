@@ -12,7 +12,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.stack import Stack
 from benchmarks.workloads import Workload
 
-__all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "measure", "summarize"]
+__all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "equal_share", "measure", "summarize", "turns"]
 
 #: INT8 contestants whose answers differ from the bound's more often than this are not answering what they were asked:
 #: batches of other shapes round differently, which turns an answer that hangs in the balance now and then.
@@ -55,7 +55,7 @@ def measure(
     seen: dict[str, list[Round]] = {name: [] for name in stack.contestants}
     others: dict[str, list[float]] = {name: [] for name in stack.contestants}
     for number in range(options.rounds):
-        for name in _turns(list(stack.contestants), number):
+        for name in turns(list(stack.contestants), number):
             stack.forget_results()
             bystanders = _bystanders(stack, name)
             before = cpu_seconds(bystanders)
@@ -89,7 +89,7 @@ def _warm_up(contestant: Contestant, options: RoundOptions) -> int:
         count = min(max(contestant.least_items, min(2 * count, wanted)), len(items))
 
 
-def _turns(names: list[str], number: int) -> list[str]:
+def turns(names: list[str], number: int) -> list[str]:
     """Another one begins each round."""
     first = number % len(names) if names else 0
     return names[first:] + names[:first]
@@ -116,7 +116,7 @@ def summarize(
     texts = len(rounds[0].answers)
     answered = sum(answer is not None for one in rounds for answer in one.answers) / (texts * len(rounds))
     comparable = contestant.is_int8 or contestant.workload.same_weights
-    equal = _equal_share(rounds, right) if right is not None and comparable else None
+    equal = equal_share(rounds, right) if right is not None and comparable else None
     roles = rounds[0].cpu_seconds
     cpu = {role: statistics.median(one.cpu_seconds[role] for one in rounds) for role in roles}
     return {
@@ -137,7 +137,7 @@ def summarize(
     }
 
 
-def _equal_share(rounds: Sequence[Round], right: Sequence[str | None]) -> float | None:
+def equal_share(rounds: Sequence[Round], right: Sequence[str | None]) -> float | None:
     """The share of answers that are the bound's, of those that both gave."""
     pairs = [pair for one in rounds for pair in zip(one.answers, right, strict=False)]
     return round(sum(ours == theirs for ours, theirs in pairs) / len(pairs), 4) if pairs else None

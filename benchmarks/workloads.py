@@ -21,8 +21,9 @@ Item = str | tuple[str, str]
 LABELS = ("delivery", "payment", "software", "praise", "travel")
 _CONTEXT_WORDS = 150
 _SEED = 20261121
-#: Sentences of a text of the mix: most have a few, one in a hundred fills the model's 512 tokens.
-_MIX_MEDIAN, _MIX_SHAPE, _MIX_MOST = 2.0, 1.1, 60
+#: Short texts that a text of the mix is put together from: most are one or two, one in a hundred fills the model's 512
+#: tokens.
+_MIX_MEDIAN, _MIX_SHAPE, _MIX_MOST = 1.2, 1.1, 30
 
 #: Name, bundled model (None: made on demand), and what is in it.
 WORKLOADS: dict[str, tuple[str | None, str]] = {
@@ -109,8 +110,11 @@ def _items(name: str, count: int) -> Sequence[Item]:
 def _mixed_texts(count: int) -> list[str]:
     dice = random.Random(_SEED)  # noqa: S311 - texts of a measurement
     pieces = generate(read_examples(), 256)
-    sizes = [min(round(dice.lognormvariate(0, _MIX_SHAPE) * _MIX_MEDIAN) or 1, _MIX_MOST) for _ in range(count)]
-    return [" ".join(dice.choices(pieces, k=max(1, size // 2))) for size in sizes]
+    made = []
+    for _ in range(count):
+        pieces_wanted = round(_MIX_MEDIAN * dice.lognormvariate(0, _MIX_SHAPE))
+        made.append(" ".join(dice.choices(pieces, k=min(max(1, pieces_wanted), _MIX_MOST))))
+    return made
 
 
 def _questions(count: int) -> list[tuple[str, str]]:

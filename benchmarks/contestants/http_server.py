@@ -3,8 +3,6 @@
 Each worker takes a core of its own and computes batches with the code of the bound, sorted and cut as there.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
@@ -19,7 +17,7 @@ MAX_BATCH_SIZE = 64
 BATCH_TIMEOUT_S = 0.005
 
 
-class Answers(LitAPI):  # type: ignore[misc] # litserve carries no types that mypy is shown
+class Answers(LitAPI):
     """An item in, its answer out."""
 
     def __init__(self, model: Path, task: TaskName, cores: list[int], claims: Path, **options: Any) -> None:
