@@ -48,7 +48,8 @@ def measure(
     counts: dict[str, int] = {}
     for name, contestant in list(stack.contestants.items()):
         try:
-            counts[name] = _warm_up(contestant, options)
+            with contestant.turn():
+                counts[name] = _warm_up(contestant, options)
         except UnavailableError as error:
             stack.drop(name, str(error))
         next(step, None)
@@ -59,8 +60,10 @@ def measure(
             stack.forget_results()
             bystanders = _bystanders(stack, name)
             before = cpu_seconds(bystanders)
+            contestant = stack.contestants[name]
             try:
-                seen[name].append(stack.contestants[name].run(workload.items[: counts[name]]))
+                with contestant.turn():
+                    seen[name].append(contestant.run(workload.items[: counts[name]]))
             except UnavailableError as error:
                 stack.drop(name, str(error))
                 continue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -107,6 +108,11 @@ class Contestant(ABC):
 
     def settle(self) -> None:  # noqa: B027 - most have nothing to wait for
         """Wait until all processes, not only the first, are ready."""
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While it is asked; between its turns it may be put to sleep."""
+        yield
 
     def details(self) -> Mapping[str, Any]:
         """What else the report should say."""

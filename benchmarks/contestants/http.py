@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from benchmarks.contestants.base import Contestant, Situation, UnavailableError, split_roles
@@ -48,6 +50,16 @@ class HttpPeer(Contestant):
     def settle(self) -> None:
         """See :meth:`Contestant.settle`."""
         self._wait(lambda: sum(map(is_computing, self._pids())) >= len(self.situation.cores))
+        self._signal(signal.SIGSTOP)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """LitServe polls its queues when it has nothing to do, which would cost the others a third of a core."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
 
     def answer(self, items: Sequence[Item]) -> list[str | None]:
         """See :meth:`Contestant.answer`."""
@@ -74,8 +86,14 @@ class HttpPeer(Contestant):
     def stop(self) -> None:
         """See :meth:`Contestant.stop`."""
         if self._service:
+            self._signal(signal.SIGCONT)
             self._service.stop()
         self._claims.cleanup()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _pids(self) -> list[int]:
         if self._service is None:
