@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.arrivals import percentile, poisson_arrivals
-from benchmarks.contestants.bound import Bound
-from benchmarks.contestants.queue import QueueContestant
-from benchmarks.queue_load import NoAnswerError, OpenLoop
+from benchmarks.contestants.base import Contestant, UnavailableError
 from benchmarks.stack import Stack
-from producer import CeleriacError, Client
 
-__all__ = ["LATENCY_CONTESTANTS", "LatencyOptions", "lone_request", "under_load"]
+__all__ = ["LATENCY_CONTESTANTS", "LatencyOptions", "lone_requests", "under_load"]
 
-#: Whose latency is measured: those that answer one text a message, and fast enough for it to mean something.
-LATENCY_CONTESTANTS = ("celeriac_single", "celery_optimum")
+#: Whose latency is measured: those that answer one text a message with the same model.
+LATENCY_CONTESTANTS = ("celeriac_single", "celery_optimum", "http_peer")
 _PERCENTS = (50, 95, 99)
 _LEAST_REQUESTS = 50
 _SEED = 7
-_PAUSE_S = 0.03
 
 
 @dataclass(frozen=True)
@@ -32,73 +28,54 @@ class LatencyOptions:
     Attributes:
         shares: of the saturated rate, from 0 to 1.
         seconds: at each.
-        lone_requests: how many are sent one at a time to an idle worker.
+        lone_requests: how many are sent one at a time to an idle contestant.
+        names: whose.
     """
 
     shares: Sequence[float]
     seconds: float
     lone_requests: int
+    names: Sequence[str] = LATENCY_CONTESTANTS
 
 
 def under_load(
-    contestant: QueueContestant, saturated_rate: float, options: LatencyOptions, step: Iterator[object]
+    contestant: Contestant, saturated_rate: float, options: LatencyOptions, step: Iterator[object]
 ) -> list[dict[str, Any]]:
-    """Percentiles in milliseconds for each share of the saturated rate."""
-    points = []
-    workload = contestant.workload
-    with OpenLoop(contestant.situation.url) as loop:
-        for share in options.shares:
-            rate = saturated_rate * share
-            arrivals = poisson_arrivals(rate, max(options.seconds, _LEAST_REQUESTS / rate), _SEED)
-            chosen = [workload.items[index % len(workload.items)] for index in range(len(arrivals))]
-            requests = [workload.request([item], several=False) for item in chosen]
-            point: dict[str, Any] = {"share": share, "offered_per_second": round(rate, 1), "requests": len(requests)}
-            started_s = time.perf_counter()
-            try:
-                latencies = loop.run(requests, arrivals)
-            except NoAnswerError as error:
-                points.append({**point, "failed": str(error)})
-                break
-            point["answered_per_second"] = round(len(latencies) / (time.perf_counter() - started_s), 1)
-            point |= {f"p{percent}_ms": round(percentile(latencies, percent) * 1000, 2) for percent in _PERCENTS}
-            points.append(point)
-            next(step, None)
+    """Percentiles in milliseconds for each share of the saturated rate; no further than where it fails."""
+    points: list[dict[str, Any]] = []
+    items = contestant.workload.items
+    for share in options.shares:
+        rate = saturated_rate * share
+        arrivals = poisson_arrivals(rate, max(options.seconds, _LEAST_REQUESTS / rate), _SEED)
+        chosen = [items[index % len(items)] for index in range(len(arrivals))]
+        point: dict[str, Any] = {"share": share, "offered_per_second": round(rate, 1), "requests": len(arrivals)}
+        points.append(point)
+        started_s = time.perf_counter()
+        try:
+            latencies = contestant.answer_arrivals(chosen, arrivals)
+        except UnavailableError as error:
+            point["failed"] = str(error)
+            break
+        point["answered_per_second"] = round(len(latencies) / (time.perf_counter() - started_s), 1)
+        point |= {f"p{percent}_ms": round(percentile(latencies, percent) * 1000, 2) for percent in _PERCENTS}
+        next(step, None)
     return points
 
 
-def lone_request(stack: Stack, options: LatencyOptions) -> dict[str, Any]:
-    """Milliseconds of requests to an idle worker, each sent when the last is answered, and of the bare model."""
+def lone_requests(stack: Stack, names: Sequence[str], count: int) -> dict[str, Any]:
+    """Milliseconds of requests to an idle contestant, each sent when the last is answered; of the bare model, too."""
     figures: dict[str, Any] = {}
-    for name in LATENCY_CONTESTANTS:
-        contestant = stack.contestants.get(name)
-        if isinstance(contestant, QueueContestant):
-            figures[name] = _in_ms(_lone_seconds(contestant, options.lone_requests))
-    bound = stack.contestants.get("bound")
-    if isinstance(bound, Bound):
-        items = bound.workload.items[: options.lone_requests]
-        bound.lone_seconds(items)
-        figures["bare model"] = _in_ms(bound.lone_seconds(items))
+    for name in ("bound", *names):
+        if contestant := stack.contestants.get(name):
+            try:
+                with contestant.turn():
+                    figures[name] = _in_ms(contestant.answer_alone(contestant.workload.items[:count]))
+            except UnavailableError as error:
+                figures[name] = {"failed": str(error)}
     return figures
 
 
-def _lone_seconds(contestant: QueueContestant, count: int) -> list[float]:
-    seconds = []
-    with Client(contestant.situation.url, timeout_s=30) as client:
-        for item in contestant.workload.items[:count]:
-            request = contestant.workload.request([item], several=False)
-            time.sleep(_PAUSE_S)
-            started_s = time.perf_counter()
-            try:
-                client.wait(client.submit(request))
-            except CeleriacError:
-                continue
-            seconds.append(time.perf_counter() - started_s)
-    return seconds
-
-
 def _in_ms(seconds: Sequence[float]) -> dict[str, float]:
-    if not seconds:
-        return {}
     return {
         "requests": len(seconds),
         "median_ms": round(statistics.median(seconds) * 1000, 2),

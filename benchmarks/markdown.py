@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.targets import ratios
+
 __all__ = ["report", "table"]
 
 _BASELINES = {
@@ -101,10 +103,16 @@ def _workload(name: str, figures: Mapping[str, Any]) -> Iterator[str]:
     )  # fmt: skip
     for key, one in figures["contestants"].items():
         if "unavailable" in one:
-            yield f"`{key}` could not run: {one['unavailable'].splitlines()[0]}"
+            yield f"`{key}` could not run: {_reason(one['unavailable'])}"
         else:
             details = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in one["details"].items())
             yield f"`{key}`: {one['summary']}" + (f" ({details})" if details else "")
+
+
+def _reason(log: str) -> str:
+    """What was said first, and what a log that follows it ends with."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    return " … ".join(dict.fromkeys([lines[0], lines[-1]]))
 
 
 def _cost(name: str, one: Mapping[str, Any]) -> list[str]:
@@ -125,13 +133,13 @@ def _cost(name: str, one: Mapping[str, Any]) -> list[str]:
 
 def _latency(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"## Latency, on `{figures['workload']}`"
-    yield "A lone request, on an idle worker, and the bare model on one core:"
+    yield "A lone request to an idle contestant, and the bare model on one core:"
     yield table(
         ("", "median ms", "p95 ms"),
         [
-            (name, f"{one['median_ms']:.2f}", f"{one['p95_ms']:.2f}")
-            for name, one in figures["lone_request"].items()
-            if one
+            ("bare model" if name == "bound" else name, f"{one['median_ms']:.2f}", f"{one['p95_ms']:.2f}")
+            for name, one in figures["lone_requests"].items()
+            if "failed" not in one
         ],
     )
     yield (
@@ -165,8 +173,10 @@ def _scaling(figures: Mapping[str, Any]) -> Iterator[str]:
     for name, one in ones.items():
         slow, fast = one.get("texts_per_second"), alls[name].get("texts_per_second")
         if slow and fast:
-            rows.append((name, f"{slow:.0f}", f"{fast:.0f}", f"{fast / slow:.2f}"))
-    yield table(("contestant", f"texts/s on {few}", f"texts/s on {many}", "ratio"), rows)
+            of_bound = [_ratio(ratios(seen).get(name, {}).get("bound")) for seen in (ones, alls)]
+            rows.append((name, f"{slow:.0f}", f"{fast:.0f}", f"{fast / slow:.2f}", *of_bound))
+    heads = ("contestant", f"texts/s on {few}", f"texts/s on {many}", "ratio", f"of the bound on {few}", f"on {many}")
+    yield table(heads, rows)
 
 
 def _ratio(value: float | None) -> str:

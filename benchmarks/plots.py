@@ -72,8 +72,8 @@ def _latency(figures: Mapping[str, Any]) -> Any:
         for key, style in _STYLES.items():
             rates, values = [p["offered_per_second"] for p in good], [p[key] for p in good]
             axis.plot(rates, values, style, marker=".", color=_COLOURS[name], label=f"{name} {key[:3]}")
-    bare = figures["lone_request"].get("bare model")
-    if bare:
+    bare = figures["lone_requests"].get("bound")
+    if bare and "failed" not in bare:
         axis.axhline(bare["median_ms"], color=_COLOURS["bound"], label="bare model, lone text")
     axis.set_yscale("log")
     axis.set_xlabel("offered texts per second (Poisson)")

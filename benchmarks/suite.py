@@ -11,8 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.contestants.queue import QueueContestant
-from benchmarks.latency import LATENCY_CONTESTANTS, LatencyOptions, lone_request, under_load
+from benchmarks.latency import LatencyOptions, lone_requests, under_load
 from benchmarks.machine import git_revision, machine, versions
 from benchmarks.model_cache import ModelCache
 from benchmarks.results_files import write_results
@@ -27,6 +26,7 @@ __all__ = ["Suite", "SuiteOptions"]
 _MAIN_WORKLOAD = "short"
 _SCALING_CONTESTANTS = ("bound", "celeriac_single", "celeriac_bulk")
 _SHARES, _QUICK_SHARES = tuple(tenths / 10 for tenths in range(1, 10)), (0.1, 0.5, 0.9)
+_QUICK_LATENCY = ("celeriac_single",)
 _MISSED = 3
 
 
@@ -59,7 +59,7 @@ class SuiteOptions:
     def latency_options(self) -> LatencyOptions:
         """For each contestant."""
         if self.quick:
-            return LatencyOptions(_QUICK_SHARES, 2 * self.seconds, 60)
+            return LatencyOptions(_QUICK_SHARES, 2 * self.seconds, 60, _QUICK_LATENCY)
         return LatencyOptions(_SHARES, self.seconds, 200)
 
 
@@ -109,7 +109,7 @@ class Suite:
         latency = options.latency and name == _MAIN_WORKLOAD
         steps = len(options.contestants) * (2 + options.rounds)
         if latency:
-            steps += len(LATENCY_CONTESTANTS) * len(options.latency_options.shares) + 1
+            steps += len(options.latency_options.names) * len(options.latency_options.shares) + 1
         with tqdm(total=steps, desc=name, unit="step") as bar:
             step = _advance(bar)
             with self._stack(workload, options.contestants, step) as stack:
@@ -127,13 +127,13 @@ class Suite:
     def _latency(self, stack: Stack, figures: dict[str, Any], step: Iterator[object]) -> dict[str, Any]:
         options = self._options.latency_options
         points = {}
-        lone = lone_request(stack, options)
+        lone = lone_requests(stack, options.names, options.lone_requests)
         next(step, None)
-        for name in LATENCY_CONTESTANTS:
-            contestant = stack.contestants.get(name)
-            if isinstance(contestant, QueueContestant):
-                points[name] = under_load(contestant, figures[name]["texts_per_second"], options, step)
-        return {"workload": _MAIN_WORKLOAD, "lone_request": lone, "under_load": points}
+        for name in options.names:
+            if contestant := stack.contestants.get(name):
+                with contestant.turn():
+                    points[name] = under_load(contestant, figures[name]["texts_per_second"], options, step)
+        return {"workload": _MAIN_WORKLOAD, "lone_requests": lone, "under_load": points}
 
     def _measure_one_core(self) -> None:
         """The same on one core; what was measured on all stands beside it."""

@@ -98,6 +98,22 @@ class Contestant(ABC):
             UnavailableError: it does not answer any more.
         """
 
+    def answer_arrivals(self, items: Sequence[Item], arrivals: Sequence[float]) -> list[float]:
+        """Seconds from each arrival to its answer, where items arrive at their moments and wait for nobody.
+
+        Raises:
+            UnavailableError: it does not answer, or not this kind of load.
+        """
+        raise UnavailableError(f"{self.name} takes no arrivals: {len(items)} items, {len(arrivals)} moments")
+
+    def answer_alone(self, items: Sequence[Item]) -> list[float]:
+        """Seconds that each item takes when nothing else is asked.
+
+        Raises:
+            UnavailableError: it does not answer.
+        """
+        raise UnavailableError(f"{self.name} answers no lone requests: {len(items)} items")
+
     @abstractmethod
     def parties(self) -> dict[str, list[int]]:
         """The processes that take part by role: producer, redis, parent, processes."""

@@ -69,8 +69,10 @@ class Bound(Contestant):
         """See :meth:`Contestant.own_rate`."""
         return self._rate
 
-    def lone_seconds(self, items: Sequence[Item]) -> list[float]:
-        """What the bare model takes for each item alone, in seconds."""
+    def answer_alone(self, items: Sequence[Item]) -> list[float]:
+        """See :meth:`Contestant.answer_alone`; what the process itself takes, twice so that all shapes are known."""
+        for item in items:
+            self._ask(0, [item])
         return [self._ask(0, [item])[1] for item in items]
 
     def parties(self) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from benchmarks.contestants.base import Contestant, Situation, UnavailableError, split_roles
-from benchmarks.http_load import HttpLoadError, ask_once, saturate_http
+from benchmarks.http_load import HttpLoadError, ask_once, open_loop_http, saturate_http
 from benchmarks.processes import Service, family, is_computing
 from benchmarks.workloads import Item
 
@@ -23,6 +23,8 @@ __all__ = ["HttpPeer"]
 _CONNECTIONS_PER_CORE = 128
 _START_S = 120.0
 _LOOK_S = 0.1
+#: Between lone requests; far longer than one takes.
+_LONE_GAP_S = 0.1
 
 
 class HttpPeer(Contestant):
@@ -68,6 +70,18 @@ class HttpPeer(Contestant):
         except HttpLoadError as error:
             raise UnavailableError(f"{self.name}: {error}\n{self._log()}") from error
         return [answer and answer["answer"] for answer in found]
+
+    def answer_arrivals(self, items: Sequence[Item], arrivals: Sequence[float]) -> list[float]:
+        """See :meth:`Contestant.answer_arrivals`."""
+        try:
+            return open_loop_http(self._port, [_body(item) for item in items], arrivals)
+        except HttpLoadError as error:
+            raise UnavailableError(f"{self.name}: {error}\n{self._log()}") from error
+
+    def answer_alone(self, items: Sequence[Item]) -> list[float]:
+        """See :meth:`Contestant.answer_alone`; on one connection that stays open."""
+        moments = [index * _LONE_GAP_S for index in range(len(items))]
+        return self.answer_arrivals(items, moments)
 
     def parties(self) -> dict[str, list[int]]:
         """See :meth:`Contestant.parties`."""

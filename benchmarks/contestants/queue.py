@@ -13,17 +13,19 @@ from typing import Any, ClassVar
 
 from benchmarks.contestants.base import Contestant, Situation, UnavailableError, split_roles
 from benchmarks.processes import Service, family, is_computing
-from benchmarks.queue_load import NoAnswerError, saturate
+from benchmarks.queue_load import NoAnswerError, OpenLoop, saturate
 from benchmarks.workloads import Item
 from examples.local_stack import LocalWorker, WorkerStartError
 from examples.local_stack.procfs import process_state
-from producer import Client, WaitTimeout
+from producer import CeleriacError, Client, WaitTimeout
 from producer.contract import MAX_INPUTS, QueueClass, queue_name
 
 __all__ = ["CeleriacBulk", "CeleriacSingle", "CeleryOptimum", "CeleryTransformers", "QueueContestant"]
 
 _START_S = 180.0
 _LOOK_S = 1.0
+#: Between lone requests, so that each finds the worker idle.
+_PAUSE_S = 0.03
 
 
 class QueueContestant(Contestant):
@@ -51,6 +53,30 @@ class QueueContestant(Contestant):
         for chunk, result in zip(chunks, results, strict=True):
             answers += self._read(result, len(chunk), several=several)
         return answers
+
+    def answer_arrivals(self, items: Sequence[Item], arrivals: Sequence[float]) -> list[float]:
+        """See :meth:`Contestant.answer_arrivals`; one item a message."""
+        requests = [self.workload.request([item], several=False) for item in items]
+        try:
+            with OpenLoop(self.situation.url) as loop:
+                return loop.run(requests, arrivals)
+        except NoAnswerError as error:
+            raise UnavailableError(f"{self.name}: {error}") from error
+
+    def answer_alone(self, items: Sequence[Item]) -> list[float]:
+        """See :meth:`Contestant.answer_alone`; sent and awaited with our client."""
+        seconds = []
+        with Client(self.situation.url, timeout_s=30) as client:
+            for item in items:
+                request = self.workload.request([item], several=False)
+                time.sleep(_PAUSE_S)
+                started_s = time.perf_counter()
+                try:
+                    client.wait(client.submit(request))
+                except CeleriacError as error:
+                    raise UnavailableError(f"{self.name}: {error}") from error
+                seconds.append(time.perf_counter() - started_s)
+        return seconds
 
     def parties(self) -> dict[str, list[int]]:
         """See :meth:`Contestant.parties`."""
