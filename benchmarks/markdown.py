@@ -58,7 +58,7 @@ def _targets(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     met = sum(verdict["met"] for verdict in measured)
     unmeasured = len(verdicts) - len(measured)
     yield f"{met} of {len(measured)} met" + (f"; {unmeasured} were not measured." if unmeasured else ".")
-    heads = ("workload", "ratio", "wanted", "seen", "")
+    heads = ("workload", "ratio", "wanted", "seen", "by round", "")
     yield table(
         heads,
         [
@@ -67,6 +67,7 @@ def _targets(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 f"{verdict['contestant']} / {verdict['baseline']}",
                 verdict["wanted"],
                 f"{verdict['ratio']:.2f}",
+                " ".join(f"{ratio:.2f}" for ratio in verdict["by_round"]),
                 _VERDICTS[verdict["met"]],
             )
             for verdict in measured

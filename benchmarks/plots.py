@@ -60,8 +60,9 @@ def _throughput(workloads: Mapping[str, Any]) -> Any:
         bars = axis.bar(list(seen), speeds, color=colours, yerr=[below, above], capsize=3)
         axis.bar_label(bars, fmt="%.0f", fontsize=8)
         axis.set_title(name)
+        axis.margins(y=0.12)
         axis.tick_params(axis="x", rotation=60, labelsize=8)
-    axes[0][0].set_ylabel("texts per second (median, range of the rounds)")
+    axes[0][0].set_ylabel("texts per second: median and range")
     return figure
 
 

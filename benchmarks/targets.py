@@ -67,8 +67,9 @@ def ratios(contestants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
 
 
 def judge(workloads: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every target with the ratio that was seen, and ``met``: True, False, or None where it was not measured.
+    """Every target with the ratio of the medians and those of the rounds, and whether it is met.
 
+    ``met`` is True, False, or None where it was not measured.
     A contestant whose answers were wrong meets nothing.
     """
     verdicts: list[dict[str, Any]] = []
@@ -76,6 +77,8 @@ def judge(workloads: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         contestants = workloads.get(target.workload, {}).get("contestants", {})
         ratio = ratios(contestants).get(target.contestant, {}).get(target.baseline)
         answered = contestants.get(target.contestant, {}).get("answers_right", False)
+        pair = [contestants.get(name, {}).get("rounds", ()) for name in (target.contestant, target.baseline)]
+        by_round = [round(ours / theirs, 3) for ours, theirs in zip(*pair, strict=False)]
         met = None if ratio is None else bool(answered and target.is_met_by(ratio))
-        verdicts.append({**asdict(target), "wanted": target.wanted, "ratio": ratio, "met": met})
+        verdicts.append({**asdict(target), "wanted": target.wanted, "ratio": ratio, "by_round": by_round, "met": met})
     return verdicts

@@ -174,7 +174,7 @@ def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> Non
     }  # fmt: skip
     contestants = {
         "bound": one,
-        "celeriac_bulk": {**one, "texts_per_second": 900.0},
+        "celeriac_bulk": {**one, "texts_per_second": 900.0, "rounds": [891.0, 950.0]},
         "http_peer": {"unavailable": "not installed: litserve"},
     }
     workloads = {"short": {"description": "texts", "contestants": contestants, "ratios": ratios(contestants)}}
@@ -186,7 +186,7 @@ def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> Non
 
     text = report(results, ["throughput.png"])
 
-    assert "| short | celeriac_bulk / bound | >= 0.95 | 0.90 | **missed** |" in text
+    assert "| short | celeriac_bulk / bound | >= 0.95 | 0.90 | 0.90 0.95 | **missed** |" in text
     assert "0 of 1 met" in text
     assert "`http_peer` could not run: not installed: litserve" in text
     assert "| celeriac_bulk | 900 | 1 % | 0.90 | - | - | - | 100.0 % | 2048 |" in text
