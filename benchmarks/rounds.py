@@ -16,7 +16,7 @@ __all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "equal_share", "measure", "summa
 
 #: INT8 contestants whose answers differ from the bound's more often than this are not answering what they were asked:
 #: batches of other shapes round differently, which turns an answer that hangs in the balance now and then.
-LEAST_EQUAL_SHARE = 0.97
+LEAST_EQUAL_SHARE = 0.95
 _FIRST_ITEMS = 64
 #: A count of items is a multiple of what a bulk message holds.
 _MULTIPLE = 64
