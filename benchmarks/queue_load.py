@@ -24,7 +24,8 @@ __all__ = ["NoAnswerError", "OpenLoop", "saturate"]
 _KEY_PREFIX = "celery-task-meta-"
 _READ_AT_ONCE = 128
 _SENT_AT_ONCE = 64
-_PAUSE_S = 0.01
+#: Between two looks at the results, each of which costs the producer CPU time; and when many requests are left.
+_PAUSE_S, _LONG_PAUSE_S = 0.01, 0.02
 _PATIENCE_S = 120.0
 _RECHECK_S = 1.0
 
@@ -57,7 +58,7 @@ def saturate(url: str, requests: Sequence[Request], queue_class: QueueClass, in_
             elif time.monotonic() - last_s > _PATIENCE_S:
                 raise NoAnswerError(f"{len(requests) - done} of {len(requests)} requests were not answered")
             if not sent and found < _READ_AT_ONCE:
-                time.sleep(_PAUSE_S)
+                time.sleep(_LONG_PAUSE_S if len(waiting) > 2 * _READ_AT_ONCE else _PAUSE_S)
     return results
 
 
