@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,8 @@ from models.errors import WrongDataError
 from models.evaluation import squad
 from models.evaluation.rows import read_rows
 from producer.contract import (
+    MAX_INPUTS,
+    MAX_SEQUENCES,
     InvalidRequest,
     QuestionAnsweringRequest,
     Request,
@@ -43,6 +46,11 @@ class DataSet(ABC):
     rows: Sequence[Row]
     template: str = _TEMPLATE
 
+    @property
+    def rows_per_request(self) -> int:
+        """How many rows a message may hold."""
+        return MAX_INPUTS
+
     #: What each row must hold to be asked, by name; and to be judged.
     inputs: ClassVar[dict[str, type]]
     label: ClassVar[dict[str, type]] = {"label": str}
@@ -70,6 +78,11 @@ class DataSet(ABC):
     def judge(self, row: Row, outcome: Any) -> tuple[float, ...]:
         """From 0 to 1 for each of :attr:`metrics`; an error is 0."""
         return (0.0,) * len(self.metrics) if isinstance(outcome, RequestError) else self._judge(row, outcome)
+
+    @staticmethod
+    def find_fault(row: Row) -> str | None:  # noqa: ARG004 - for kinds whose columns have a form of their own
+        """What is wrong with a row whose columns are there and of the right type."""
+        return None
 
     @abstractmethod
     def _request(self, rows: Sequence[Row]) -> Request: ...
@@ -108,11 +121,20 @@ class LabelledTopics(DataSet):
     inputs: ClassVar[dict[str, type]] = {"text": str, "label": str}
     task = TaskName.ZERO_SHOT_CLASSIFICATION
 
+    @cached_property
+    def _labels(self) -> list[str]:
+        return sorted({row["label"] for row in self.rows})
+
+    @property
+    def rows_per_request(self) -> int:
+        """How many rows a message may hold: each is as many sequences as there are labels."""
+        return max(1, min(MAX_INPUTS, MAX_SEQUENCES // len(self._labels)))
+
     def _request(self, rows: Sequence[Row]) -> Request:
         return ZeroShotClassificationRequest.parse(
             {
                 "inputs": [row["text"] for row in rows],
-                "candidate_labels": sorted({row["label"] for row in self.rows}),
+                "candidate_labels": self._labels,
                 "hypothesis_template": self.template,
             }
         )
@@ -128,6 +150,14 @@ class Questions(DataSet):
     label: ClassVar[dict[str, type]] = {"answers": list}
     task = TaskName.QUESTION_ANSWERING
     metrics = ("f1", "exact_match")
+
+    @staticmethod
+    def find_fault(row: Row) -> str | None:
+        """An answer without its text."""
+        answers = row.get("answers", [])
+        if all(isinstance(answer, dict) and isinstance(answer.get("text"), str) for answer in answers):
+            return None
+        return 'each of the answers needs a str named "text"'
 
     def _request(self, rows: Sequence[Row]) -> Request:
         return QuestionAnsweringRequest.parse(
@@ -170,6 +200,7 @@ def read_data_set(
     columns = {kind: {**kind.inputs, **(kind.label if labelled else {})} for kind in _KINDS[task]}
     for kind, needed in columns.items():
         if needed.keys() <= rows[0].keys():
-            return kind(path, read_rows(path, needed)[:limit], template or _TEMPLATE)
+            rows = read_rows(path, needed, kind.find_fault)[:limit]
+            return kind(path, rows, template or _TEMPLATE)
     choices = " or ".join(", ".join(needed) for needed in columns.values())
     raise WrongDataError(f"{path}, line 1: a model for {task.value} needs rows with {choices}")

@@ -13,7 +13,7 @@ from models import pipelines
 from models.engine import EngineOptions
 from models.evaluation.data_sets import DataSet
 from models.store import StoredModel
-from producer.contract import MAX_INPUTS, Request, RequestError
+from producer.contract import Request, RequestError
 
 __all__ = ["EvaluationReport", "answer_here", "evaluate", "requests_of"]
 
@@ -45,7 +45,8 @@ class EvaluationReport:
 
 def requests_of(data: DataSet) -> Iterator[Request]:
     """All rows as requests of as many items as a message may have."""
-    return (data.request(start, start + MAX_INPUTS) for start in range(0, len(data.rows), MAX_INPUTS))
+    step = data.rows_per_request
+    return (data.request(start, start + step) for start in range(0, len(data.rows), step))
 
 
 def answer_here(model: StoredModel, data: DataSet, options: EngineOptions) -> Iterator[list[object]]:

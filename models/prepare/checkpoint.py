@@ -18,6 +18,9 @@ __all__ = ["Checkpoint", "read_checkpoint"]
 _TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 WEIGHTS_NAME = "model.safetensors"
 _MAX_LENGTH = "max_position_embeddings"
+#: Families whose first token has the position behind the padding token's id: so many positions are never used
+#: (``create_position_ids_from_input_ids`` in ``transformers``).
+_COUNTS_BEHIND_PADDING = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet"})
 _TASKS = {
     "ForSequenceClassification": TaskName.TEXT_CLASSIFICATION,
     "ForQuestionAnswering": TaskName.QUESTION_ANSWERING,
@@ -40,7 +43,10 @@ class Checkpoint:
     @property
     def max_length_tokens(self) -> int:
         """Longest sequence that its position embeddings reach and its tokenizer allows."""
-        return min(int(self.config[_MAX_LENGTH]), _tokenizer_limit(self.directory))
+        positions = int(self.config[_MAX_LENGTH])
+        if self.config.get("model_type") in _COUNTS_BEHIND_PADDING:
+            positions -= int(self.config.get("pad_token_id", 1)) + 1
+        return min(positions, _tokenizer_limit(self.directory))
 
 
 def read_checkpoint(directory: Path) -> Checkpoint:
@@ -71,10 +77,10 @@ def _is_about_entailment(config: Mapping[str, Any]) -> bool:
 
 
 def _tokenizer_limit(directory: Path) -> int:
-    """``model_max_length`` of the tokenizer; RoBERTa's is two less than its position embeddings."""
+    """``model_max_length`` of the tokenizer; a number beyond any model where it has none."""
     path = directory / _TOKENIZER_CONFIG_NAME
     limit = _read_object(path).get("model_max_length") if path.is_file() else None
-    return int(limit) if isinstance(limit, (int, float)) and limit >= 1 else sys.maxsize
+    return int(limit) if isinstance(limit, (int, float)) and 1 <= limit <= sys.maxsize else sys.maxsize
 
 
 def _read_config(path: Path) -> dict[str, Any]:

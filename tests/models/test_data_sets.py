@@ -88,7 +88,6 @@ def test_rows_of_no_kind_are_refused_with_the_file_the_task_and_the_columns_of_e
         (ZERO_SHOT, TEXT, PAIR, "str named 'text'"),
         (ANSWER, QUESTION, {**QUESTION, "answers": "Bob"}, "list named 'answers'"),
         (ANSWER, QUESTION, without(QUESTION, "context"), "str named 'context'"),
-        (ANSWER, QUESTION, ["Who?"], "str named 'question'"),
     ],
 )
 def test_a_row_unlike_the_first_is_refused_with_the_file_its_line_and_the_column(

@@ -51,6 +51,14 @@ def test_sequences_computed_together_give_what_they_give_alone(engine: Engine, l
         assert alone.outputs[0][0] == pytest.approx(together[index], abs=0.02)
 
 
+def test_what_pads_a_row_is_not_read(engine: Engine, sentiment: StoredModel) -> None:
+    lengths = [3, 11, 30, 63]
+    options = EngineOptions(threads=2, batching=BatchingOptions(max_tokens=512, length_multiple=128))
+    padded = Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
+    assert logits(padded, lengths) == pytest.approx(logits(engine, lengths), abs=0.1)
+    assert np.ptp(logits(padded, lengths), axis=0).max() > 0.5
+
+
 def test_the_longest_sequence_that_the_model_reads_is_computed(engine: Engine) -> None:
     assert np.isfinite(logits(engine, [MAX_LENGTH, 3])).all()
 

@@ -36,10 +36,10 @@ TEMPLATES = {
     ),
     "nothing between": (TemplateProcessing(single="<s> $A", pair="<s> $A $B:1", special_tokens=SPECIAL), 1, 0, 4),
     "types of their own": (
-        TemplateProcessing(single="<s> $A", pair="<s>:2 $A:3 </s>:4 $B:5 <s>:6 </s>:7", special_tokens=SPECIAL),
+        TemplateProcessing(single="<s> $A", pair="<s>:2 $A:3 </s>:4 <s>:5 $B:6 </s>:7", special_tokens=SPECIAL),
         4,
         0,
-        5,
+        6,
     ),
     "none": (None, 0, None, 3),
 }

@@ -145,6 +145,23 @@ def test_a_longer_list_begins_with_the_shorter_one(questions: AnyPipeline) -> No
     assert lists[1][:2] == lists[0]
 
 
+def test_the_same_words_in_any_case_are_one_answer_at_the_place_where_they_were_found_first(
+    questions: AnyPipeline,
+) -> None:
+    context = "It was Peter. Later IT WAS PETER again, and then it was peter."
+    found = answers_of(questions, "Who was it?", context, top_k=20, align_to_words=False)
+    texts = [answer["answer"].lower() for answer in found]
+    assert len(texts) == len(set(texts))
+    (peter,) = (answer for answer in found if answer["answer"].lower() == "peter")
+    assert context[peter["start"] : peter["end"]] == peter["answer"]
+    assert len(found) < 20
+
+
+def test_as_many_answers_as_asked_for_are_left_when_some_are_widened_to_the_same_words(questions: AnyPipeline) -> None:
+    for top_k in (2, 5):
+        assert len(answers_of(questions, "Which words?", LONG_WORDS, top_k=top_k)) == top_k
+
+
 def test_more_answers_than_a_context_has_are_not_made_up(questions: AnyPipeline) -> None:
     found = answers_of(questions, "Who?", "Bob", top_k=100)
     assert [answer["answer"] for answer in found if answer["score"] > 0] == ["Bob"]

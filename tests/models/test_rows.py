@@ -25,8 +25,8 @@ def test_rows_are_read_in_their_order_with_what_else_they_hold(tmp_path: Path) -
         ('{"text": "a"}', "needs a str named 'label'"),
         ('{"label": "A"}', "needs a str named 'text'"),
         ('{"text": 5, "label": "A"}', "needs a str named 'text'"),
-        ('["a", "A"]', "needs a str named 'text'"),
-        ("null", "needs a str named 'text'"),
+        ('["a", "A"]', "not a JSON object"),
+        ("null", "not a JSON object"),
     ],
 )
 def test_a_wrong_row_is_named_by_its_line_blank_ones_counted(tmp_path: Path, line: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.engine import EngineOptions
-from models.pipelines.base import AnyPipeline
+from models.pipelines.base import AnyPipeline, FlatItem
 from models.pipelines.zero_shot_classification import (
     ZeroShotClassificationPipeline,
     _contradiction_index,
@@ -236,6 +236,18 @@ def test_of_a_text_of_ten_thousand_words_as_much_is_read_as_the_label_leaves_roo
     read = scores(zero_shot, long, [label], hypothesis_template="{}")
     assert read == scores(zero_shot, cut, [label], hypothesis_template="{}")
     assert read != scores(zero_shot, shorter, [label], hypothesis_template="{}")
+
+
+def test_each_label_of_a_long_text_fills_what_the_model_reads_and_stands_at_the_end(zero_shot: AnyPipeline) -> None:
+    labels = ["a", "a " * 60, "public health"]
+    request = {"inputs": f"{SOUP} " * 1_200, "candidate_labels": labels, "hypothesis_template": "{}"}
+    ((item,),) = zero_shot.flatten([ZeroShotClassificationRequest.parse(request)])
+    assert isinstance(item, FlatItem)
+    for label, sequence in zip(labels, item.sequences, strict=True):
+        _, *hypothesis = zero_shot.tokenizer.encode(label).ids
+        assert len(sequence.ids) == len(sequence.type_ids) == zero_shot.max_length
+        assert sequence.ids[-len(hypothesis) :] == hypothesis
+        assert sum(sequence.type_ids) == len(hypothesis)
 
 
 def test_of_a_long_text_with_a_long_label_the_label_is_read_to_its_end(zero_shot: AnyPipeline) -> None:
