@@ -109,6 +109,13 @@ class Batch(_Group):
     """Lengths are rounded up to a multiple of this, those over 16 times it coarser, so that shapes repeat."""
 
 
+    max_requests: Annotated[int, Field(ge=1)] = 64
+    """Most requests that a process takes at once."""
+
+    max_cost: Annotated[int, Field(ge=1)] = 2048
+    """Most tokens, estimated from the texts' lengths, that a process takes at once; a longer request goes alone."""
+
+
 class Engine(_Group):
     """How a model is compiled."""
 
@@ -122,7 +129,7 @@ class Limits(_Group):
     held_work_s: Annotated[float, Field(gt=0, le=15)] = 2.0
     """A worker fetches no more while what it holds is estimated to take longer than this, in seconds, at most 15."""
 
-    held_requests: Annotated[int, Field(ge=1)] = 64
+    held_requests: Annotated[int, Field(ge=1)] = 256
     """Most requests per process that a worker holds, whatever they are estimated to take."""
 
 

@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     TOO_MANY_TOKENS = "too_many_tokens"
     MODEL_FAILED = "model_failed"
+    PROCESS_DIED = "process_died"
 
 
 class ErrorDetails(TypedDict):

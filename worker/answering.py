@@ -1,9 +1,9 @@
-"""One request in, its result or its typed error out; runs in a pool process."""
+"""The requests of a batch in, an answer or a typed error for each out; runs in a pool process."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from producer.contract import (
@@ -19,43 +19,57 @@ from producer.contract import (
     UnknownModel,
 )
 from worker import process
+from worker.pool import Answer, Call
 
 __all__ = ["answer"]
 
 logger = logging.getLogger(__name__)
 
 
-def answer(task: TaskName, context: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Answer one message.
+def answer(task: TaskName, calls: Sequence[Call]) -> list[Answer]:
+    """Answer some requests together.
 
     Args:
-        task: the message's task.
-        context: Celery's request context; the model that answers is noted on it, for the result's metadata.
-        args: positional arguments, which the contract does not have.
-        kwargs: keyword arguments, as they came.
+        task: their task.
+        calls: as they came; positional arguments, which the contract does not have, are an error.
+
+    Returns:
+        In order, a result with the model that gave it, or an :class:`InvalidRequest` or :class:`UnknownModel` that no
+        model has seen, or a :class:`ModelFailed`.
 
     Raises:
-        InvalidRequest, UnknownModel: the request is at fault; no model has seen it.
-        ModelFailed: the model raised.
+        RuntimeError, MemoryError: a model raised over more than one request; one of them may be at fault.
     """
-    _check_version(context)
-    if args:
+    answers: list[Answer | None] = [None] * len(calls)
+    by_model: dict[Any, list[tuple[int, Any]]] = {}
+    for index, call in enumerate(calls):
+        try:
+            parsed = _parse(task, call)
+            if parsed.request is None:
+                answers[index] = Answer(parsed.merge([]))
+            else:
+                by_model.setdefault(_choose(task, parsed.request), []).append((index, parsed))
+        except RequestError as error:
+            answers[index] = Answer(error=error)
+    for pipeline, members in by_model.items():
+        for (index, _), given in zip(members, _compute(pipeline, [parsed for _, parsed in members]), strict=True):
+            answers[index] = given
+    return [given for given in answers if given is not None]
+
+
+def _parse(task: TaskName, call: Call) -> Any:
+    _check_version(call)
+    if call.args:
         raise InvalidRequest.of(
             ErrorCode.UNKNOWN_PARAMETER,
             "arguments must be sent by name (kwargs), not by position (args)",
             field="args",
         )
-    parsed = REQUESTS[task].parse_items(kwargs)
-    if parsed.request is None:
-        return parsed.merge([])
-    pipeline = _choose(task, parsed.request)
-    context.celeriac_model = {"name": pipeline.model.name, "revision": pipeline.model.manifest.revision}
-    (outcomes,) = _compute(pipeline, parsed.request)
-    return parsed.merge(outcomes)
+    return REQUESTS[task].parse_items(call.kwargs)
 
 
-def _check_version(context: Any) -> None:
-    version = context.get(VERSION_HEADER)
+def _check_version(call: Call) -> None:
+    version = call.headers.get(VERSION_HEADER)
     if version is not None and version not in SUPPORTED_VERSIONS:
         raise InvalidRequest.of(
             ErrorCode.UNSUPPORTED_VERSION,
@@ -79,15 +93,22 @@ def _choose(task: TaskName, request: Request) -> Any:
         ) from None
 
 
-def _compute(pipeline: Any, request: Request) -> list[list[Any]]:
+def _compute(pipeline: Any, members: Sequence[Any]) -> list[Answer]:
+    context = {"celeriac_model": {"name": pipeline.model.name, "revision": pipeline.model.manifest.revision}}
     try:
-        outcomes: list[list[Any]] = pipeline.answer([request])
-    except RequestError:
-        raise
+        outcomes = pipeline.answer([parsed.request for parsed in members])
+        return [_answer(parsed, found, context) for parsed, found in zip(members, outcomes, strict=True)]
     except (RuntimeError, MemoryError) as error:
+        if len(members) > 1:
+            raise
         # A MemoryError that reached Celery would keep this slot of the pool for ever (celery/celery#10462).
         logger.exception("the model failed")
-        raise ModelFailed.of(
-            ErrorCode.MODEL_FAILED, f"model {pipeline.model.name} failed: {type(error).__name__}"
-        ) from None
-    return outcomes
+        problem = f"model {pipeline.model.name} failed: {type(error).__name__}"
+        return [Answer(error=ModelFailed.of(ErrorCode.MODEL_FAILED, problem), context=context)]
+
+
+def _answer(parsed: Any, outcomes: list[Any], context: dict[str, Any]) -> Answer:
+    try:
+        return Answer(parsed.merge(outcomes), context=context)
+    except RequestError as error:
+        return Answer(error=error, context=context)

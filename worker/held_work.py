@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 
 #: Before anything is measured: a 6-layer INT8 MiniLM on one core takes about this.
 _FIRST_SECONDS_PER_BYTE = 2e-5
-#: Each request weighs down what came before it by this factor, so that the estimate follows the load.
-_MEMORY = 0.98
+#: Each batch weighs down what came before it by this factor, so that the estimate follows the load.
+_MEMORY = 0.9
 
 
 class WorkEstimator:
-    """Seconds of one process per byte of request, averaged over the recent requests by their bytes."""
+    """Seconds of one process per byte of request, averaged over the recent batches by their bytes."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
         self._bytes = 0.0
 
     def observe(self, size_bytes: int, seconds: float) -> None:
-        """Take in one finished request."""
+        """Take in one finished batch."""
         self._seconds = self._seconds * _MEMORY + seconds
         self._bytes = self._bytes * _MEMORY + size_bytes
 
@@ -69,7 +69,7 @@ class HeldWorkGate(bootsteps.StartStopStep):
 
 
 def _has_room(processes: int, limit_s: float) -> bool:
-    held = tuple(state.reserved_requests)
+    held = state.reserved_requests
     if len(held) < processes:
         return True
-    return estimator.estimate_s(sum(len(request.body) for request in held)) < limit_s * processes
+    return estimator.estimate_s(sum(len(request.body) for request in tuple(held))) < limit_s * processes

@@ -10,9 +10,14 @@ from collections.abc import Iterable
 
 from producer.contract import QueueClass, TaskName, queue_name
 
-__all__ = ["InteractiveFirst"]
+__all__ = ["InteractiveFirst", "is_bulk"]
 
 _BULK_QUEUES = frozenset(queue_name(task, QueueClass.BULK) for task in TaskName)
+
+
+def is_bulk(queue: str | None) -> bool:
+    """Whether what is in a queue may wait for interactive requests."""
+    return queue in _BULK_QUEUES
 
 
 class InteractiveFirst:
@@ -26,8 +31,8 @@ class InteractiveFirst:
     def update(self, queues: Iterable[str]) -> None:
         """Use ``queues`` from now on."""
         names = list(queues)
-        self._first = [name for name in names if name not in _BULK_QUEUES]
-        self._bulk = [name for name in names if name in _BULK_QUEUES]
+        self._first = [name for name in names if not is_bulk(name)]
+        self._bulk = [name for name in names if is_bulk(name)]
 
     def consume(self, n: int) -> list[str]:
         """The first ``n`` queues to look at."""

@@ -1,13 +1,10 @@
-"""Celery's view of one message: how long it took, and what may be shown of it."""
+"""Celery's view of one message: how much is held, and what may be shown of it."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from celery.worker.request import Request as CeleryRequest
-
-from worker.held_work import estimator
 
 __all__ = ["HIDDEN", "Request"]
 
@@ -16,13 +13,21 @@ HIDDEN = "<hidden>"
 
 
 class Request(CeleryRequest):
-    """A request that measures itself when it is done and keeps its arguments to itself."""
+    """A request that keeps its arguments to itself, and whose process outlives a lost connection."""
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:  # noqa: ARG002 - Celery's own
+        """The connection to the broker is lost, which gives this request to another worker.
+
+        Celery kills the process, which would have to load its models again. The answer that it is computing is the one
+        that the other worker will give, so it may as well be stored; the message is another's to acknowledge.
+        """
+        if self.time_start is not None and not self._already_cancelled:
+            self._announce_cancelled(emit_retry=False)
 
     def acknowledge(self) -> None:
-        """Acknowledge, once; with late acknowledgement this is the end of the request."""
-        if not self.acknowledged and self.time_start is not None:
-            estimator.observe(len(self.body), time.time() - self.time_start)
-        super().acknowledge()
+        """Acknowledge, once, what is still this worker's."""
+        if not self._already_cancelled:
+            super().acknowledge()
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What ``inspect active`` and ``inspect reserved`` show."""

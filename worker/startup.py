@@ -21,7 +21,7 @@ from worker.cores import usable_cores
 from worker.leases import Leases, LeasingError, take_leases
 from worker.start_reports import StartReports
 
-__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "prepared", "served_models"]
+__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "served_models"]
 
 #: Exit status of a worker that cannot start: a model, the cores or an option is at fault.
 EXIT_CANNOT_START = 78
@@ -36,6 +36,11 @@ class Prepared:
 
 
 _prepared: Prepared | None = None
+
+
+def maybe_prepared() -> Prepared | None:
+    """What this worker's parent has prepared; None in a worker of another app that uses our pool."""
+    return _prepared
 
 
 def prepared() -> Prepared:
@@ -74,6 +79,8 @@ def connect(app: Celery, settings: Settings) -> None:
 
 def _prepare(worker: Any, settings: Settings) -> Prepared:
     _check_pool(worker.pool_cls)
+    if worker.app.conf.worker_disable_prefetch:
+        _stop("worker_disable_prefetch would have each process wait for its next request; leave it out")
     _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True

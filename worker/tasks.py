@@ -1,15 +1,16 @@
-"""The tasks: each hands its message to the models of its process."""
+"""The tasks: each hands the requests of a batch to the models of its process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
 
-from celery import Celery, Task
+from celery import Celery
 
 from producer.contract import RequestError, TaskName
 from worker.answering import answer
 from worker.hidden_result import HiddenResult
+from worker.pool import Answer, BatchTask, Call
+from worker.request_cost import estimate_tokens
 
 __all__ = ["InferenceTask", "register_tasks"]
 
@@ -18,27 +19,41 @@ __all__ = ["InferenceTask", "register_tasks"]
 _QUOTING = frozenset({TaskName.ZERO_SHOT_CLASSIFICATION, TaskName.QUESTION_ANSWERING})
 
 
-class InferenceTask(Task):
+class InferenceTask(BatchTask):
     """A task that a model answers."""
 
     abstract = True
     Request = "worker.request:Request"
     #: What the contract foresees is logged without a traceback.
     throws = (RequestError,)
+    #: Which one of the contract it is.
+    task_name: TaskName
+
+    def compute(self, calls: Sequence[Call]) -> list[Answer]:
+        """See :meth:`BatchTask.compute`."""
+        answers = answer(self.task_name, calls)
+        if self.task_name in _QUOTING and not self.app.celeriac_settings.show_request_text:
+            return [_hide(found) for found in answers]
+        return answers
+
+    def batch_key(self, call: Call) -> Hashable:
+        """Requests for one model go together; None stands for the first one of the task."""
+        model = call.kwargs.get("model")
+        return model if isinstance(model, str) else None
+
+    def batch_cost(self, call: Call, body_bytes: int) -> int:
+        """The tokens that it is estimated to have."""
+        return estimate_tokens(call.kwargs, body_bytes)
 
 
 def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:
     """Register the tasks that this worker serves; a message for another is moved to that task's queue."""
     for name in tasks:
-        app.task(_body(name), name=name.value, bind=True, base=InferenceTask)
+        kind = type(name.name.title().replace("_", ""), (InferenceTask,), {"name": name.value, "task_name": name})
+        app.register_task(kind())
 
 
-def _body(name: TaskName) -> Any:
-    def run(self: InferenceTask, *args: Any, **kwargs: Any) -> Any:
-        result = answer(name, self.request, args, kwargs)
-        if name in _QUOTING and not self.app.celeriac_settings.show_request_text:
-            return HiddenResult(result)
-        return result
-
-    run.__name__ = run.__qualname__ = name.name.lower()
-    return run
+def _hide(answer: Answer) -> Answer:
+    if answer.error is not None:
+        return answer
+    return Answer(HiddenResult(answer.value), context=answer.context)

@@ -1,4 +1,4 @@
-"""Celery's prefork pool, with an eye on processes that cannot start.
+"""Billiard's pool of processes: which of them can take a batch, and an end to those that cannot start.
 
 A process that dies before it reports that it is up has not served anything and never will: after
 :data:`MAX_FAILED_STARTS` of those in a row the worker stops with an error instead of forking for ever.
@@ -18,9 +18,10 @@ from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
 
 from worker import startup
+from worker.pool.slots import Slots
 from worker.start_reports import StartReport
 
-__all__ = ["MAX_FAILED_STARTS", "TaskPool"]
+__all__ = ["MAX_FAILED_STARTS", "ProcessPool"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +29,36 @@ logger = logging.getLogger(__name__)
 MAX_FAILED_STARTS = 3
 
 
-class PinnedPool(AsynPool):
-    """The pool of processes; its indices are those of the worker's core sets."""
+class ProcessPool(AsynPool):
+    """The processes; in a worker of ours their indices are those of its core sets."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: Start reports of the processes that are up, by pid.
         self.started: dict[int, StartReport] = {}
+        #: Called before each wait for events, to hand batches over.
+        self.on_turn: Callable[[], None] = lambda: None
         self._failed_starts = 0
         self._causes: dict[int, str] = {}
         self.on_process_down: Callable[[Any], None]
+        self.on_poll_start: Callable[[], None]
         super().__init__(*args, **kwargs)
+        self._busy_workers: Slots = Slots(self._all_inqueues)
+        self._mark_worker_as_available = self._busy_workers.discard
+
+    @property
+    def num_up(self) -> int:
+        """How many processes have reported that they are up."""
+        return len(self._all_inqueues)
+
+    @property
+    def idle(self) -> int:
+        """How many more jobs can begin at once: processes that are up and have none."""
+        return self._busy_workers.idle - len(self.outbound_buffer)
+
+    @property
+    def ahead(self) -> int:
+        """How many more jobs can be written to processes that are computing another."""
+        return self._busy_workers.free - len(self.outbound_buffer)
 
     def grow(self, n: int = 1) -> None:
         """Add processes.
@@ -45,8 +66,9 @@ class PinnedPool(AsynPool):
         Raises:
             ValueError: the worker has not leased cores for so many.
         """
-        most = len(startup.prepared().leases.sets)
-        if self._processes + n > most:
+        prepared = startup.maybe_prepared()
+        if prepared is not None and self._processes + n > len(prepared.leases.sets):
+            most = len(prepared.leases.sets)
             raise ValueError(f"cannot grow by {n}: this worker leased cores for {most} processes")
         super().grow(n)
 
@@ -54,22 +76,33 @@ class PinnedPool(AsynPool):
         """Watch the first processes too: Celery bounds the start of those only that come later."""
         super().register_with_event_loop(hub)
         for process in self._pool:
-            if process.pid not in self.started:
+            if not self._is_up(process):
                 hub.call_later(self._proc_alive_timeout, self._end_if_not_up, process.pid)
 
     def on_process_alive(self, pid: int) -> None:
-        """A process has reported that it is up: its models are warm, and it gets work from now on."""
+        """A process has reported that it is up, and gets work from now on."""
         super().on_process_alive(pid)
         self._read_reports()
         self._failed_starts = 0
-        if len(self.started) == self._processes:
+        if startup.maybe_prepared() and len(self.started) == self._processes:
             logger.info("all %d processes are ready", self._processes)
+
+    def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:
+        super()._create_write_handlers(hub, *args, **kwargs)
+        schedule_writes = self.on_poll_start
+
+        def on_poll_start() -> None:
+            self.on_turn()
+            schedule_writes()
+
+        self.on_poll_start = on_poll_start
 
     def _create_process_handlers(self, hub: Any) -> None:
         super()._create_process_handlers(hub)
         handle_down: Callable[[Any], None] = self.on_process_down
 
         def on_process_down(process: Any) -> None:
+            self._busy_workers.forget(process.inqW_fd)
             handle_down(process)
             self._note_exit(process)
 
@@ -79,6 +112,8 @@ class PinnedPool(AsynPool):
         self._read_reports()
         if self.started.pop(process.pid, None) is not None or self._state != prefork.RUN:
             return
+        if startup.maybe_prepared() is None:
+            return
         cause = self._causes.pop(process.pid, f"it ended with {human_status(process.exitcode)} while it loaded")
         self._failed_starts += 1
         logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)
@@ -87,33 +122,19 @@ class PinnedPool(AsynPool):
             state.should_stop = os.EX_SOFTWARE
 
     def _read_reports(self) -> None:
-        for report in startup.prepared().reports.receive():
+        prepared = startup.maybe_prepared()
+        if prepared is None:
+            return
+        for report in prepared.reports.receive():
             if report.cause is None:
                 self.started[report.pid] = report
             else:
                 self._causes[report.pid] = report.cause
 
+    def _is_up(self, process: Any) -> bool:
+        return process.inqW_fd in self._all_inqueues
+
     def _end_if_not_up(self, pid: int) -> None:
-        self._read_reports()
-        if pid not in self.started and any(process.pid == pid for process in self._pool):
+        if any(process.pid == pid and not self._is_up(process) for process in self._pool):
             logger.error("process %d did not report that it is up in %g s", pid, self._proc_alive_timeout)
             os.kill(pid, signal.SIGKILL)
-
-
-class TaskPool(prefork.TaskPool):
-    """``worker_pool``: what Celery instantiates."""
-
-    Pool = PinnedPool
-
-    def did_start_ok(self) -> bool:
-        """Whether to go on after the fork: always, since :class:`PinnedPool` counts the starts that fail.
-
-        Celery would end the worker at the first one that fails early, and never at one that fails late.
-        """
-        return True
-
-    def _get_info(self) -> dict[str, Any]:
-        info: dict[str, Any] = super()._get_info()
-        info["cores"] = {str(pid): list(report.cores) for pid, report in self._pool.started.items()}
-        info["start-seconds"] = {str(pid): round(r.seconds, 3) for pid, r in self._pool.started.items()}
-        return info

@@ -1,0 +1,160 @@
+"""A batch in the worker's parent: one billiard job, and what its end means for each of its members."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+
+from producer.contract import ErrorCode, ModelFailed
+from worker.pool.member import Member, exception_info
+from worker.pool.run import Outcome, Result
+
+__all__ = ["MAX_DEATHS", "Batch"]
+
+logger = logging.getLogger(__name__)
+
+#: Processes that may die with a request before it is given up.
+MAX_DEATHS = 3
+
+
+class Batch:
+    """The callbacks of one billiard job, fanned out to the members of a batch.
+
+    Args:
+        members: of equal key; at least one.
+        give_back: takes a member that has to run again.
+        observe: takes bytes and seconds of a batch that was computed.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        give_back: Callable[[Member], None],
+        observe: Callable[[int, float], None],
+    ) -> None:
+        self.members = members
+        self._give_back = give_back
+        self._observe = observe
+        self._accepted_s: float | None = None
+        #: Whose time limit the job has hit; billiard tells that it has failed before it tells why.
+        self._timed_out: list[Member] = []
+
+    @property
+    def soft_limit_s(self) -> float | None:
+        """The smallest soft time limit of the members."""
+        return _smallest(member.soft_limit_s for member in self.members)
+
+    @property
+    def hard_limit_s(self) -> float | None:
+        """The smallest hard time limit of the members."""
+        return _smallest(member.hard_limit_s for member in self.members)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """A process has begun with the batch."""
+        self._accepted_s = time.monotonic()
+        for member in self.members:
+            member.accept(pid, time_accepted)
+
+    def on_results(self, results: Sequence[Result]) -> None:
+        """The process has been through the whole batch."""
+        if self._accepted_s is not None:
+            self._observe(sum(member.size_bytes for member in self.members), time.monotonic() - self._accepted_s)
+        again = []
+        for member, (outcome, value) in zip(self.members, results, strict=True):
+            if outcome is Outcome.TRACED:
+                member.succeed(value)
+            elif outcome is Outcome.ALONE:
+                member.alone = True
+                again.append(member)
+            # EXPIRED: the line finds that it is too late, by the same clock, and announces it.
+            else:
+                again.append(member)
+        self._run_again(again)
+
+    def on_error(self, error: ExceptionInfo) -> None:
+        """The job has failed as a whole, most often with its process."""
+        exception = error.exception
+        if isinstance(exception, ExceptionWithTraceback):
+            exception = exception.exc
+        if isinstance(exception, Terminated):
+            self._terminated(error)
+        elif isinstance(exception, TimeLimitExceeded):
+            self._limit_exceeded(error)
+        elif isinstance(exception, (WorkerLostError, SystemExit, KeyboardInterrupt)):
+            self._process_died(exception)
+        elif len(self.members) > 1:
+            logger.error("a batch of %d failed, its requests run alone: %r", len(self.members), exception)
+            self._run_alone(self.members)
+        else:
+            self.members[0].fail(error)
+
+    def on_timeout(self, *, soft: bool, timeout: float | None) -> None:
+        """A time limit has passed; for the hard one :meth:`on_error` was called before."""
+        targets = _nearest(self.members, soft=True) if soft else self._timed_out
+        if len(targets) == 1:
+            targets[0].time_out(soft=soft, limit_s=timeout)
+
+    def _terminated(self, error: ExceptionInfo) -> None:
+        """The process was killed to end one of the members; the others have done nothing."""
+        again = []
+        for member in self.members:
+            if member.terminated is not None:
+                member.fail(error)
+            else:
+                again.append(member)
+        self._run_again(again)
+
+    def _limit_exceeded(self, error: ExceptionInfo) -> None:
+        """One member had less time than all others: it was that one. Else each shows alone what it needs."""
+        targets = _nearest(self.members, soft=False)
+        if len(targets) > 1:
+            self._run_alone(self.members)
+            return
+        self._timed_out = targets
+        targets[0].fail(error)
+        self._run_again([member for member in self.members if member is not targets[0]])
+
+    def _process_died(self, exception: BaseException) -> None:
+        for member in self.members:
+            member.deaths += 1
+        lost = [member for member in self.members if member.deaths >= MAX_DEATHS]
+        for member in lost:
+            _give_up(member, exception)
+        self._run_alone([member for member in self.members if member.deaths < MAX_DEATHS])
+
+    def _run_alone(self, members: Sequence[Member]) -> None:
+        for member in members:
+            member.alone = True
+        self._run_again(members)
+
+    def _run_again(self, members: Sequence[Member]) -> None:
+        # Each goes to the front of the line.
+        for member in reversed(members):
+            self._give_back(member)
+
+
+def _give_up(member: Member, exception: BaseException) -> None:
+    """End a member with an error of the contract: on WorkerLostError Celery may deliver it again, for ever."""
+    request = member.request
+    if request is not None and request._success_was_stored():  # noqa: SLF001 - Celery asks the same, for the same reason
+        # The process died after it had answered; Celery knows how to leave the answer alone.
+        member.fail(exception_info(WorkerLostError(str(exception))))
+        return
+    problem = f"{member.deaths} processes died while they computed this request; the last: {exception}"
+    logger.error("gave up %s[%s]: %s", *member.args[:2], problem)
+    member.fail(exception_info(ModelFailed.of(ErrorCode.PROCESS_DIED, problem)))
+
+
+def _smallest(limits: Any) -> float | None:
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _nearest(members: Sequence[Member], *, soft: bool) -> list[Member]:
+    """The members with the smallest limit."""
+    limits = [(member.soft_limit_s if soft else member.hard_limit_s) or float("inf") for member in members]
+    return [member for member, limit in zip(members, limits, strict=True) if limit == min(limits)]

@@ -1,0 +1,110 @@
+"""A task that answers several requests at once."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from celery import Task
+
+__all__ = ["Answer", "BatchTask", "Call", "clock", "run_with"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of a batch, as the task sees it.
+
+    Attributes:
+        headers: the message's headers.
+        args: positional arguments, as they came.
+        kwargs: keyword arguments, as they came.
+    """
+
+    headers: Mapping[str, Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one call.
+
+    Attributes:
+        value: what the task returns for it.
+        error: what the task raises for it instead; ``Retry``, ``Ignore`` and ``Reject`` mean what they mean in Celery.
+        context: attributes to set on the task's request (``self.request``) before it returns or raises.
+        seconds: its share of the time that its batch took.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class _Giving:
+    """What this process gives out at the moment; one request is traced at a time."""
+
+    answer: Answer | None = None
+    #: How far :func:`clock` is ahead: the shares of all answers given out so far.
+    ahead_s: float = 0.0
+
+
+_giving = _Giving()
+T = TypeVar("T")
+
+
+def clock() -> float:
+    """A monotonic clock, in seconds, on which a request's share of its batch passes while its answer is given out."""
+    return time.monotonic() + _giving.ahead_s
+
+
+def run_with(answer: Answer, trace: Callable[[], T]) -> T:
+    """Trace a request whose answer is known."""
+    _giving.answer = answer
+    try:
+        return trace()
+    finally:
+        _giving.answer = None
+
+
+class BatchTask(Task):
+    """A task whose requests are answered together.
+
+    The answers of a batch are computed first; Celery's own tracer then runs the task once per request, and the body
+    only gives the answer out. Results, retries, links, chords, signals and events are therefore a plain task's.
+    """
+
+    abstract = True
+
+    @abstractmethod
+    def compute(self, calls: Sequence[Call]) -> Sequence[Answer]:
+        """Answer some calls, in order; runs in a pool process.
+
+        What is wrong with one call belongs into its answer. An exception is taken for the fault of one of them: the
+        batch is split until that one stands alone.
+        """
+
+    def batch_key(self, call: Call) -> Hashable:  # noqa: ARG002 - for subclasses
+        """Calls with equal keys share batches, beside being for the same task; runs in the worker's parent."""
+        return None
+
+    def batch_cost(self, call: Call, body_bytes: int) -> int:  # noqa: ARG002 - for subclasses
+        """How much of a batch's budget a call takes, at least 1; runs in the worker's parent, for every request."""
+        return 1
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Give out the answer that the batch has; without a batch (Celery's own pool, ``apply``) compute it alone."""
+        answer, _giving.answer = _giving.answer, None
+        if answer is None:
+            (answer,) = self.compute([Call(vars(self.request), args, kwargs)])
+        for name, value in answer.context.items():
+            setattr(self.request, name, value)
+        _giving.ahead_s += answer.seconds
+        if answer.error is not None:
+            raise answer.error
+        return answer.value

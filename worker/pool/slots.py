@@ -1,0 +1,62 @@
+"""How many jobs each process has: one that it computes, and one ahead, so that it never waits for its parent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+__all__ = ["JOBS_AHEAD", "Slots"]
+
+#: Jobs written to a process beyond the one that it computes.
+JOBS_AHEAD = 1
+
+
+class Slots:
+    """Takes the place of ``AsynPool._busy_workers``, a set of file descriptors, and counts.
+
+    Args:
+        processes: descriptors of the processes that are up, as the pool keeps them.
+    """
+
+    def __init__(self, processes: Collection[int]) -> None:
+        self._processes = processes
+        self._jobs: Counter[int] = Counter()
+
+    @property
+    def idle(self) -> int:
+        """How many processes have no job."""
+        return sum(not self._jobs[process] for process in self._processes)
+
+    @property
+    def free(self) -> int:
+        """How many more jobs can be written in all."""
+        return sum(1 + JOBS_AHEAD - self._jobs[process] for process in self._processes)
+
+    def add(self, process: int) -> None:
+        """A job is being written to a process."""
+        self._jobs[process] += 1
+
+    def discard(self, process: int) -> None:
+        """A process is through with a job."""
+        if self._jobs[process] > 1:
+            self._jobs[process] -= 1
+        else:
+            del self._jobs[process]
+
+    def forget(self, process: int) -> None:
+        """A process has ended, and its descriptor may be used by another."""
+        del self._jobs[process]
+
+    def intersection_update(self, _: Collection[int]) -> None:
+        """After a loss of the connection: what was written is computed all the same, and frees its place then."""
+
+    def __contains__(self, process: object) -> bool:
+        """Whether a process shall not get the next job: others have less to do."""
+        if not isinstance(process, int):
+            return False
+        jobs = self._jobs[process]
+        return jobs > JOBS_AHEAD or (jobs > 0 and self.idle > 0)
+
+    def __len__(self) -> int:
+        """How many processes can take no further job."""
+        return sum(self._jobs[process] > JOBS_AHEAD for process in self._processes)
