@@ -108,7 +108,6 @@ class Batch(_Group):
     length_multiple: Annotated[int, Field(ge=1, le=512)] = 8
     """Lengths are rounded up to a multiple of this, those over 16 times it coarser, so that shapes repeat."""
 
-
     max_requests: Annotated[int, Field(ge=1)] = 64
     """Most requests that a process takes at once."""
 

@@ -15,13 +15,17 @@ HIDDEN = "<hidden>"
 class Request(CeleryRequest):
     """A request that keeps its arguments to itself, and whose process outlives a lost connection."""
 
-    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:  # noqa: ARG002 - Celery's own
-        """The connection to the broker is lost, which gives this request to another worker.
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """The connection to the broker is lost, which gives this request to another worker; or a cold shutdown.
 
-        Celery kills the process, which would have to load its models again. The answer that it is computing is the one
-        that the other worker will give, so it may as well be stored; the message is another's to acknowledge.
+        After a loss Celery kills the process, which would have to load its models again. The answer that it is
+        computing is the one that the other worker will give, so it may as well be stored; the message is another's to
+        acknowledge.
         """
-        if self.time_start is not None and not self._already_cancelled:
+        # Celery asks for a retry in the first case only, as long as messages are acknowledged late.
+        if not emit_retry:
+            super().cancel(pool, signal, emit_retry=False)
+        elif self.time_start is not None and not self._already_cancelled:
             self._announce_cancelled(emit_retry=False)
 
     def acknowledge(self) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from celery.backends.redis import RedisBackend as CeleryRedisBackend
 from celery.exceptions import BackendStoreError
+from celery.states import FAILURE, STARTED, SUCCESS
 
 __all__ = ["RESULT_BACKENDS", "RedisBackend"]
+
+
+_GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
 
 
 @dataclass
@@ -19,11 +23,11 @@ class _Gathered:
 
     Attributes:
         known: what the keys hold by now, so that a success is not overwritten.
-        writes: key, value and time to live in seconds of each, in order.
+        writes: by key, the last value and its time to live in seconds.
     """
 
     known: dict[Any, Any]
-    writes: list[tuple[Any, Any, int | None]] = field(default_factory=list)
+    writes: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)
 
 
 class RedisBackend(CeleryRedisBackend):
@@ -45,11 +49,11 @@ class RedisBackend(CeleryRedisBackend):
         self._gathered = _Gathered(dict(zip(keys, self.ensure(self.client.mget, (keys,)), strict=True)))
         try:
             yield
-            writes = self._gathered.writes
         finally:
-            self._gathered = None
-        if writes:
-            self.ensure(self._write, (writes,))
+            # What is there is stored even if the process ends now: its links are on their way.
+            writes, self._gathered = self._gathered.writes, None
+            if writes:
+                self.ensure(self._write, (writes,))
 
     def get(self, key: Any) -> Any:
         """What a key holds."""
@@ -70,21 +74,27 @@ class RedisBackend(CeleryRedisBackend):
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend")
         gathered.known[key] = value
-        gathered.writes.append((key, value, expires))
+        gathered.writes[key] = value, expires
         return None
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **options: Any
     ) -> Any:
-        """Store a result; that of a chord's part at once, since the chord's callback may read it."""
+        """Store a result, at once if somebody may read or replace it before the batch is through.
+
+        That is so for a part of a chord, for a failure with errbacks, and for a request that has been sent once more.
+        """
         gathered = self._gathered
-        if gathered is not None and request is not None and request.chord:
-            gathered.known.pop(self.get_key_for_task(task_id), None)
+        is_followed = request is not None and bool(request.chord or request.errbacks)
+        if gathered is not None and (is_followed or state not in _GATHERED_STATES):
+            key = self.get_key_for_task(task_id)
+            gathered.known.pop(key, None)
+            gathered.writes.pop(key, None)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 
-    def _write(self, writes: Sequence[tuple[Any, Any, int | None]]) -> None:
+    def _write(self, writes: Mapping[Any, tuple[Any, int | None]]) -> None:
         with self.client.pipeline(transaction=False) as pipe:
-            for key, value, expires in writes:
+            for key, (value, expires) in writes.items():
                 lasts_s = self.expires if expires is None else expires
                 if lasts_s:
                     pipe.setex(key, lasts_s, value)

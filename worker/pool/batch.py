@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.states import SUCCESS
 
 from producer.contract import ErrorCode, ModelFailed
-from worker.pool.member import Member, exception_info
+from worker.pool.member import Member, exception_info, exception_of
 from worker.pool.run import Outcome, Result
 
 __all__ = ["MAX_DEATHS", "Batch"]
@@ -68,19 +69,17 @@ class Batch:
         for member, (outcome, value) in zip(self.members, results, strict=True):
             if outcome is Outcome.TRACED:
                 member.succeed(value)
-            elif outcome is Outcome.ALONE:
-                member.alone = True
-                again.append(member)
-            # EXPIRED: the line finds that it is too late, by the same clock, and announces it.
+            elif outcome is Outcome.RAISED:
+                member.fail(value)
             else:
+                # EXPIRED: the line finds that it is too late, by the same clock, and announces it.
+                member.alone |= outcome is Outcome.ALONE
                 again.append(member)
         self._run_again(again)
 
     def on_error(self, error: ExceptionInfo) -> None:
         """The job has failed as a whole, most often with its process."""
-        exception = error.exception
-        if isinstance(exception, ExceptionWithTraceback):
-            exception = exception.exc
+        exception = exception_of(error)
         if isinstance(exception, Terminated):
             self._terminated(error)
         elif isinstance(exception, TimeLimitExceeded):
@@ -101,13 +100,10 @@ class Batch:
 
     def _terminated(self, error: ExceptionInfo) -> None:
         """The process was killed to end one of the members; the others have done nothing."""
-        again = []
         for member in self.members:
             if member.terminated is not None:
                 member.fail(error)
-            else:
-                again.append(member)
-        self._run_again(again)
+        self._run_again(_without_stored([member for member in self.members if member.terminated is None]))
 
     def _limit_exceeded(self, error: ExceptionInfo) -> None:
         """One member had less time than all others: it was that one. Else each shows alone what it needs."""
@@ -120,12 +116,14 @@ class Batch:
         self._run_again([member for member in self.members if member is not targets[0]])
 
     def _process_died(self, exception: BaseException) -> None:
-        for member in self.members:
+        again = []
+        for member in _without_stored(self.members):
             member.deaths += 1
-        lost = [member for member in self.members if member.deaths >= MAX_DEATHS]
-        for member in lost:
-            _give_up(member, exception)
-        self._run_alone([member for member in self.members if member.deaths < MAX_DEATHS])
+            if member.deaths < MAX_DEATHS:
+                again.append(member)
+            else:
+                _give_up(member, exception)
+        self._run_alone(again)
 
     def _run_alone(self, members: Sequence[Member]) -> None:
         for member in members:
@@ -138,13 +136,33 @@ class Batch:
             self._give_back(member)
 
 
+def _without_stored(members: Sequence[Member]) -> Sequence[Member]:
+    """Those without a result; the process may have died after it had stored some, which then are done."""
+    open_ = []
+    for member, is_stored in zip(members, _are_stored(members), strict=True):
+        if is_stored:
+            # What Celery is told of a process that died after it had stored a success: it announces that success.
+            member.fail(exception_info(WorkerLostError("the process has ended")))
+        else:
+            open_.append(member)
+    return open_
+
+
+def _are_stored(members: Sequence[Member]) -> Sequence[bool]:
+    if not members:
+        return []
+    try:
+        backend = members[0].request.task.backend
+        found = backend.mget([backend.get_key_for_task(member.args[1]) for member in members])
+        return [bool(meta) and backend.decode(meta)["status"] == SUCCESS for meta in found]
+    except Exception:
+        # No backend, one without this, or none that answers: they run again.
+        logger.debug("could not look for stored results", exc_info=True)
+        return [False] * len(members)
+
+
 def _give_up(member: Member, exception: BaseException) -> None:
     """End a member with an error of the contract: on WorkerLostError Celery may deliver it again, for ever."""
-    request = member.request
-    if request is not None and request._success_was_stored():  # noqa: SLF001 - Celery asks the same, for the same reason
-        # The process died after it had answered; Celery knows how to leave the answer alone.
-        member.fail(exception_info(WorkerLostError(str(exception))))
-        return
     problem = f"{member.deaths} processes died while they computed this request; the last: {exception}"
     logger.error("gave up %s[%s]: %s", *member.args[:2], problem)
     member.fail(exception_info(ModelFailed.of(ErrorCode.PROCESS_DIED, problem)))

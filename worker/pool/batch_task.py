@@ -6,9 +6,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from celery import Task
+from celery.exceptions import Retry
 
 __all__ = ["Answer", "BatchTask", "Call", "clock", "run_with"]
 
@@ -34,7 +35,8 @@ class Answer:
 
     Attributes:
         value: what the task returns for it.
-        error: what the task raises for it instead; ``Retry``, ``Ignore`` and ``Reject`` mean what they mean in Celery.
+        error: what the task raises for it instead; ``Ignore`` and ``Reject`` mean what they mean in Celery, and
+            ``Retry(exc=…, when=…)`` has the task call its ``retry``.
         context: attributes to set on the task's request (``self.request``) before it returns or raises.
         seconds: its share of the time that its batch took.
     """
@@ -105,6 +107,15 @@ class BatchTask(Task):
         for name, value in answer.context.items():
             setattr(self.request, name, value)
         _giving.ahead_s += answer.seconds
+        if isinstance(answer.error, Retry):
+            self._retry(answer.error)
         if answer.error is not None:
             raise answer.error
         return answer.value
+
+    def _retry(self, wanted: Retry) -> NoReturn:
+        """Send the request once more, which only its own task can: :meth:`compute` has many."""
+        when: dict[str, Any] = {}
+        if wanted.when is not None:
+            when["countdown" if isinstance(wanted.when, (int, float)) else "eta"] = wanted.when
+        raise self.retry(exc=wanted.exc, **when)

@@ -65,18 +65,25 @@ class Line:
 
     def put_back(self, member: Member) -> None:
         """Put a member that was in a batch first."""
-        member.place = Place.WAITING
+        member.wait_again()
         self._returns -= 1
         self._queue(member).appendleft((self._returns, member))
         self._count(member, 1)
 
-    def clear(self) -> None:
-        """Forget all members, without a word to anybody: the broker gives them again."""
+    def clear(self) -> list[Member]:
+        """Forget all members without a word to anybody: the broker gives them again.
+
+        Returns:
+            Those that it does not, since their messages are acknowledged.
+        """
+        members = [member for waiting in (self._interactive, self._bulk) for member in waiting]
+        kept = [member for member in members if member.is_acknowledged and not member.is_out()]
+        for member in members:
+            member.place = Place.GONE
         for waiting in (self._interactive, self._bulk):
-            for member in waiting:
-                member.place = Place.GONE
             waiting.by_key.clear()
         self._length = self._cost = 0
+        return kept
 
     def fills(self, batches: int) -> bool:
         """Whether what waits is enough for so many full batches."""

@@ -6,6 +6,7 @@ A process that dies before it reports that it is up has not served anything and 
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -18,6 +19,8 @@ from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
 
 from worker import startup
+from worker.pool import jobs
+from worker.pool.result_reader import ResultReader
 from worker.pool.slots import Slots
 from worker.start_reports import StartReport
 
@@ -27,12 +30,21 @@ logger = logging.getLogger(__name__)
 
 #: Failed starts in a row after which the worker stops.
 MAX_FAILED_STARTS = 3
+#: What a process's pipe shall hold: a batch with its headers and more. Linux gives 64 KiB unless it is asked for more.
+_PIPE_BYTES = 256 * 1024
+#: Of a pipe where nobody can ask (macOS).
+_SMALL_PIPE_BYTES = 16 * 1024
 
 
 class ProcessPool(AsynPool):
     """The processes; in a worker of ours their indices are those of its core sets."""
 
+    ResultHandler = ResultReader
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # `-O fast` would write to whichever process, idle or not.
+        kwargs["sched_strategy"] = "fair"
+        self._pipe_bytes = _PIPE_BYTES
         #: Start reports of the processes that are up, by pid.
         self.started: dict[int, StartReport] = {}
         #: Called before each wait for events, to hand batches over.
@@ -41,8 +53,9 @@ class ProcessPool(AsynPool):
         self._causes: dict[int, str] = {}
         self.on_process_down: Callable[[Any], None]
         self.on_poll_start: Callable[[], None]
+        self._quick_put: Callable[[Any], None]
         super().__init__(*args, **kwargs)
-        self._busy_workers: Slots = Slots(self._all_inqueues)
+        self._busy_workers: Slots = Slots(self._all_inqueues, self._fits_ahead)
         self._mark_worker_as_available = self._busy_workers.discard
 
     @property
@@ -59,6 +72,39 @@ class ProcessPool(AsynPool):
     def ahead(self) -> int:
         """How many more jobs can be written to processes that are computing another."""
         return self._busy_workers.free - len(self.outbound_buffer)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes jobs."""
+        return bool(self._state == prefork.RUN)
+
+    def close(self) -> None:
+        """Take no more jobs. One that is half written is finished, or its process would wait for the rest for ever."""
+        if self.is_running:
+            for process, writer in tuple(jobs.half_written(self._cache.values(), self._active_writers)):
+                self._flush_writer(process, writer)
+        super().close()
+
+    def flush(self) -> None:
+        """The connection is lost: forget what no process has begun.
+
+        What a process has in its pipe it computes all the same. Forgotten, that would have no time limit; so it is
+        kept, and nobody hears of it.
+        """
+        written = {number: job for number, job in self._cache.items() if jobs.is_unread(job)}
+        super().flush()
+        self._cache.update({number: job for number, job in written.items() if jobs.forget_callers(job)})
+
+    def create_process_queues(self) -> Any:
+        """Make the pipes of a process, with room for a batch that it does not read yet."""
+        queues = super().create_process_queues()
+        self._pipe_bytes = min(self._pipe_bytes, _widen(queues[0]._writer.fileno()))  # noqa: SLF001
+        return queues
+
+    def process_flush_queues(self, proc: Any) -> None:
+        """Read what a process that has ended has written."""
+        if not self._result_handler.finish_partial_read(proc):
+            super().process_flush_queues(proc)
 
     def grow(self, n: int = 1) -> None:
         """Add processes.
@@ -96,6 +142,17 @@ class ProcessPool(AsynPool):
             schedule_writes()
 
         self.on_poll_start = on_poll_start
+        send_job = self._quick_put
+
+        def quick_put(job: Any) -> None:
+            try:
+                send_job(job)
+            except Exception:
+                # It cannot be pickled; billiard would wait for its end for ever.
+                self._cache.pop(job[1][0], None)
+                raise
+
+        self._quick_put = quick_put
 
     def _create_process_handlers(self, hub: Any) -> None:
         super()._create_process_handlers(hub)
@@ -107,6 +164,13 @@ class ProcessPool(AsynPool):
             self._note_exit(process)
 
         self.on_process_down = on_process_down
+
+    def _fits_ahead(self, fd: int) -> bool:
+        """Whether the next job can be written in one piece to a process that computes another."""
+        if not self.outbound_buffer:
+            return True
+        held_bytes = sum(jobs.size_in_pipe(job) for job in jobs.unread(self._cache.values(), fd))
+        return held_bytes + jobs.size_in_pipe(self.outbound_buffer[0]) <= self._pipe_bytes
 
     def _note_exit(self, process: Any) -> None:
         self._read_reports()
@@ -138,3 +202,15 @@ class ProcessPool(AsynPool):
         if any(process.pid == pid and not self._is_up(process) for process in self._pool):
             logger.error("process %d did not report that it is up in %g s", pid, self._proc_alive_timeout)
             os.kill(pid, signal.SIGKILL)
+
+
+def _widen(pipe: int) -> int:
+    """Make a pipe hold :data:`_PIPE_BYTES` if that is allowed, and tell how much it holds."""
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if set_size is None:
+        return _SMALL_PIPE_BYTES
+    try:
+        return fcntl.fcntl(pipe, set_size, _PIPE_BYTES)
+    except OSError:
+        # This user's pipes hold as much as they may in all.
+        return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)

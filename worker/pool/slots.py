@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 __all__ = ["JOBS_AHEAD", "Slots"]
 
@@ -16,10 +16,13 @@ class Slots:
 
     Args:
         processes: descriptors of the processes that are up, as the pool keeps them.
+        fits_ahead: whether the next job fits into a process's pipe behind the one that it computes. Otherwise it would
+            stay half written until the process reads on, which may not read before its parent has read its result.
     """
 
-    def __init__(self, processes: Collection[int]) -> None:
+    def __init__(self, processes: Collection[int], fits_ahead: Callable[[int], bool]) -> None:
         self._processes = processes
+        self._fits_ahead = fits_ahead
         self._jobs: Counter[int] = Counter()
 
     @property
@@ -29,8 +32,8 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more jobs can be written in all."""
-        return sum(1 + JOBS_AHEAD - self._jobs[process] for process in self._processes)
+        """How many more jobs can be written in all, as far as they are small enough."""
+        return sum(max(0, 1 + JOBS_AHEAD - self._jobs[process]) for process in self._processes)
 
     def add(self, process: int) -> None:
         """A job is being written to a process."""
@@ -51,12 +54,15 @@ class Slots:
         """After a loss of the connection: what was written is computed all the same, and frees its place then."""
 
     def __contains__(self, process: object) -> bool:
-        """Whether a process shall not get the next job: others have less to do."""
-        if not isinstance(process, int):
+        """Whether a process shall not get the next job: it cannot take it, or others have less to do."""
+        if not isinstance(process, int) or not self._jobs[process]:
             return False
-        jobs = self._jobs[process]
-        return jobs > JOBS_AHEAD or (jobs > 0 and self.idle > 0)
+        return self.idle > 0 or self._is_full(process)
 
     def __len__(self) -> int:
-        """How many processes can take no further job."""
-        return sum(self._jobs[process] > JOBS_AHEAD for process in self._processes)
+        """How many processes cannot take the next job."""
+        return sum(self._is_full(process) for process in self._processes)
+
+    def _is_full(self, process: int) -> bool:
+        jobs = self._jobs[process]
+        return jobs > JOBS_AHEAD or (jobs > 0 and not self._fits_ahead(process))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from celery import signals
 from celery.app import trace
 from celery.concurrency import prefork
 
+from producer.contract import ErrorCode, ModelFailed
 from worker.held_work import estimator
 from worker.pool.batch import Batch
 from worker.pool.batch_task import BatchTask, Call
 from worker.pool.line import BatchLimits, Line
-from worker.pool.member import Member
+from worker.pool.member import Member, exception_info
 from worker.pool.process_pool import ProcessPool
 from worker.pool.run import BatchCall, run_batch, use_batch_clock
 from worker.queue_order import is_bulk
 
 __all__ = ["TaskPool"]
+
+logger = logging.getLogger(__name__)
 
 _TRACERS = (trace.fast_trace_task, trace.trace_task_ret)
 #: Headers that the tracer sets itself, from the payload.
@@ -41,8 +45,8 @@ class TaskPool(prefork.TaskPool):
         limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost) if settings else BatchLimits()
         self._limits = limits
         self._line = Line(limits)
-        #: Jobs that may take long: nothing is written behind them.
-        self._long_jobs: set[object] = set()
+        #: Jobs that may take long: nothing is written behind them. With billiard's results.
+        self._long_jobs: dict[object, Any] = {}
         self._batches = self._batched = 0
         signals.worker_process_init.connect(use_batch_clock, weak=False, dispatch_uid="celeriac.pool")
         super().on_start()
@@ -61,13 +65,18 @@ class TaskPool(prefork.TaskPool):
 
     def on_close(self) -> None:
         """Take no more work; what waits is not acknowledged, and goes back to Redis with the connection."""
-        self._line.clear()
+        self._forget_line()
         super().on_close()
 
     def on_stop(self) -> None:
         """Let what runs finish."""
-        self._line.clear()
+        self._forget_line()
         super().on_stop()
+
+    def on_terminate(self) -> None:
+        """End what runs."""
+        self._forget_line()
+        super().on_terminate()
 
     def _enqueue(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Any:
         if target not in _TRACERS or kwargs:
@@ -80,13 +89,18 @@ class TaskPool(prefork.TaskPool):
         request = getattr(options.get("accept_callback"), "__self__", None)
         task = self.app.tasks.get(args[0])
         body = args[3]
-        member = Member(target, args, options, request, size_bytes=len(body) if isinstance(body, (str, bytes)) else 0)
+        limits = {
+            "soft_timeout": options.get("soft_timeout") or self._pool.soft_timeout,
+            "timeout": options.get("timeout") or self._pool.timeout,
+        }
+        size_bytes = len(body) if isinstance(body, (str, bytes)) else 0
+        member = Member(target, args, {**options, **limits}, request, size_bytes=size_bytes, alone=True)
         if request is None or not isinstance(task, BatchTask):
-            member.alone = True
             return member
-        call = Call(args[2], request.args, request.kwargs)
-        member.key = (args[0], task.batch_key(call))
-        member.cost = max(1, task.batch_cost(call, member.size_bytes))
+        found = _key_and_cost(task, Call(args[2], request.args, request.kwargs), size_bytes)
+        if found is not None:
+            member.alone = False
+            member.key, member.cost = found
         member.is_bulk = is_bulk(request.delivery_info.get("routing_key"))
         return member
 
@@ -102,54 +116,72 @@ class TaskPool(prefork.TaskPool):
 
     def _may_write_ahead(self) -> bool:
         """Only where full batches wait anyway: what is written to a process cannot be given to another."""
-        return not self._long_jobs and self._line.fills(1) and self._pool.ahead > 0
+        pool = self._pool
+        # Each process gets its share of what waits: a full batch each, or what is cut is less than a batch.
+        return not self._long_jobs and self._line.fills(max(1, pool.num_up)) and pool.ahead > 0
 
     def _submit(self, members: list[Member]) -> None:
         if members[0].key is None:
             self._submit_plain(members[0])
             return
-        batch = Batch(members, self._line.put_back, estimator.observe)
-        if sum(member.cost for member in members) > self._limits.cost:
-            self._long_jobs.add(batch)
+        batch = Batch(members, self._give_back, estimator.observe)
+        try:
+            job = self._apply_now(
+                run_batch,
+                (members[0].target, [_travelling(member) for member in members]),
+                {},
+                accept_callback=batch.on_accepted,
+                callback=self._done(batch, batch.on_results),
+                error_callback=self._done(batch, batch.on_error),
+                timeout_callback=batch.on_timeout,
+                soft_timeout=batch.soft_limit_s,
+                timeout=batch.hard_limit_s,
+                callbacks_propagate=members[0].options.get("callbacks_propagate", ()),
+                waitforslot=False,
+            )
+        except Exception as error:  # noqa: BLE001 - one of them cannot be pickled (nested too deep)
+            batch.on_error(exception_info(error))
+            return
         self._batches += 1
         self._batched += len(members)
-        self._apply_now(
-            run_batch,
-            (members[0].target, [_travelling(member) for member in members]),
-            {},
-            accept_callback=batch.on_accepted,
-            callback=self._done(batch, batch.on_results),
-            error_callback=self._done(batch, batch.on_error),
-            timeout_callback=batch.on_timeout,
-            soft_timeout=batch.soft_limit_s,
-            timeout=batch.hard_limit_s,
-            callbacks_propagate=members[0].options.get("callbacks_propagate", ()),
-            waitforslot=False,
-        )
+        if sum(member.cost for member in members) > self._limits.cost:
+            self._long_jobs[batch] = job
 
     def _submit_plain(self, member: Member) -> None:
         """A task without a batch form: exactly what Celery's own pool does."""
-        self._long_jobs.add(member)
         options = dict(member.options)
         for name in ("callback", "error_callback"):
-            options[name] = self._done(member, options[name])
-        member.job = self._apply_now(member.target, member.args, {}, **options)
-        if member.job is not None and member.terminated is not None:
-            member.job.terminate(member.terminated)
+            options[name] = self._done(member, options.get(name))
+        try:
+            member.job = self._long_jobs[member] = self._apply_now(member.target, member.args, {}, **options)
+        except Exception as error:  # noqa: BLE001 - it cannot be pickled
+            member.fail(exception_info(error))
 
-    def _done(self, job: object, callback: Callable[..., Any]) -> Callable[..., Any]:
+    def _done(self, job: object, callback: Callable[..., Any] | None) -> Callable[..., Any]:
         def on_done(*args: Any, **kwargs: Any) -> Any:
-            self._long_jobs.discard(job)
-            return callback(*args, **kwargs)
+            self._long_jobs.pop(job, None)
+            return callback(*args, **kwargs) if callback else None
 
         return on_done
 
+    def _give_back(self, member: Member) -> None:
+        """Take a member that has to run again."""
+        if self._pool is not None and self._pool.is_running:
+            self._line.put_back(member)
+        else:
+            _end_acknowledged([member])
+
+    def _forget_line(self) -> None:
+        _end_acknowledged(self._line.clear())
+
     def _flush(self) -> None:
         """The connection to the broker is lost: it gives everything again that is not acknowledged."""
-        self._line.clear()
+        for member in reversed(self._line.clear()):
+            self._line.put_back(member)
         self._flush_processes()
-        # Billiard forgets jobs without a word.
-        self._long_jobs.clear()
+        # Billiard forgets without a word what no process has begun.
+        jobs = self._long_jobs.items()
+        self._long_jobs = {key: job for key, job in jobs if job is not None and job.accepted() and not job.ready()}
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
@@ -157,6 +189,25 @@ class TaskPool(prefork.TaskPool):
         info["start-seconds"] = {str(pid): round(r.seconds, 3) for pid, r in self._pool.started.items()}
         info["batches"] = {"count": self._batches, "requests": self._batched, "waiting": len(self._line)}
         return info
+
+
+def _key_and_cost(task: BatchTask, call: Call, size_bytes: int) -> tuple[Hashable, int] | None:
+    """What decides with whom a call shares a batch; None if the task cannot tell, and then it runs alone."""
+    try:
+        key = task.name, task.batch_key(call)
+        hash(key)
+        return key, max(1, task.batch_cost(call, size_bytes))
+    except Exception:
+        logger.exception("%s cannot tell the batch of a call, which runs alone", task.name)
+        return None
+
+
+def _end_acknowledged(members: Iterable[Member]) -> None:
+    """End what nobody will run: the worker is shutting down, and the broker has forgotten these."""
+    for member in members:
+        if member.is_acknowledged:
+            problem = "its process ended while its worker was shutting down"
+            member.fail(exception_info(ModelFailed.of(ErrorCode.PROCESS_DIED, problem)))
 
 
 def _travelling(member: Member) -> BatchCall:
