@@ -32,6 +32,7 @@ class LocalWorker:
         arguments: further arguments of ``celery -A worker worker``.
         environment: variables on top of this process's own.
         directory: working directory; the project's by default.
+        application: what ``-A`` names.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class LocalWorker:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         directory: Path = _ROOT,
+        application: str = "worker",
     ) -> None:
         self._room = tempfile.TemporaryDirectory(prefix="celeriac-worker-")
         self.log_path = Path(self._room.name) / "worker.log"
-        self._command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel=INFO", *arguments]
+        self._command = [sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=INFO", *arguments]
         self._environment = {**os.environ, **(environment or {})}
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None

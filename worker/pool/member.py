@@ -161,7 +161,10 @@ def exception_info(error: BaseException) -> ExceptionInfo:
     try:
         _raise(error)
     except BaseException:  # noqa: BLE001 - raised right here
-        return ExceptionInfo()
+        info = ExceptionInfo()
+        # Events would show billiard's wrapper, which is for what travels between processes.
+        info.exception = error
+        return info
 
 
 def exception_of(error: ExceptionInfo) -> BaseException:
