@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.worker.pool_stack import OURS, STOCK, Events, PoolStack
 
 
-@pytest.fixture(scope="session", params=[OURS, STOCK], ids=["ours", "stock"])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolStack]:
+@pytest.fixture(scope="session")
+def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], PoolStack]]:
+    """The one worker with one process that is in a pool, started when it is first asked for."""
+    started: dict[str, PoolStack] = {}
+    with ExitStack() as running:
+
+        def stack_of(pool: str) -> PoolStack:
+            if pool not in started:
+                started[pool] = running.enter_context(PoolStack(tmp_path_factory.mktemp("pool"), pool))
+            return started[pool]
+
+        yield stack_of
+
+
+@pytest.fixture(params=[OURS, STOCK], ids=["ours", "stock"])
+def stack(request: pytest.FixtureRequest, stack_of: Callable[[str], PoolStack]) -> PoolStack:
     """A worker with one process, in our pool, and in Celery's own for reference."""
-    with PoolStack(tmp_path_factory.mktemp("pool"), request.param) as started:
-        yield started
+    return stack_of(request.param)
 
 
-@pytest.fixture(scope="session")
-def our_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolStack]:
-    """A worker with one process in our pool."""
-    with PoolStack(tmp_path_factory.mktemp("pool"), OURS) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def events(stack: PoolStack) -> Iterator[Events]:
+@pytest.fixture
+def events(stack: PoolStack) -> Events:
     """What a monitor hears of `stack`."""
-    listening = Events(stack.client)
-    listening.start()
-    yield listening
-    listening.stop()
-
-
-@pytest.fixture(scope="session")
-def our_events(our_stack: PoolStack) -> Iterator[Events]:
-    """What a monitor hears of `our_stack`."""
-    listening = Events(our_stack.client)
-    listening.start()
-    yield listening
-    listening.stop()
+    return stack.events

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, group
 
-from tests.worker.pool_stack import Events, PoolStack
+from tests.worker.pool_stack import OURS_ONLY, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
 #: The target is computed with others, in our pool.
@@ -101,17 +101,18 @@ def test_an_error_that_cannot_be_unpickled_fails_its_own_request(stack: PoolStac
     assert stack.pids() == pids
 
 
-def test_a_memory_error_fails_its_own_request_and_is_acknowledged(our_stack: PoolStack, our_events: Events) -> None:
-    pids = our_stack.pids()
+@OURS_ONLY
+def test_a_memory_error_fails_its_own_request_and_is_acknowledged(stack: PoolStack, events: Events) -> None:
+    pids = stack.pids()
 
     for do in ("memory", "memory_answer"):
-        sent = run(our_stack, "probe", do, "no room")
+        sent = run(stack, "probe", do, "no room")
 
-        assert our_stack.failure(sent) == ("MemoryError", ("no room",))
-        our_stack.wait_for_events(our_events, [sent])
-        assert our_events.last(sent)["exception"] == "MemoryError('no room',)"
-        our_stack.worker.wait_for(lambda: our_stack.unacknowledged() == 0)
-    assert our_stack.pids() == pids
+        assert stack.failure(sent) == ("MemoryError", ("no room",))
+        stack.wait_for_events(events, [sent])
+        assert events.last(sent)["exception"] == "MemoryError('no room',)"
+        stack.worker.wait_for(lambda: stack.unacknowledged() == 0)
+    assert stack.pids() == pids
 
 
 def test_links_chains_groups_and_chords_go_on(stack: PoolStack) -> None:

@@ -6,12 +6,13 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
@@ -20,6 +21,8 @@ from tests.worker.pool_app import CONFIG_VARIABLE, NOTES_VARIABLE
 
 OURS = "worker.pool:TaskPool"
 STOCK = "prefork"
+#: For what Celery's own pool does not promise.
+OURS_ONLY = pytest.mark.parametrize("stack", [OURS], indirect=True, ids=["ours"])
 WAIT_S = 30.0
 #: After these no event of a request follows.
 LAST_EVENTS = frozenset({"task-succeeded", "task-failed", "task-revoked", "task-rejected"})
@@ -33,6 +36,7 @@ class Events:
         self._seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._listening = threading.Event()
         self._receiver: Any = None
+        self._stopped = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def of(self, result: AsyncResult) -> list[str]:
@@ -49,14 +53,19 @@ class Events:
         assert self._listening.wait(WAIT_S)
 
     def stop(self) -> None:
-        """Stop listening, at the next heartbeat."""
+        """Stop listening."""
+        self._stopped = True
         self._receiver.should_stop = True
         self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
 
     def _listen(self) -> None:
-        with self._app.connection() as connection:
-            self._receiver = self._app.events.Receiver(connection, handlers={"*": self._on_event})
-            self._receiver.capture(limit=None, timeout=None, wakeup=False)
+        # A test may kill all connections.
+        while not self._stopped:
+            with self._app.connection() as connection:
+                self._receiver = self._app.events.Receiver(connection, handlers={"*": self._on_event})
+                with suppress(*connection.connection_errors):
+                    self._receiver.capture(limit=None, timeout=None, wakeup=False)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         self._listening.set()
@@ -100,11 +109,14 @@ class PoolStack:
         self.worker = self.new_worker()
         self.worker.start()
         self.wait_until_ready(self.worker)
+        self.events = Events(self.client)
+        self.events.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.events.stop()
         self.worker.__exit__(kind, error, trace)
         self.client.close()
         if self._owns_server:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Failed starts in a row after which the worker stops.
 MAX_FAILED_STARTS = 3
+#: Seconds to wait for the end of a process that is ending.
+_EXIT_S = 1.0
 #: What a process's pipe shall hold: a batch with its headers and more. Linux gives 64 KiB unless it is asked for more.
 _PIPE_BYTES = 256 * 1024
 #: Of a pipe where nobody can ask (macOS).
@@ -105,6 +107,14 @@ class ProcessPool(AsynPool):
         """Read what a process that has ended has written."""
         if not self._result_handler.finish_partial_read(proc):
             super().process_flush_queues(proc)
+
+    def _event_process_exit(self, hub: Any, proc: Any) -> None:
+        """A process has closed its files, which it does a moment before it can be seen to have ended.
+
+        Celery looks only then, and again after up to five seconds; so long its requests would wait.
+        """
+        proc._popen.wait(timeout=_EXIT_S)  # noqa: SLF001 - as Celery
+        super()._event_process_exit(hub, proc)
 
     def grow(self, n: int = 1) -> None:
         """Add processes.
