@@ -13,8 +13,8 @@ from celery.result import AsyncResult
 from tests.worker.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
-COMPANY = [{"value": "company"}] * 3
-LONG = {"do": "sleep", "value": 60}
+COMPANY: list[dict[str, Any]] = [{"value": "company"}] * 3
+LONG: dict[str, Any] = {"do": "sleep", "value": 60}
 NAMES = pytest.mark.parametrize("name", ["probe", "early", "plain"])
 #: Celery's own pool notices the end of a process after up to five seconds, so it shows only one.
 ENDS_A_PROCESS = pytest.mark.parametrize(
@@ -30,9 +30,7 @@ def settle(stack: PoolStack, pids: set[int]) -> None:
 
 @NAMES
 @pytest.mark.parametrize("terminate", [False, True])
-def test_what_waits_is_revoked_and_never_computed(
-    stack: PoolStack, events: Events, name: str, terminate: bool
-) -> None:
+def test_what_waits_is_revoked_and_never_computed(stack: PoolStack, events: Events, name: str, terminate: bool) -> None:
     pids = stack.pids()
     with stack.held():
         target, *others = [stack.send(name, **request) for request in ({"value": 1}, *COMPANY)]
@@ -112,9 +110,7 @@ def test_the_soft_limit_fails_its_own_request(stack: PoolStack, events: Events, 
 
 
 @ENDS_A_PROCESS
-def test_the_hard_limit_fails_its_own_request_and_ends_its_process(
-    stack: PoolStack, events: Events, name: str
-) -> None:
+def test_the_hard_limit_fails_its_own_request_and_ends_its_process(stack: PoolStack, events: Events, name: str) -> None:
     pids = stack.pids()
 
     target, others = limited(stack, name, time_limit=0.3)

@@ -67,19 +67,20 @@ def _sleep_softly(seconds: float) -> None:
 DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "raise": lambda text: _raise(ValueError(text)),
     "memory": lambda text: _raise(MemoryError(text)),
-    "sys_exit": lambda status: sys.exit(status),
-    "os_exit": lambda status: os._exit(status),
+    "sys_exit": sys.exit,
+    "os_exit": os._exit,
     "signal": lambda number: os.kill(os.getpid(), number),
     "hang": _hang,
     "sleep": _sleep_softly,
 }
 
 
-def _error_of(do: str, value: Any, retries: int) -> BaseException | None:
+def _error_of(do: str, value: Any, retries: int) -> Exception | None:
     """What becomes of a request alone."""
     if do == "retry" and retries < int(value or 1):
-        return Retry(exc=ValueError("again"), when=0)
-    errors: dict[str, Callable[[], BaseException]] = {
+        retry: Exception = Retry(exc=ValueError("again"), when=0)
+        return retry
+    errors: dict[str, Callable[[], Exception]] = {
         "error": lambda: KeyError(value),
         "memory_answer": lambda: MemoryError(value),
         "reject": lambda: Reject("unwanted", requeue=False),
@@ -108,7 +109,7 @@ class Probe(BatchTask):
         key: Hashable = call.kwargs.get("key")
         return key
 
-    def batch_cost(self, call: Call, body_bytes: int) -> int:
+    def batch_cost(self, call: Call, body_bytes: int) -> int:  # noqa: ARG002 - as the base class
         """The call's ``cost``, or 1."""
         return int(call.kwargs.get("cost", 1))
 
@@ -119,15 +120,15 @@ class Probe(BatchTask):
             return Answer(error=error)
         return Answer({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
 
-    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def on_success(self, _: Any, task_id: str, __: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Celery's hook."""
         note(on_success=task_id)
+        if kwargs.get("do") == "die_late":
+            os.kill(os.getpid(), kwargs["value"])
         if kwargs.get("do") == "reject_late":
             raise Reject("too late", requeue=False)
 
-    def on_failure(
-        self, exc: Exception, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: Any
-    ) -> None:
+    def on_failure(self, _: Exception, task_id: str, *__: Any) -> None:
         """Celery's hook."""
         note(on_failure=task_id)
 
@@ -187,5 +188,13 @@ def _note_signal(name: str) -> None:
     getattr(signals, name).connect(on_signal, weak=False)
 
 
-for _name in ("task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked"):
+for _name in (
+    "task_received",
+    "task_prerun",
+    "task_postrun",
+    "task_success",
+    "task_failure",
+    "task_retry",
+    "task_revoked",
+):
     _note_signal(_name)

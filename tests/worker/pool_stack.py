@@ -191,7 +191,8 @@ class PoolStack:
 
     def stats(self) -> dict[str, Any]:
         """What ``inspect stats`` tells."""
-        return self.inspect("stats")
+        found: dict[str, Any] = self.inspect("stats")
+        return found
 
     def inspect(self, what: str) -> Any:
         """What ``inspect`` tells of the one worker."""

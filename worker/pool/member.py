@@ -185,4 +185,5 @@ def _bearable(error: ExceptionInfo) -> ExceptionInfo:
 
 
 def _raise(error: BaseException) -> NoReturn:
-    raise error
+    # What billiard is handling at the moment is no part of its story.
+    raise error from error.__cause__
