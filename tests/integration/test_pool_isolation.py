@@ -106,27 +106,26 @@ def test_one_that_is_terminated_is_revoked_alone(
     assert not stack.pids() & pids
 
 
-def test_one_that_waits_again_is_revoked_without_ending_another_process(
-    stack: PoolStack, events: Events, tmp_path: Path
+@pytest.mark.parametrize("name", ["probe", "early"])
+def test_one_that_waits_again_is_reserved_and_is_revoked_without_ending_a_process(
+    stack: PoolStack, events: Events, tmp_path: Path, name: str
 ) -> None:
-    # The first dies with its batch; while it hangs alone, the second, which was in the same batch, is revoked.
     gate = tmp_path / "gate"
-    with stack.held():
-        first = stack.send(do="signal", value=signal.SIGSEGV)
-        second = stack.send(value="second")
-        stack.wait_until_received([first, second])
-        blocker = stack.send(do="hang", value=str(gate), kwargs={"key": "other"})
-        stack.wait_until_received([blocker])
-    stack.failure(first)
-    stack.get(second)
+    first, second = stack.gathered([{"name": name, "do": "die_then_hang", "value": str(gate)}, {"name": name}])
     stack.worker.wait_for(Path(f"{gate}.held").exists)
     pids = stack.pids()
+
+    active, reserved = stack.inspect("active"), stack.inspect("reserved")
     stack.client.control.revoke(second.id, terminate=True, reply=True, timeout=10, limit=1)
     gate.touch()
 
-    assert stack.get(blocker)["pid"] in pids
-    stack.wait_for_events(events, [second])
-    assert stack.client.AsyncResult(second.id).state == "SUCCESS"
+    assert [found["id"] for found in active] == [first.id]
+    assert [found["id"] for found in reserved] == [second.id]
+    assert stack.get(first)["pid"] in pids
+    assert stack.failure(second)[0] == "TaskRevokedError"
+    stack.wait_for_events(events, [first, second])
+    assert events.of(second) == [*STARTED, "task-revoked"]
+    assert stack.pids() == pids
 
 
 @pytest.mark.parametrize("name", ["probe", "early"])
@@ -151,14 +150,20 @@ def test_one_over_its_hard_limit_fails_alone(stack: PoolStack, events: Events, n
 
 
 def test_one_that_cannot_be_pickled_fails_alone(stack: PoolStack, events: Events) -> None:
-    # JSON's parser takes what Python's pickler finds nested too deep.
+    # JSON takes this; Python's pickler does not, before 3.12.
     deep: Any = 1
-    for _ in range(400):
+    for _ in range(900):
         deep = [deep]
-    target, others = run(stack, value=None, kwargs={"deep": deep})
+    requests: list[dict[str, Any]] = [{"value": index} for index in range(SIZE)]
+    requests[GUILTY]["kwargs"] = {"deep": deep}
 
-    stack.get(target)
-    check_others(stack, events, target, others)
+    sent = stack.gathered(requests)
+
+    values = [stack.get(result)["value"] for result in sent if result is not sent[GUILTY]]
+    assert values == [index for index in range(SIZE) if index != GUILTY]
+    assert isinstance(sent[GUILTY].get(timeout=20, propagate=False), (RecursionError, dict))
+    stack.wait_for_events(events, sent)
+    stack.worker.wait_for(lambda: stack.unacknowledged() == 0)
 
 
 def test_a_batch_whose_process_dies_while_it_stores_is_not_computed_again(stack: PoolStack, events: Events) -> None:

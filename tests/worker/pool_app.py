@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -17,12 +18,16 @@ from typing import Any
 from billiard import current_process
 from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.worker.request import Request as CeleryRequest
 
 from worker.pool import Answer, BatchTask, Call
+from worker.request import Request
 from worker.results import RESULT_BACKENDS
 
 CONFIG_VARIABLE = "POOL_APP_CONFIG"
 NOTES_VARIABLE = "POOL_APP_NOTES"
+#: A file; while it exists, processes that start wait.
+LOADING_VARIABLE = "POOL_APP_LOADING"
 _POLL_S = 0.005
 
 app = Celery("pool_app", set_as_current=True)
@@ -57,6 +62,13 @@ def _hang(until: str) -> None:
         time.sleep(_POLL_S)
 
 
+def _die_then_hang(until: str) -> None:
+    if not Path(until + ".died").exists():
+        Path(until + ".died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    _hang(until)
+
+
 def _sleep_softly(seconds: float) -> None:
     give_up_s = time.monotonic() + seconds
     while time.monotonic() < give_up_s:
@@ -71,6 +83,7 @@ DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "os_exit": os._exit,
     "signal": lambda number: os.kill(os.getpid(), number),
     "hang": _hang,
+    "die_then_hang": _die_then_hang,
     "sleep": _sleep_softly,
 }
 
@@ -133,6 +146,12 @@ class Probe(BatchTask):
         note(on_failure=task_id)
 
 
+class SurvivingRequest(Request):
+    """The request of our own tasks, without its need of settings."""
+
+    info = CeleryRequest.info
+
+
 def _register(name: str, **options: Any) -> None:
     app.register_task(type(name, (Probe,), {"name": name, "__module__": __name__, **options})())
 
@@ -145,6 +164,7 @@ _register("limited", acks_late=True, rate_limit="60/m")
 _register(
     "auto", acks_late=True, autoretry_for=(KeyError,), retry_kwargs={"max_retries": 2, "countdown": 0}, max_retries=2
 )
+_register("surviving", acks_late=True, Request=f"{__name__}:SurvivingRequest")
 _register("redelivered", acks_late=True, reject_on_worker_lost=True)
 
 
@@ -177,7 +197,10 @@ def errback(task_id: str) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _on_process_init(**_: object) -> None:
-    note(up=current_process().index)
+    note(starts=current_process().index)
+    loading = os.environ.get(LOADING_VARIABLE)
+    while loading and Path(loading).exists():
+        time.sleep(_POLL_S)
 
 
 def _note_signal(name: str) -> None:

@@ -17,7 +17,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from examples.local_stack import LocalServer, LocalWorker
-from tests.worker.pool_app import CONFIG_VARIABLE, NOTES_VARIABLE
+from tests.worker.pool_app import CONFIG_VARIABLE, LOADING_VARIABLE, NOTES_VARIABLE
 
 OURS = "worker.pool:TaskPool"
 STOCK = "prefork"
@@ -101,6 +101,8 @@ class PoolStack:
         self._config = config or {}
         self._gates = count()
         self.notes_path = room / "notes"
+        #: While this file exists, processes that start wait.
+        self.loading_path = room / "loading"
 
     def __enter__(self) -> Self:
         if self._owns_server:
@@ -139,7 +141,11 @@ class PoolStack:
         }
         return LocalWorker(
             ["--without-mingle", "--without-gossip", "--heartbeat-interval=1", *self._arguments],
-            {CONFIG_VARIABLE: json.dumps(config), NOTES_VARIABLE: str(self.notes_path)},
+            {
+                CONFIG_VARIABLE: json.dumps(config),
+                NOTES_VARIABLE: str(self.notes_path),
+                LOADING_VARIABLE: str(self.loading_path),
+            },
             application="tests.worker.pool_app",
         )
 
