@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -108,24 +110,36 @@ class PoolStack:
         if self._owns_server:
             self.server.start()
         self.client = Celery("client", broker=self.server.url, backend=self.server.url, set_as_current=False)
-        self.worker = self.new_worker()
-        self.worker.start()
-        self.wait_until_ready(self.worker)
-        self.events = Events(self.client)
-        self.events.start()
+        self.worker = self._new_worker()
+        self._start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.events.stop()
+        if "events" in vars(self):
+            self.events.stop()
+        # How a worker stops is what other tests look at; its processes end with it.
+        self.worker.signal(signal.SIGKILL)
         self.worker.__exit__(kind, error, trace)
         self.client.close()
         if self._owns_server:
             self.server.__exit__(kind, error, trace)
 
-    def new_worker(self) -> LocalWorker:
-        """A worker that is not started yet."""
+    @cached_property
+    def events(self) -> Events:
+        """What a monitor hears of this worker from now on."""
+        events = Events(self.client)
+        events.start()
+        return events
+
+    def restart(self) -> None:
+        """Start a new worker after the one before has ended."""
+        self.worker.__exit__(None, None, None)
+        self.worker = self._new_worker()
+        self._start()
+
+    def _new_worker(self) -> LocalWorker:
         config = {
             "broker_url": self.server.url,
             "result_backend": self.server.url,
@@ -149,10 +163,10 @@ class PoolStack:
             application="tests.worker.pool_app",
         )
 
-    def wait_until_ready(self, worker: LocalWorker) -> None:
-        """Wait until a worker and all its processes serve."""
-        worker.wait_for(lambda: " ready." in worker.log, WAIT_S)
-        worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0, WAIT_S)
+    def _start(self) -> None:
+        self.worker.start()
+        self.worker.wait_for(lambda: " ready." in self.worker.log, WAIT_S)
+        self.worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0, WAIT_S)
 
     def send(self, name: str = "probe", do: str = "", value: Any = None, **options: Any) -> AsyncResult:
         """Send a request; options are those of ``apply_async`` and, as ``kwargs``, further arguments."""

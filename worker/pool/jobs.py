@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-__all__ = ["forget_callers", "half_written", "is_unread", "size_in_pipe", "unread"]
+__all__ = ["forget_callers", "half_written", "is_pending", "is_unread", "size_in_pipe", "unread"]
 
 #: A pipe is filled by pages, and a job is written in two pieces.
 _PAGE_BYTES = 4096
@@ -37,11 +37,11 @@ def half_written(jobs: Collection[Any], writers: Collection[Any]) -> Iterator[tu
             yield job._write_to, writer()
 
 
-def forget_callers(job: Any) -> bool:
-    """Tell nobody of a job's end any more.
-
-    Returns:
-        Whether it has still to end.
-    """
+def forget_callers(job: Any) -> None:
+    """Tell nobody of a job's end any more."""
     job._accept_callback = job._callback = job._error_callback = job._timeout_callback = None
+
+
+def is_pending(job: Any) -> bool:
+    """Whether a written job has still to end."""
     return not job.ready() and bool(job._write_to._is_alive())

@@ -88,14 +88,17 @@ class ProcessPool(AsynPool):
         super().close()
 
     def flush(self) -> None:
-        """The connection is lost: forget what no process has begun.
+        """The connection is lost, or closed: forget what no process has begun.
 
-        What a process has in its pipe it computes all the same. Forgotten, that would have no time limit; so it is
-        kept, and nobody hears of it.
+        What a process has in its pipe it computes all the same. After a loss another worker does so too: it is kept,
+        since it would have no time limit otherwise, and nobody hears of it. At the end of a worker it counts.
         """
         written = {number: job for number, job in self._cache.items() if jobs.is_unread(job)}
         super().flush()
-        self._cache.update({number: job for number, job in written.items() if jobs.forget_callers(job)})
+        if self.is_running:
+            for job in written.values():
+                jobs.forget_callers(job)
+        self._cache.update({number: job for number, job in written.items() if jobs.is_pending(job)})
 
     def create_process_queues(self) -> Any:
         """Make the pipes of a process, with room for a batch that it does not read yet."""

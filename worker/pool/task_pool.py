@@ -177,7 +177,7 @@ class TaskPool(prefork.TaskPool):
     def _flush(self) -> None:
         """The connection to the broker is lost: it gives everything again that is not acknowledged."""
         for member in reversed(self._line.clear()):
-            self._line.put_back(member)
+            self._give_back(member)
         self._flush_processes()
         # Billiard forgets without a word what no process has begun.
         jobs = self._long_jobs.items()
