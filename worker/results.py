@@ -96,10 +96,7 @@ class RedisBackend(CeleryRedisBackend):
         with self.client.pipeline(transaction=False) as pipe:
             for key, (value, expires) in writes.items():
                 lasts_s = self.expires if expires is None else expires
-                if lasts_s:
-                    pipe.setex(key, lasts_s, value)
-                else:
-                    pipe.set(key, value)
+                pipe.set(key, value, ex=lasts_s or None)
                 pipe.publish(key, value)
             pipe.execute()
 
