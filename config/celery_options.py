@@ -46,7 +46,7 @@ def _messages(settings: Settings) -> dict[str, Any]:
         "event_serializer": "json",
         # A request is done when its result is stored, not when it is taken.
         "task_acks_late": True,
-        # A request that kills its process must not do so for ever (#9082): it fails with WorkerLostError.
+        # A request that kills its process must not do so for ever (#9082): worker.pool counts its attempts.
         "task_reject_on_worker_lost": False,
         "task_soft_time_limit": settings.time.soft_limit_s,
         "task_time_limit": settings.time.hard_limit_s,
@@ -89,7 +89,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_channel_error_retry": True,
-        # What ran when the connection broke is given to another worker, so it is not finished here as well.
+        # What ran when the connection broke is another worker's to acknowledge; see worker.request.Request.cancel.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
     }
 

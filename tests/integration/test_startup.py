@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from examples.local_stack import LocalServer, LocalWorker
 from models.store import BUNDLED_DIRECTORY
@@ -101,6 +102,20 @@ def test_a_wrong_setting_is_named_by_its_variable(environment: dict[str, str]) -
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_a_pool_that_cannot_be_pinned_is_refused(environment: dict[str, str], pool: str) -> None:
     assert "cannot be pinned" in refused(environment, "--pool", pool)
+
+
+def test_one_request_at_a_time_per_process_is_refused(environment: dict[str, str]) -> None:
+    assert "worker_disable_prefetch" in refused(environment, "--disable-prefetch")
+
+
+def test_prefork_is_our_pool(environment: dict[str, str], own_server: LocalServer) -> None:
+    with LocalWorker(["--concurrency=1", "--pool=prefork"], environment) as worker:
+        worker.wait_until_ready()
+        operator = Celery("operator", broker=own_server.url, backend=own_server.url, set_as_current=False)
+        (stats,) = operator.control.inspect(timeout=10, limit=1).stats().values()
+        operator.close()
+
+    assert stats["pool"]["implementation"] == "worker.pool.task_pool:TaskPool"
 
 
 def test_a_worker_whose_processes_cannot_load_gives_up_after_three_and_names_the_cause(

@@ -9,6 +9,7 @@ from typing import Any
 from celery import signals
 from celery.app import trace
 from celery.concurrency import prefork
+from celery.exceptions import ImproperlyConfigured
 
 from producer.contract import ErrorCode, ModelFailed
 from worker.held_work import estimator
@@ -40,7 +41,13 @@ class TaskPool(prefork.TaskPool):
     uses_semaphore = False
 
     def on_start(self) -> None:
-        """Make the processes."""
+        """Make the processes.
+
+        Raises:
+            ImproperlyConfigured: this broker's transport has no event loop, which is what hands batches over.
+        """
+        if self.options.get("threads", True):
+            raise ImproperlyConfigured("worker.pool needs a broker with an event loop, such as Redis or RabbitMQ")
         settings = getattr(self.app, "celeriac_settings", None)
         limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost) if settings else BatchLimits()
         self._limits = limits
