@@ -12,8 +12,10 @@ from kombu import Exchange, Queue
 from config.settings import Settings
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, queue_name
 
-__all__ = ["celery_options"]
+__all__ = ["TRANSPORT", "celery_options"]
 
+#: For ``Celery(amqp=...)``: kombu's Redis transport loses what a worker has popped and not recorded when it is killed.
+TRANSPORT = "worker.transport:AMQP"
 _QUEUE_ORDER = "worker.queue_order:InteractiveFirst"
 _CONNECT_TIMEOUT_S = 5.0
 _SOCKET_TIMEOUT_S = 30.0

@@ -1,17 +1,21 @@
 """The Celery side: ``celery -A worker worker`` serves the configured models on pinned cores.
 
-``worker.app`` is made when it is asked for: another Celery app may use ``worker.pool`` or ``worker.transport`` alone.
+The app is made when it is first asked for: ``worker.pool`` and ``worker.transport`` serve any Celery app, which ours
+must not take over.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worker.celery_app import app
 
 __all__ = ["app"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "app":
-        from worker.celery_app import app
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from worker.celery_app import app as made
 
-        globals()[name] = app
-        return app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = made
+    return made

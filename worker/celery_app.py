@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from config import Settings, SettingsError, celery_options, load_settings
+from config.celery_options import TRANSPORT
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.results import RESULT_BACKENDS
@@ -15,7 +16,7 @@ __all__ = ["app", "create_app"]
 
 def create_app(settings: Settings) -> Celery:
     """Make the app that serves ``settings.models``."""
-    app = Celery("celeriac", set_as_current=True)
+    app = Celery("celeriac", amqp=TRANSPORT, set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
     served = startup.served_models(settings)
     tasks = sorted({model.manifest.task for model in served})

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Before anything is measured: a 6-layer INT8 MiniLM on one core takes about this.
 _FIRST_SECONDS_PER_BYTE = 2e-5
+#: Requests may seem to take no time at all.
+_LEAST_SECONDS_PER_BYTE = 1e-12
 #: Each batch weighs down what came before it by this factor, so that the estimate follows the load.
 _MEMORY = 0.9
 
@@ -41,6 +43,10 @@ class WorkEstimator:
         """Seconds that one process will take for this much."""
         per_byte = self._seconds / self._bytes if self._bytes else _FIRST_SECONDS_PER_BYTE
         return size_bytes * per_byte
+
+    def bytes_in(self, seconds: float) -> int:
+        """How much one process does in this time."""
+        return max(0, int(seconds / max(self.estimate_s(1), _LEAST_SECONDS_PER_BYTE)))
 
 
 #: The worker's one estimator.
@@ -66,6 +72,14 @@ class HeldWorkGate(bootsteps.StartStopStep):
             return bool(may_consume()) and _has_room(consumer.pool.num_processes, limit_s)
 
         qos.can_consume = MethodType(can_consume, qos)
+        if not consumer.app.conf.worker_disable_prefetch:
+            # One fetch takes many messages: it is told how many bytes fill the time that is left.
+            qos.room_bytes = lambda: _room_bytes(consumer.pool.num_processes, limit_s)
+
+
+def _room_bytes(processes: int, limit_s: float) -> int:
+    held_s = estimator.estimate_s(sum(len(request.body) for request in tuple(state.reserved_requests)))
+    return estimator.bytes_in(limit_s * processes - held_s)
 
 
 def _has_room(processes: int, limit_s: float) -> bool:

@@ -38,6 +38,10 @@ class InteractiveFirst:
         """The first ``n`` queues to look at."""
         return [*self._first, *self._bulk][:n]
 
+    def classes(self) -> list[list[str]]:
+        """Interactive, then bulk: a fetch of many messages empties the first before it looks at the second."""
+        return [self._first, self._bulk]
+
     def rotate(self, last_used: str) -> str:
         """Put a queue that gave a message behind the others of its class."""
         for names in (self._first, self._bulk):
