@@ -1,0 +1,41 @@
+"""A Celery app that knows nothing of Celeriac but its transport; its settings come from the environment, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import redis
+from celery import Celery
+
+BROKER = os.environ.get("PLAIN_BROKER", "redis://")
+OPTIONS: dict[str, Any] = json.loads(os.environ.get("PLAIN_OPTIONS", "{}"))
+STOCK = os.environ.get("PLAIN_STOCK") == "1"
+
+app = Celery("plain", broker=BROKER, amqp=None if STOCK else "worker.transport:AMQP", set_as_current=False)
+app.conf.update(
+    task_acks_late=True,
+    task_ignore_result=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    worker_prefetch_multiplier=16,
+    broker_transport_options={"visibility_timeout": 60, "unacked_restore_throttle": 1, **OPTIONS.pop("transport", {})},
+    **OPTIONS,
+)
+
+
+@app.task(name="mark")
+def mark(number: int) -> None:
+    """Note on the server that this message ran."""
+    with redis.Redis.from_url(os.environ["PLAIN_NOTES"]) as notes:
+        notes.rpush("done", number)
+
+
+@app.task(name="wait")
+def wait(number: int) -> None:
+    """As ``mark``, once the server has the key ``go``."""
+    with redis.Redis.from_url(os.environ["PLAIN_NOTES"]) as notes:
+        notes.brpoplpush("go", "go", timeout=30)
+        notes.rpush("done", number)

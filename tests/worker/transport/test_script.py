@@ -1,0 +1,119 @@
+"""The script alone: it refuses what does not fit, ends, and leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from worker.transport.queue_levels import Levels
+from worker.transport.script import SOURCE, Fetch, FetchReply, Names
+
+NAMES = Names("unacked_index", "unacked", "")
+ONE = Fetch("me", 1, 100.0, 10, 10**6, levels=Levels(("q",), ((0, 0, 1),), fair=True), lists=("q",))
+
+
+def call(keys: redis.Redis, fetch: Fetch) -> FetchReply:
+    return FetchReply.parse(keys.eval(SOURCE, *fetch.arguments(NAMES)), fetch)  # type: ignore[arg-type]
+
+
+def message(tag: str, **more: Any) -> str:
+    info = {"exchange": "", "routing_key": "q"}
+    return json.dumps({"body": "", "properties": {"delivery_tag": tag, "delivery_info": info}, **more})
+
+
+def test_a_call_without_queues_only_acknowledges(keys: redis.Redis) -> None:
+    keys.hset("unacked", mapping={"a": "x", "b": "x"})
+    keys.zadd("unacked_index", {"a": 1, "b": 1})
+    reply = call(keys, Fetch("me", 1, 100.0, 10, 10**6, acks=("a", "never seen")))
+    assert (reply.place, reply.found, reply.dead) == (-1, [], [])
+    assert keys.hkeys("unacked") == keys.zrange("unacked_index", 0, -1) == [b"b"]
+
+
+def test_thousands_of_acknowledgements_fit_one_call(keys: redis.Redis) -> None:
+    tags = [str(n) for n in range(5000)]
+    keys.hset("unacked", mapping=dict.fromkeys(tags, "x"))
+    call(keys, Fetch("me", 1, 100.0, acks=tags))
+    assert not keys.exists("unacked")
+
+
+def test_without_credit_nothing_is_taken(keys: redis.Redis) -> None:
+    keys.lpush("q", message("a"))
+    assert call(keys, replace(ONE, credit=0)).found == []
+    assert keys.llen("q") == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.data())
+def test_arguments_that_do_not_fit_are_refused_and_change_nothing(keys: redis.Redis, data: st.DataObject) -> None:
+    keys.delete("q")
+    keys.lpush("q", message("a"))
+    count, *rest = list(ONE.arguments(NAMES))
+    cut = data.draw(st.integers(1, len(rest) - count))
+    with pytest.raises(redis.ResponseError):
+        keys.eval(SOURCE, count, *rest[:-cut])
+    with pytest.raises(redis.ResponseError):
+        keys.eval(SOURCE, count, *rest, *["1"] * cut)
+    assert keys.llen("q") == 1
+    assert not keys.exists("unacked")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    credit=st.integers(1, 80),
+    max_bytes=st.sampled_from([1, 500, 5000, 10**6]),
+    fair=st.booleans(),
+)
+def test_every_message_is_on_its_list_or_recorded_and_given_out(
+    keys: redis.Redis, sizes: list[int], credit: int, max_bytes: int, fair: bool
+) -> None:
+    keys.flushdb()
+    queues = tuple(f"q{n}" for n in range(len(sizes)))
+    for queue, size in zip(queues, sizes, strict=True):
+        for n in range(size):
+            keys.lpush(queue, message(f"{queue}-{n}"))
+    levels = Levels(queues, ((0, 0, len(queues)),), fair=fair)
+
+    reply = call(keys, replace(ONE, credit=credit, max_bytes=max_bytes, levels=levels, lists=queues))
+
+    tags = [tag for _, tag, _ in reply.found]
+    assert len(tags) == len(set(tags)) <= credit
+    assert len(tags) == min(credit, sum(sizes)) or max_bytes < 10**6
+    assert bool(tags) is bool(sum(sizes))
+    assert set(keys.hkeys("unacked")) == set(tags)  # type: ignore[arg-type]
+    assert sum(int(keys.llen(queue)) for queue in queues) == sum(sizes) - len(tags)  # type: ignore[arg-type]
+    for queue in queues:
+        numbers = [int(tag.rpartition(b"-")[2]) for name, tag, _ in reply.found if name == queue]
+        assert numbers == list(range(len(numbers))), "each queue in its order"
+    assert (reply.place == 0) is (len(tags) < credit and len(tags) == sum(sizes))
+
+
+def test_a_call_on_a_connection_that_was_given_up_takes_nothing(keys: redis.Redis) -> None:
+    keys.lpush("q", message("a"))
+    keys.append(NAMES.record("me"), " void")
+    reply = call(keys, replace(ONE, acks=("b",)))
+    assert (reply.place, reply.found) == (-1, [])
+    assert keys.llen("q") == 1
+
+
+def test_the_last_fetch_of_a_connection_is_on_record_for_as_long_as_it_may_be_asked_for(keys: redis.Redis) -> None:
+    keys.lpush("q", message("a"), message("b"))
+    call(keys, replace(ONE, token=7, record_s=30.0))
+    assert keys.get(NAMES.record("me")) == b'7 ["a","b"]'
+    assert 0 < keys.pttl(NAMES.record("me")) <= 30_000  # type: ignore[operator]
+
+
+def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) -> None:
+    keys.lpush("q", *[b"junk %d" % n for n in range(20)], message("good"))
+    reply = call(keys, replace(ONE, credit=50, dead_length=5, dead_s=60))
+    assert reply.dead == [("q", len(b"junk %d" % n)) for n in range(20)]
+    assert [tag for _, tag, _ in reply.found] == [b"good"]
+    assert keys.lrange("q.dead", 0, -1) == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
+    assert 0 < keys.ttl("q.dead") <= 60  # type: ignore[operator]
+    assert keys.hkeys("unacked") == [b"good"]
