@@ -155,3 +155,6 @@ class Channel(stock.Channel):
         except self.connection_errors:
             self._leftovers.held.extend(held)
             raise
+        finally:
+            # kombu disconnects its pools, and then makes one more to put back what is held.
+            self._disconnect_pools()

@@ -44,6 +44,13 @@ class QoS(stock.QoS):
         else:
             self.ack(delivery_tag)
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """Put everything that is held back in the order in which it came, where kombu turns the order round."""
+        with self.channel.conn_or_acquire(client) as used:
+            for tag in reversed(tuple(self._delivered)):
+                self.restore_by_tag(tag, client=used)
+        self._delivered.clear()
+
     def restore_by_tag(self, tag: str | bytes, client: Any = None, leftmost: bool = False) -> None:
         """Put an unacknowledged message back; one that Python cannot decode is set aside.
 
