@@ -104,9 +104,9 @@ class Fetcher:
         """Whether more credit is expected within a moment, so that it does not trickle one by one."""
         return self._hold_timer is not None and self._is_half_full()
 
-    def _is_half_full(self) -> bool:
+    def _is_half_full(self, done: int = 0) -> bool:
         qos = self._channel.qos
-        held = len(qos._delivered) - len(qos._dirty)  # noqa: SLF001 - kombu's accounts
+        held = len(qos._delivered) - len(qos._dirty) - done  # noqa: SLF001 - kombu's accounts
         return 2 * held >= (qos.prefetch_count or self._channel.fetch_messages)
 
     def _fetch(self, credit: int, room_bytes: int) -> Fetch:
@@ -216,7 +216,7 @@ class Fetcher:
         self._acks.append(tag)
         if threading.get_ident() != hub._loop_thread:  # noqa: SLF001 - call_soon asks the same
             hub.call_soon(_nothing)
-        elif self._hold_timer is None and channel.fetch_hold and self._is_half_full():
+        elif self._hold_timer is None and channel.fetch_hold and self._is_half_full(done=1):
             # From here and not from a turn: the poll that follows a turn does not see its timers.
             self._hold_timer = hub.call_later(channel.fetch_hold, self._end_hold)
         return True
