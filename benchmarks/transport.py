@@ -1,8 +1,8 @@
 """Our transport beside stock kombu's, in turns: ``python -m benchmarks.transport``.
 
-CPU time of a worker's parent per message that does nothing, by prefetch; the time of a lone message; how often idle workers
-look per message; with ``--faults``, what is lost and repeated when the parent is killed under load, with a pause held open
-between the fetch and what follows it.
+CPU time of a worker's parent per message that does nothing, by prefetch; the time of a lone message; how often idle
+workers look per message; with ``--faults``, what is lost and repeated when the parent is killed under load, with a
+pause held open between the fetch and what follows it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _cpu_us(kind: str, prefetch: int, options: argparse.Namespace) -> float:
             before = _cpu_s(worker.pid)
             worker.signal(signal.SIGCONT)
             worker.wait_for(lambda: settled(keys), 120)
-            return (_cpu_s(worker.pid) - before) / options.messages * 1e6
+            return (_cpu_s(worker.pid) - before) / int(options.messages) * 1e6
 
 
 def _lone_ms(kind: str, options: argparse.Namespace) -> float:
@@ -95,7 +95,7 @@ def _lone_ms(kind: str, options: argparse.Namespace) -> float:
                 enqueue(keys, 1, "stamp")
                 worker.wait_for(lambda: settled(keys))
             times = keys.lrange("stamps", 0, -1)
-        return statistics.median(map(float, times)) * 1000  # type: ignore[arg-type]
+        return float(statistics.median(map(float, times))) * 1000
 
 
 def _looks(options: argparse.Namespace) -> float:
@@ -113,7 +113,7 @@ def _looks(options: argparse.Namespace) -> float:
         time.sleep(lasted_s)
         idle = (_commands(keys) - before) * lasted_s / (time.monotonic() - quiet_s)
         # Each message also costs the call that carries its acknowledgement.
-        return (spent - idle) / options.lone - 1
+        return (spent - idle) / int(options.lone) - 1
 
 
 def _commands(keys: redis.Redis) -> int:

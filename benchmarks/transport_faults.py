@@ -43,7 +43,7 @@ def run_faults(
                 until_s = None
                 ran = keys.hlen("runs")
                 while until_s is None or time.monotonic() < until_s:
-                    if int(keys.llen("celery")) < _BACKLOG:  # type: ignore[arg-type]
+                    if int(keys.llen("celery")) < _BACKLOG:
                         enqueue(keys, _BATCH, "count", first=sent)
                         sent += _BATCH
                     if until_s is None and keys.hlen("runs") != ran:

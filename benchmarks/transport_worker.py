@@ -40,7 +40,7 @@ _READY = "the noop worker is ready"
 
 @worker_ready.connect(weak=False)
 def _say_so(**_: Any) -> None:
-    print(_READY, flush=True)  # noqa: T201 - read by NoopWorker
+    print(_READY, flush=True)
 
 
 _pause_s = float(os.environ.get("BENCHMARK_PAUSE", "0"))
@@ -99,9 +99,16 @@ def enqueue(keys: redis.Redis, number: int, task: str = "noop", first: int | Non
 def _message(task: str, argument: float) -> str:
     task_id = str(uuid.uuid4())
     body = json.dumps([[argument], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
-    headers = {"lang": "py", "task": task, "id": task_id, "root_id": task_id, "argsrepr": "(1,)", "kwargsrepr": "{}"}
+    headers: dict[str, Any] = {"lang": "py", "task": task, "id": task_id, "root_id": task_id, "argsrepr": "(1,)"}
     headers |= dict.fromkeys(["shadow", "eta", "expires", "group", "group_index", "parent_id", "origin"])
-    headers |= {"retries": 0, "timelimit": [None, None], "ignore_result": True, "stamped_headers": None, "stamps": {}}
+    headers |= {
+        "kwargsrepr": "{}",
+        "retries": 0,
+        "timelimit": [None, None],
+        "ignore_result": True,
+        "stamped_headers": None,
+        "stamps": {},
+    }
     properties = {
         "correlation_id": task_id,
         "reply_to": str(uuid.uuid4()),

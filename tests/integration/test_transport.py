@@ -125,7 +125,7 @@ def test_a_warm_shutdown_settles_what_is_done_and_puts_back_the_rest(
         assert worker.stop() == 0
         finished = done(own_server.url)
     assert not keys.exists("unacked", "unacked_index")
-    assert len(finished) + int(keys.llen("celery")) == 200  # type: ignore[arg-type]
+    assert len(finished) + int(keys.llen("celery")) == 200
     with PlainWorker(own_server.url, *arguments, options=PATIENT) as worker:
         worker.wait_for(lambda: done(own_server.url) == list(range(200)))
 

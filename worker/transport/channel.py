@@ -117,9 +117,9 @@ class Channel(stock.Channel):
     def set_aside_by_tag(self, tag: str | bytes, reason: str) -> None:
         """As :meth:`set_aside`, for a record that nobody could read: the queue is only in what cannot be read."""
         with self.plain_client() as client:
-            raw = client.hget(self.names.unacked, tag)  # type: ignore[arg-type]
+            raw = client.hget(self.names.unacked, tag)
         if raw is not None:
-            self.set_aside(self.unacked_key, tag, raw, reason)  # type: ignore[arg-type]
+            self.set_aside(self.unacked_key, tag, raw, reason)
 
     def _do_restore_message(self, payload: Any, *args: Any, **options: Any) -> Any:
         # kombu marks what it puts back in the headers, fails over null, logs the message and drops it.

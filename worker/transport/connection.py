@@ -1,8 +1,8 @@
 """How an app gets this transport: ``Celery(..., amqp="worker.transport:AMQP")``, broker URLs unchanged.
 
-``broker_transport`` takes a class too, but then kombu forgets the scheme: ``rediss://`` loses its TLS, a failover to the
-next URL goes back to the stock transport, and Flower is shown a URL that it cannot read. Replacing the entries in kombu's
-table of transports would change every app of the process.
+``broker_transport`` takes a class too, but then kombu forgets the scheme: ``rediss://`` loses its TLS, a failover to
+the next URL goes back to the stock transport, and Flower is shown a URL that it cannot read. Replacing the entries in
+kombu's table of transports would change every app of the process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bytes on a list → a kombu message, or a reason why they are none.
 
-kombu decodes what it has popped with nothing around it: an element that is not JSON, or lacks what kombu writes, ends the
-worker, and the next one (celery/celery#7975). The fetch script finds most of these; it and Python do not agree about all
-JSON, so that what passes it is checked once more here.
+kombu decodes what it has popped with nothing around it: an element that is not JSON, or lacks what kombu writes, ends
+the worker. The fetch script finds most of these; it and Python do not agree about all JSON, so that what passes it is
+checked once more here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ class Message(virtual.Message):
     def __init__(self, payload: dict[str, Any], channel: Any = None, **options: Any) -> None:
         try:
             super().__init__(payload, channel=channel, **options)
-        except Exception as error:
-            # Of all types: a codec that does not exist, a body that is no base64, headers that are no object.
+        except Exception as error:  # noqa: BLE001 - no such codec, a body that is no base64: of all types
             raise MalformedMessageError(f"not a message ({type(error).__name__})") from None
 
 

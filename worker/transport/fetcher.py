@@ -23,7 +23,7 @@ __all__ = ["Fetcher"]
 
 logger = logging.getLogger(__name__)
 
-#: A loop that has not turned for this long will not send an acknowledgement soon: it is shutting down, or a task runs in it.
+#: A loop that has not turned for so long sends no acknowledgement soon: it is shutting down, or a task runs in it.
 _STALLED_S = 1.0
 #: Messages are handed over for this long at a stretch; in Celery's solo pool each one runs its task meanwhile.
 _DELIVERY_S = 0.05
@@ -107,7 +107,7 @@ class Fetcher:
     def _is_half_full(self, done: int = 0) -> bool:
         qos = self._channel.qos
         held = len(qos._delivered) - len(qos._dirty) - done  # noqa: SLF001 - kombu's accounts
-        return 2 * held >= (qos.prefetch_count or self._channel.fetch_messages)
+        return bool(2 * held >= (qos.prefetch_count or self._channel.fetch_messages))
 
     def _fetch(self, credit: int, room_bytes: int) -> Fetch:
         channel, (levels, lists, group) = self._channel, self._order.now()
@@ -299,4 +299,3 @@ class Fetcher:
 
 def _nothing() -> None:
     """Wakes the loop, whose next turn does the rest."""
-

@@ -1,7 +1,7 @@
 """What a channel could not settle before it closed; the next one of this process on the same broker does.
 
-Celery makes a new channel after every lost connection. Acknowledgements that were under way, or that come from requests of
-the old channel, and messages that a lost reply had recorded would otherwise wait for the visibility timeout.
+Celery makes a new channel after every lost connection. Acknowledgements that were under way, or that come from requests
+of the old channel, and messages that a lost reply had recorded would otherwise wait for the visibility timeout.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from kombu.transport import redis as stock
@@ -10,15 +9,13 @@ from kombu.transport import virtual
 
 __all__ = ["QoS"]
 
-logger = logging.getLogger(__name__)
-
 
 class QoS(stock.QoS):
     """kombu's accounts of what is delivered and not acknowledged, without a round trip for each entry.
 
     A wrapper of ``can_consume`` that bounds more than a number of messages may set ``room_bytes``, a function without
-    arguments that says how many bytes may be fetched. Without it a wrapped channel fetches one message at a time, and asks
-    before each.
+    arguments that says how many bytes may be fetched. Without it a wrapped channel fetches one message at a time, and
+    asks before each.
     """
 
     room_bytes: Any = None

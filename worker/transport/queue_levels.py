@@ -29,11 +29,13 @@ class Levels:
 def read_order(cycle: Any, active: Sequence[str], priorities: Sequence[int]) -> Levels:
     """The levels for what ``cycle`` gives now.
 
-    A cycle may have a method ``classes()`` that returns lists of queue names: every priority of one class is read before
-    the next class. Without it all queues are one class, as for BRPOP.
+    A cycle may have a method ``classes()`` that returns lists of queue names: every priority of one class is read
+    before the next class. Without it all queues are one class, as for BRPOP.
     """
     queues = cycle.consume(len(active))
-    classes = [[queue for queue in names if queue in queues] for names in cycle.classes()] if _has_classes(cycle) else []
+    classes = (
+        [[queue for queue in names if queue in queues] for names in cycle.classes()] if _has_classes(cycle) else []
+    )
     if sum(map(len, classes)) != len(queues):
         classes = [list(queues)]
     runs, first = [], 0

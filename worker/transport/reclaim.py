@@ -1,7 +1,7 @@
 """Messages that the server recorded for this process and that this process does not have.
 
-A reply is lost with its connection. What the script had recorded by then counts as unacknowledged, and nobody works on it:
-without this it would come back after the visibility timeout.
+A reply is lost with its connection. What the script had recorded by then counts as unacknowledged, and nobody works on
+it: without this it would come back after the visibility timeout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The call of ``fetch.lua``: its keys and arguments in, what it found out. The order of both is written in the script."""
+"""The call of ``fetch.lua``: keys and arguments in, what it found out. Their order is written in the script."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class PlainWorker(LocalWorker):
 def done(url: str) -> list[int]:
     """The numbers that ``mark`` has noted."""
     with redis.Redis.from_url(url.rsplit("/", 1)[0] + "/5") as notes:
-        return sorted(int(number) for number in notes.lrange("done", 0, -1))  # type: ignore[union-attr]
+        return sorted(int(number) for number in notes.lrange("done", 0, -1))
 
 
 def send(url: str, numbers: range, task: str = "mark", **options: Any) -> None:

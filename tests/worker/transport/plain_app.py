@@ -39,7 +39,7 @@ def mark(number: int) -> None:
 @app.task(name="wait")
 def wait(number: int) -> None:
     """As ``mark``, once the server has the key ``go``."""
-    _note(lambda notes: notes.brpoplpush("go", "go", timeout=1) or time.sleep(0.01) or _missing())
+    _note(_until_go)
     mark(number)
 
 
@@ -51,5 +51,7 @@ def _note(command: Callable[[redis.Redis], object]) -> None:
             return
 
 
-def _missing() -> None:
-    raise RedisError("not yet")
+def _until_go(notes: redis.Redis) -> None:
+    if not notes.exists("go"):
+        time.sleep(0.05)
+        raise RedisError("not yet")

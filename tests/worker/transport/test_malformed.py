@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.worker.transport.helpers import Looped, publish
 from worker.transport.envelope import MAX_DEPTH, MalformedMessageError, Message, decode
 
-SECRET = "secret words of a sender"
+PRIVATE = "words of a sender"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -45,20 +45,20 @@ def with_properties(**changes: Any) -> dict[str, Any]:
 
 
 def nested(levels: int) -> Any:
-    value: Any = SECRET
+    value: Any = PRIVATE
     for _ in range(levels):
         value = [value]
     return value
 
 
 MALFORMED = {
-    "no JSON": SECRET.encode(),
-    "cut off": json.dumps(envelope(secret=SECRET)).encode()[:-10],
+    "no JSON": PRIVATE.encode(),
+    "cut off": json.dumps(envelope(secret=PRIVATE)).encode()[:-10],
     "no UTF-8": json.dumps(envelope(secret="S")).encode().replace(b'"S"', b'"\xff\xfe"'),
     "a number": b"7",
-    "a list": json.dumps([SECRET]).encode(),
-    "no properties": json.dumps({"body": SECRET}).encode(),
-    "properties a list": json.dumps(envelope(properties=[SECRET])).encode(),
+    "a list": json.dumps([PRIVATE]).encode(),
+    "no properties": json.dumps({"body": PRIVATE}).encode(),
+    "properties a list": json.dumps(envelope(properties=[PRIVATE])).encode(),
     "no delivery tag": json.dumps(with_properties(delivery_tag="left out")).encode(),
     "delivery tag a number": json.dumps(with_properties(delivery_tag=5)).encode(),
     "delivery tag empty": json.dumps(with_properties(delivery_tag="")).encode(),
@@ -68,14 +68,14 @@ MALFORMED = {
     "body no base64": json.dumps(envelope(body="abc")).encode(),
     "body a number": json.dumps(envelope(body=5)).encode(),
     "body encoding unknown": json.dumps(with_properties(body_encoding="rot13")).encode(),
-    "headers a list": json.dumps(envelope(headers=[SECRET])).encode(),
-    "content type a list": json.dumps(envelope(**{"content-type": [SECRET]})).encode(),
+    "headers a list": json.dumps(envelope(headers=[PRIVATE])).encode(),
+    "content type a list": json.dumps(envelope(**{"content-type": [PRIVATE]})).encode(),
     "100,000 brackets": b"[" * 100_000,
     "100,000 pairs of brackets": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "headers 600 deep": json.dumps(envelope(headers={"a": nested(600)})).encode(),
     "headers 950 deep": json.dumps(envelope(headers={"a": nested(950)})).encode(),
     "a number that Python does not read": json.dumps(envelope(n="N")).encode().replace(b'"N"', b"1" * 5000),
-    "a type of kombu without its value": json.dumps(envelope(a={"__type__": "uuid", "__value__": SECRET})).encode(),
+    "a type of kombu without its value": json.dumps(envelope(a={"__type__": "uuid", "__value__": PRIVATE})).encode(),
     "nothing": b"",
 }
 
@@ -94,9 +94,9 @@ def test_none_of_them_reaches_the_consumer_or_a_log_and_each_is_kept(
         looped.until_settled()
         assert looped.received == ["good"]
 
-    assert set(keys.lrange("q.dead", 0, -1)) == set(MALFORMED.values())  # type: ignore[arg-type]
+    assert set(keys.lrange("q.dead", 0, -1)) == set(MALFORMED.values())
     assert not keys.exists("q", "unacked", "unacked_index")
-    assert SECRET not in caplog.text
+    assert PRIVATE not in caplog.text
     assert caplog.text.count("set aside a malformed message of") == len(MALFORMED)
     assert "q.dead" in caplog.text
 
@@ -106,7 +106,7 @@ def test_a_record_that_nobody_can_read_does_not_end_the_sweep(url: str, keys: re
     with Looped(url, "q") as dead:
         dead.until_received(1)
         for tag, record in (("a", b"junk"), ("b", b"[" * 100_000), ("c", b"[1]")):
-            keys.hset("unacked", tag, record)  # type: ignore[arg-type]
+            keys.hset("unacked", tag, record)
             keys.zadd("unacked_index", {tag: 2_000_000_000 - ord(tag)})
         with Looped(url, "q", visibility_timeout=-1_000_000_000) as looped:
             looped.channel.qos.restore_visible(num=None, interval=1)

@@ -45,7 +45,9 @@ def test_interactive_queues_are_read_to_their_lowest_priority_before_bulk_ones()
     assert levels.fair
 
 
-@given(st.sets(st.sampled_from([A, B, A_BULK, B_BULK, "celery", "other"])), st.sampled_from(["own", "sorted", "priority"]))
+@given(
+    st.sets(st.sampled_from([A, B, A_BULK, B_BULK, "celery", "other"])), st.sampled_from(["own", "sorted", "priority"])
+)
 def test_every_queue_is_read_once_at_every_priority(queues: set[str], strategy: str) -> None:
     made = InteractiveFirst(queues) if strategy == "own" else cycle(strategy, *queues)
     levels = read_order(made, list(queues), STEPS)
@@ -53,7 +55,7 @@ def test_every_queue_is_read_once_at_every_priority(queues: set[str], strategy: 
     assert sorted(seen) == sorted((p, q) for p in STEPS for q in queues)
 
 
-def test_higher_priorities_come_first(url: str, keys: redis.Redis) -> None:
+def test_higher_priorities_come_first(url: str) -> None:
     for priority in (9, 3, 0, 6):
         publish(url, "q", f"{priority}a", f"{priority}b", priority=priority)
     with Looped(url, "q", prefetch=3) as looped:
@@ -64,14 +66,14 @@ def test_higher_priorities_come_first(url: str, keys: redis.Redis) -> None:
     assert looped.received == ["0a", "0b", "3a", "3b", "6a", "6b", "9a", "9b"]
 
 
-def test_an_interactive_message_overtakes_all_bulk_whatever_the_priorities(url: str, keys: redis.Redis) -> None:
+def test_an_interactive_message_overtakes_all_bulk_whatever_the_priorities(url: str) -> None:
     publish(url, A_BULK, *range(20), priority=0)
     publish(url, A, "one", "two", priority=9)
     with Looped(url, A_BULK, A, queue_order_strategy="worker.queue_order:InteractiveFirst", prefetch=64) as looped:
         assert read(looped, 22) == ["one", "two", *range(20)]
 
 
-def test_in_turn_each_queue_gets_a_share_of_one_call(url: str, keys: redis.Redis) -> None:
+def test_in_turn_each_queue_gets_a_share_of_one_call(url: str) -> None:
     publish(url, "a", *["a"] * 40)
     publish(url, "b", *["b"] * 40)
     with Looped(url, "a", "b", prefetch=16 * 10) as looped:
@@ -79,7 +81,7 @@ def test_in_turn_each_queue_gets_a_share_of_one_call(url: str, keys: redis.Redis
     assert first.count("a") == first.count("b") == 5
 
 
-def test_in_order_of_priority_the_first_queue_is_emptied_before_the_next(url: str, keys: redis.Redis) -> None:
+def test_in_order_of_priority_the_first_queue_is_emptied_before_the_next(url: str) -> None:
     publish(url, "b", *["b"] * 5)
     publish(url, "a", *["a"] * 40)
     with Looped(url, "a", "b", queue_order_strategy="sorted") as looped:
@@ -129,7 +131,7 @@ def test_a_wrapper_that_knows_how_many_bytes_there_is_room_for_gets_a_batch_of_t
         assert len(looped.received) == 3
 
 
-def test_a_message_over_the_limit_of_bytes_comes_alone(url: str, keys: redis.Redis) -> None:
+def test_a_message_over_the_limit_of_bytes_comes_alone(url: str) -> None:
     publish(url, "q", "x" * 5000, "y" * 5000, "z")
     with Looped(url, "q", fetch_bytes=100) as looped:
         looped.until_received(3)

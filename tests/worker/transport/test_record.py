@@ -21,7 +21,7 @@ def unacked(keys: redis.Redis) -> dict[bytes, bytes]:
 
 def recorded_by(connection: type[kombu.Connection], url: str, keys: redis.Redis, queue: str) -> tuple[Any, float]:
     """The record of one message, and its time."""
-    [before] = keys.lrange(queue, 0, -1)  # type: ignore[misc]
+    [before] = keys.lrange(queue, 0, -1)
     with Looped(url, queue, connection=connection) as looped:
         looped.until_received(1)
         [(tag, record)] = unacked(keys).items()
@@ -31,7 +31,7 @@ def recorded_by(connection: type[kombu.Connection], url: str, keys: redis.Redis,
     return json.loads(record), score
 
 
-@pytest.mark.parametrize("queue", ["plain", "ü/ö \\ \"quoted\"", "日本"])
+@pytest.mark.parametrize("queue", ["plain", 'ü/ö \\ "quoted"', "日本"])
 def test_a_record_holds_what_stock_kombu_records(url: str, keys: redis.Redis, queue: str) -> None:
     publish(url, queue, BODY)
     ours, our_time = recorded_by(Connection, url, keys, queue)

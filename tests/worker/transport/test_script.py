@@ -19,7 +19,7 @@ ONE = Fetch("me", 1, 100.0, 10, 10**6, levels=Levels(("q",), ((0, 0, 1),), fair=
 
 
 def call(keys: redis.Redis, fetch: Fetch) -> FetchReply:
-    return FetchReply.parse(keys.eval(SOURCE, *fetch.arguments(NAMES)), fetch)  # type: ignore[arg-type]
+    return FetchReply.parse(keys.eval(SOURCE, *fetch.arguments(NAMES)), fetch)
 
 
 def message(tag: str, **more: Any) -> str:
@@ -86,8 +86,8 @@ def test_every_message_is_on_its_list_or_recorded_and_given_out(
     assert len(tags) == len(set(tags)) <= credit
     assert len(tags) == min(credit, sum(sizes)) or max_bytes < 10**6
     assert bool(tags) is bool(sum(sizes))
-    assert set(keys.hkeys("unacked")) == set(tags)  # type: ignore[arg-type]
-    assert sum(int(keys.llen(queue)) for queue in queues) == sum(sizes) - len(tags)  # type: ignore[arg-type]
+    assert set(keys.hkeys("unacked")) == set(tags)
+    assert sum(int(keys.llen(queue)) for queue in queues) == sum(sizes) - len(tags)
     for queue in queues:
         numbers = [int(tag.rpartition(b"-")[2]) for name, tag, _ in reply.found if name == queue]
         assert numbers == list(range(len(numbers))), "each queue in its order"
@@ -106,7 +106,7 @@ def test_the_last_fetch_of_a_connection_is_on_record_for_as_long_as_it_may_be_as
     keys.lpush("q", message("a"), message("b"))
     call(keys, replace(ONE, token=7, record_s=30.0))
     assert keys.get(NAMES.record("me")) == b'7 ["a","b"]'
-    assert 0 < keys.pttl(NAMES.record("me")) <= 30_000  # type: ignore[operator]
+    assert 0 < keys.pttl(NAMES.record("me")) <= 30_000
 
 
 def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) -> None:
@@ -115,5 +115,5 @@ def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) ->
     assert reply.dead == [("q", len(b"junk %d" % n)) for n in range(20)]
     assert [tag for _, tag, _ in reply.found] == [b"good"]
     assert keys.lrange("q.dead", 0, -1) == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
-    assert 0 < keys.ttl("q.dead") <= 60  # type: ignore[operator]
+    assert 0 < keys.ttl("q.dead") <= 60
     assert keys.hkeys("unacked") == [b"good"]

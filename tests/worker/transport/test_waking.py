@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
 from tests.worker.transport.helpers import Looped, publish
 from worker.transport.channel import Channel
 
@@ -31,7 +30,7 @@ def turn_all(consumers: list[Looped], condition: Any) -> None:
             looped.hub.run_once()
 
 
-def test_an_idle_consumer_sends_nothing_until_a_message_comes(url: str, keys: redis.Redis) -> None:
+def test_an_idle_consumer_sends_nothing_until_a_message_comes(url: str) -> None:
     with Looped(url, "q", fetch_recheck=60) as looped:
         looped.until_idle()
         before = fetches(looped)
@@ -44,7 +43,7 @@ def test_an_idle_consumer_sends_nothing_until_a_message_comes(url: str, keys: re
 
 
 @pytest.mark.parametrize("wake", ["one", "all"])
-def test_every_message_comes_to_one_of_many_idle_consumers(url: str, keys: redis.Redis, wake: str) -> None:
+def test_every_message_comes_to_one_of_many_idle_consumers(url: str, wake: str) -> None:
     with ExitStack() as stack:
         many = [stack.enter_context(Looped(url, "q", fetch_recheck=60, fetch_wake=wake)) for _ in range(8)]
         turn_all(many, lambda: all(map(sleeps, many)))
@@ -60,7 +59,7 @@ def test_every_message_comes_to_one_of_many_idle_consumers(url: str, keys: redis
             assert [len(looped.received) for looped in many] == [2] * 8, "each has its turn"
 
 
-def test_the_place_of_a_dead_listener_is_taken_by_one_that_looks_by_itself(url: str, keys: redis.Redis) -> None:
+def test_the_place_of_a_dead_listener_is_taken_by_one_that_looks_by_itself(url: str) -> None:
     with Looped(url, "q", fetch_recheck=60) as dead, Looped(url, "q", fetch_recheck=0.5) as alive:
         dead.until_idle()
         alive.until_idle()
@@ -71,7 +70,7 @@ def test_the_place_of_a_dead_listener_is_taken_by_one_that_looks_by_itself(url: 
         assert dead.received == []
 
 
-def test_a_consumer_that_leaves_rings_for_the_next(url: str, keys: redis.Redis) -> None:
+def test_a_consumer_that_leaves_rings_for_the_next(url: str) -> None:
     with Looped(url, "q", fetch_recheck=60) as stays:
         with Looped(url, "q", fetch_recheck=60) as first:
             first.until_idle()
@@ -84,7 +83,7 @@ def test_a_consumer_that_leaves_rings_for_the_next(url: str, keys: redis.Redis) 
         assert first.received == []
 
 
-def test_consumers_of_other_queues_do_not_take_the_place(url: str, keys: redis.Redis) -> None:
+def test_consumers_of_other_queues_do_not_take_the_place(url: str) -> None:
     with Looped(url, "a", fetch_recheck=60) as one, Looped(url, "b", fetch_recheck=60) as other:
         one.until_idle()
         other.until_idle()
@@ -119,7 +118,7 @@ def test_a_server_that_was_emptied_wakes_everybody(url: str, keys: redis.Redis) 
         looped.until_received(1)
 
 
-def test_a_user_that_may_not_track_polls(url: str, keys: redis.Redis, broker: LocalServer) -> None:
+def test_a_user_that_may_not_track_polls(url: str, keys: redis.Redis) -> None:
     keys.acl_setuser("poller", enabled=True, passwords=["+pw"], keys="*", channels="*", categories=["+@all"])
     keys.execute_command("ACL", "SETUSER", "poller", "-client|tracking")
     with Looped(url.replace("redis://", "redis://poller:pw@"), "q") as looped:
@@ -140,9 +139,7 @@ def test_polling_may_be_chosen(url: str, keys: redis.Redis) -> None:
     assert not keys.keys("unacked.idle.*")
 
 
-def test_without_the_third_protocol_queues_are_polled(
-    url: str, keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_third_protocol_queues_are_polled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = Channel._connparams
     monkeypatch.setattr(
         Channel, "_connparams", lambda channel, asynchronous=False: {**parameters(channel, asynchronous), "protocol": 2}
