@@ -54,7 +54,7 @@ def nested(levels: int) -> Any:
 MALFORMED = {
     "no JSON": PRIVATE.encode(),
     "cut off": json.dumps(envelope(secret=PRIVATE)).encode()[:-10],
-    "no UTF-8": json.dumps(envelope(secret="S")).encode().replace(b'"S"', b'"\xff\xfe"'),
+    "no UTF-8": json.dumps(envelope(more="S")).encode().replace(b'"S"', b'"\xff\xfe"'),
     "a number": b"7",
     "a list": json.dumps([PRIVATE]).encode(),
     "no properties": json.dumps({"body": PRIVATE}).encode(),
