@@ -36,6 +36,8 @@ class Channel(stock.Channel):
     fetch_bytes = 256 * 1024
     #: While at least half of the prefetch is held, a fetch waits this long for more credit, in seconds.
     fetch_hold = 0.005
+    #: Whether acknowledgements wait as well meanwhile: less CPU time, and those that wait are repeated after a SIGKILL.
+    fetch_hold_acks = False
     #: What wakes idle consumers: ``one`` of them, ``all`` of them, or nothing (``poll``).
     fetch_wake = "one"
     #: An idle consumer looks by itself this often, in seconds, should a push be lost.
@@ -52,6 +54,7 @@ class Channel(stock.Channel):
         "fetch_messages",
         "fetch_bytes",
         "fetch_hold",
+        "fetch_hold_acks",
         "fetch_wake",
         "fetch_recheck",
         "fetch_poll_min",

@@ -82,7 +82,7 @@ class Fetcher:
         credit, room_bytes = self._credit() if self._look.is_due() else (0, 0)
         if credit and not self._holds():
             self._send(self._fetch(credit, room_bytes))
-        elif self._acks:
+        elif self._acks and not (self._channel.fetch_hold_acks and self._holds()):
             self._send(Fetch(self.link.consumer, 0, time(), acks=self._some_acks()))
 
     def _credit(self) -> tuple[int, int]:
