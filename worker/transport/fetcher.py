@@ -72,14 +72,15 @@ class Fetcher:
     def turn(self) -> None:
         """Send one call, if one is due and none is under way."""
         self._turned_at_s = monotonic()
-        if self.link.in_flight is not None or self._messages or not self.link.is_open:
+        if self.link.in_flight is not None or not self.link.is_open:
             return
         if self._channel.leftovers:
             self._acks.extend(reclaim(self._channel))
         if (left := self._look.take_departure()) is not None:
             self._send(replace(left, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
             return
-        credit, room_bytes = self._credit() if self._look.is_due() else (0, 0)
+        may_fetch = not self._messages and self._look.is_due()
+        credit, room_bytes = self._credit() if may_fetch else (0, 0)
         if credit and not self._holds():
             self._send(self._fetch(credit, room_bytes))
         elif self._acks and not (self._channel.fetch_hold_acks and self._holds()):
