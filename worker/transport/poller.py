@@ -25,12 +25,6 @@ class Poller(stock.MultiChannelPoller):
         self.hub: Any = None
         self._restored_at_s = float("-inf")
 
-    @property
-    def fds(self) -> dict[int, Any]:
-        """Sockets that the event loop does not watch yet; kombu adds these at every turn."""
-        readers = self.hub.readers if self.hub is not None else ()
-        return {fd: channel for fd, channel in self._fd_to_chan.items() if fd not in readers}
-
     def on_poll_start(self) -> None:
         """Send what there is to send."""
         for channel in tuple(self._channels):
