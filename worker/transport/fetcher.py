@@ -77,14 +77,14 @@ class Fetcher:
         if self._channel.leftovers:
             self._acks.extend(reclaim(self._channel))
         if (left := self._look.take_departure()) is not None:
-            self._send(replace(left, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
+            self.link.send(replace(left, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
             return
         may_fetch = not self._messages and self._look.is_due()
         credit, room_bytes = self._credit() if may_fetch else (0, 0)
         if credit and not self._holds():
-            self._send(self._fetch(credit, room_bytes))
+            self.link.send(self._fetch(credit, room_bytes))
         elif self._acks and not (self._channel.fetch_hold_acks and self._holds()):
-            self._send(Fetch(self.link.consumer, 0, time(), acks=self._some_acks()))
+            self.link.send(Fetch(self.link.consumer, 0, time(), acks=self._some_acks()))
 
     def _credit(self) -> tuple[int, int]:
         """Messages and bytes that may be fetched now."""
@@ -134,14 +134,6 @@ class Fetcher:
 
     def _some_acks(self) -> list[str]:
         return [self._acks.popleft() for _ in range(min(len(self._acks), _MAX_ACKS))]
-
-    def _send(self, fetch: Fetch) -> None:
-        try:
-            self.link.send(fetch)
-        except BaseException:
-            # Perhaps it was sent: acknowledgements may be repeated, and what it fetched is reclaimed.
-            self._on_lost(fetch)
-            raise
 
     # -- what comes
 
@@ -259,7 +251,7 @@ class Fetcher:
             left = self._look.take_departure()
             if self.link.is_open and self.link.in_flight is None and (left or self._acks):
                 fetch = left or Fetch("", 0, 0.0)
-                self._send(replace(fetch, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
+                self.link.send(replace(fetch, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
                 self.link.wait(timeout_s)
         except channel.connection_errors:
             logger.debug("the connection is gone before its channel is closed", exc_info=True)

@@ -95,13 +95,14 @@ class Link:
 
     def send(self, fetch: Fetch) -> None:
         """Send a call; its reply comes by :meth:`read`."""
-        self._write(fetch)
-        # A health check of redis-py would read what follows and take a push for the answer to its PING.
         self.in_flight, self.sent_at_s = fetch, monotonic()
-
-    def _write(self, fetch: Fetch) -> None:
         script = ("EVAL", SOURCE) if self._full_script else ("EVALSHA", SHA)
-        self._connection.send_command(*script, *fetch.arguments(self.names), check_health=False)
+        try:
+            # A health check of redis-py would read what follows and take a push for the answer to its PING.
+            self._connection.send_command(*script, *fetch.arguments(self.names), check_health=False)
+        except BaseException:
+            self.forget()  # perhaps it was sent: its acknowledgements are repeated, and what it fetched is reclaimed
+            raise
 
     def read(self) -> Iterator[tuple[Fetch, FetchReply]]:
         """What has arrived, once the socket is readable.

@@ -143,6 +143,30 @@ def test_what_a_channel_held_when_its_server_went_is_put_back_by_the_next(own_se
         assert not heir.channel.leftovers
 
 
+def test_a_call_that_cannot_be_sent_again_after_a_flush_of_scripts_keeps_its_acknowledgements(
+    url: str, keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(url, "q", *range(3))
+    with Looped(url, "q", **PATIENT) as looped:
+        looped.until_received(3)
+        looped.until_idle()
+        connection = looped.channel.client.connection
+        send = connection.send_command
+
+        def send_but_no_whole_script(*arguments: Any, **options: Any) -> None:
+            if arguments[0] == "EVAL":
+                connection.disconnect()
+                raise RedisConnectionError("cut")
+            send(*arguments, **options)
+
+        monkeypatch.setattr(connection, "send_command", send_but_no_whole_script)
+        keys.script_flush()
+        looped.ack_all()
+        turn_until_lost(looped)
+        monkeypatch.undo()
+        looped.until(lambda: not keys.exists("unacked", "unacked_index"))
+
+
 def test_after_a_flush_of_scripts_everything_goes_on(url: str, keys: redis.Redis) -> None:
     with Looped(url, "q") as looped:
         for n in range(3):
