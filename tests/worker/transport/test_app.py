@@ -74,7 +74,7 @@ def test_other_brokers_and_other_apps_are_left_alone() -> None:
 def test_the_transport_is_imported_without_our_app(tmp_path: Path) -> None:
     code = (
         "import sys, celery, worker.transport\n"
-        "print('worker.app' in sys.modules, celery.current_app.main)\n"
+        "print('worker.celery_app' in sys.modules, celery.current_app.main)\n"
         "import worker; print(type(worker.app).__name__, worker.app is worker.app)"
     )
     assert output_of(code, tmp_path) == "False default\nCelery True\n"
