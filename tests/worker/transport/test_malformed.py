@@ -44,11 +44,10 @@ def with_properties(**changes: Any) -> dict[str, Any]:
     return made
 
 
-def nested(levels: int) -> Any:
-    value: Any = PRIVATE
-    for _ in range(levels):
-        value = [value]
-    return value
+def with_nested_headers(levels: int) -> bytes:
+    """An envelope whose headers hold so many lists in each other; made as text, which needs no stack."""
+    made = json.dumps(envelope(headers={"a": "deep"}))
+    return made.replace('"deep"', "[" * levels + f'"{PRIVATE}"' + "]" * levels).encode()
 
 
 MALFORMED = {
@@ -72,8 +71,8 @@ MALFORMED = {
     "content type a list": json.dumps(envelope(**{"content-type": [PRIVATE]})).encode(),
     "100,000 brackets": b"[" * 100_000,
     "100,000 pairs of brackets": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "headers 600 deep": json.dumps(envelope(headers={"a": nested(600)})).encode(),
-    "headers 950 deep": json.dumps(envelope(headers={"a": nested(950)})).encode(),
+    "headers 600 deep": with_nested_headers(600),
+    "headers 950 deep": with_nested_headers(950),
     "a number that Python does not read": json.dumps(envelope(n="N")).encode().replace(b'"N"', b"1" * 5000),
     "a type of kombu without its value": json.dumps(envelope(a={"__type__": "uuid", "__value__": PRIVATE})).encode(),
     "nothing": b"",
@@ -125,7 +124,7 @@ def test_a_message_whose_headers_are_null_can_be_put_back(url: str, keys: redis.
 
 
 def test_as_deep_as_allowed_is_no_fault() -> None:
-    raw = json.dumps(envelope(headers={"a": nested(MAX_DEPTH - 3)})).encode()
+    raw = with_nested_headers(MAX_DEPTH - 3)
     assert decode(raw, b"tag")["headers"]["a"]
 
 
