@@ -33,6 +33,8 @@ from producer.sender import Answer
 
 pytestmark = pytest.mark.usefixtures("worker")
 
+#: How far a score may be from the one of the same request alone.
+SCORE_TOLERANCE = 0.01
 LABELS = ["praise", "complaint", "news"]
 QUESTION, CONTEXT = "What is my doctor called?", "My doctor, whom I see on Mondays, is called Zebediah."
 
@@ -72,7 +74,23 @@ def test_answers_through_the_queue_are_those_of_this_process_whatever_else_is_as
     for request, answer in zip(requests, answers, strict=True):
         (expected,) = here[request.task].answer([request])
         assert isinstance(answer, Answer)
-        assert answer.result == (expected if request.has_several else expected[0])
+        assert_alike(answer.result, expected if request.has_several else expected[0])
+
+
+def assert_alike(answer: Any, expected: Any) -> None:
+    """Equal but for scores: INT8 activations and half precision round by what else is in the batch."""
+    if isinstance(expected, float):
+        assert answer == pytest.approx(expected, abs=SCORE_TOLERANCE)
+    elif isinstance(expected, dict):
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            assert_alike(answer[name], value)
+    elif isinstance(expected, list):
+        assert len(answer) == len(expected)
+        for item, value in zip(answer, expected, strict=True):
+            assert_alike(item, value)
+    else:
+        assert answer == expected
 
 
 def mixed(count: int) -> Iterator[Request]:
