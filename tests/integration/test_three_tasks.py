@@ -33,8 +33,8 @@ from producer.sender import Answer
 
 pytestmark = pytest.mark.usefixtures("worker")
 
-#: How far a score may be from the one of the same request alone.
-SCORE_TOLERANCE = 0.01
+#: A request is computed in the shape that it has alone, whatever it is batched with.
+SCORE_TOLERANCE = 1e-6
 LABELS = ["praise", "complaint", "news"]
 QUESTION, CONTEXT = "What is my doctor called?", "My doctor, whom I see on Mondays, is called Zebediah."
 
@@ -78,7 +78,7 @@ def test_answers_through_the_queue_are_those_of_this_process_whatever_else_is_as
 
 
 def assert_alike(answer: Any, expected: Any) -> None:
-    """Equal but for scores: INT8 activations and half precision round by what else is in the batch."""
+    """Equal, but for the last digits of scores, which went through JSON."""
     if isinstance(expected, float):
         assert answer == pytest.approx(expected, abs=SCORE_TOLERANCE)
     elif isinstance(expected, dict):
