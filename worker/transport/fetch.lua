@@ -50,6 +50,9 @@ local bytes, step, full = 0, 8, false
 
 local function delivery(raw)
   local ok, message = pcall(cjson.decode, raw)
+  if not ok then                             -- half of a surrogate pair: Python reads it, cjson does not
+    ok, message = pcall(cjson.decode, (string.gsub(raw, '\\u[dD][89a-fA-F]%x%x', '\\ufffd')))
+  end
   local properties = ok and type(message) == 'table' and message.properties
   if type(properties) ~= 'table' or type(properties.delivery_info) ~= 'table' then return end
   local tag, info = properties.delivery_tag, properties.delivery_info
