@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,17 @@ class BatchOutput:
     outputs: list[npt.NDArray[np.float32]]
 
 
+@cache
+def _core() -> ov.Core:
+    """The one of this process, for as long as that lives.
+
+    Each gives its thread a stack for signals when it first compiles (for CPUs with AMX, 2026.4.1), and puts the former
+    one back when it goes: of several that go in the order in which they came, the last leaves a stack that is no more,
+    and the next signal ends the process.
+    """
+    return ov.Core()
+
+
 class Engine:
     """A compiled model and its one inference request; for one thread.
 
@@ -71,7 +83,7 @@ class Engine:
     def __init__(self, model_path: Path, max_length: int, options: EngineOptions) -> None:
         self.max_length = max_length
         self._batching = options.batching
-        compiled = ov.Core().compile_model(
+        compiled = _core().compile_model(
             model_path,
             "CPU",
             {

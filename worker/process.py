@@ -6,6 +6,7 @@ serve says why and ends itself (exit status :data:`EXIT_CANNOT_SERVE`), and ``wo
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import time
@@ -74,6 +75,8 @@ def _start(settings: Settings) -> None:
     core_set = prepared.leases.keep_only(index)
     _pin(core_set.cores)
     pipelines = _load(settings, len(core_set.cores))
+    # Its stack for signals is larger than OpenVINO's, which holds a frame and next to nothing for the handler.
+    faulthandler.enable()
     _current = LoadedProcess(core_set, pipelines)
     seconds = time.monotonic() - started_s
     where = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
