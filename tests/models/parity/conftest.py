@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +20,12 @@ from producer.contract import TaskName
 from tests.conftest import CHECKPOINTS
 
 Reference = Callable[..., Any]
+T = TypeVar("T")
+
+
+def thinned(cases: Sequence[T]) -> Sequence[T]:
+    """All cases; every n-th with ``PARITY_EVERY=n``, for a quick look."""
+    return cases[:: int(os.environ.get("PARITY_EVERY", "1"))]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ import pytest
 from models.pipelines.base import AnyPipeline
 from producer.contract import RequestError, TaskName, ZeroShotClassificationRequest
 
-from .conftest import Reference
+from .conftest import Reference, thinned
 from .texts import ODD, PLAIN, dice
 
 TASK = TaskName.ZERO_SHOT_CLASSIFICATION
@@ -44,7 +44,7 @@ def test_every_text_gets_the_labels_and_scores_of_the_reference(
     ours, theirs = exported("nli")[TASK], reference(TASK, "nli")
     everything = cases()
     assert len(everything) >= 300
-    for text, labels, parameters in everything:
+    for text, labels, parameters in thinned(everything):
         request = {"inputs": text, "candidate_labels": labels, **parameters}
         ((answer,),) = ours.answer([ZeroShotClassificationRequest.parse(request)])
         expected = theirs(text, labels, **parameters)
