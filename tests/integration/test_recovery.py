@@ -36,8 +36,7 @@ def waiting(server: LocalServer) -> int:
 def is_stopped_with_requests_in_hand(worker: LocalWorker, server: LocalServer, sent: int) -> bool:
     """Stop the worker where it has fetched requests and the server's books account for every one; else let it go on.
 
-    Between stock kombu's BRPOP and its record a request is in no book, and a SIGKILL there loses it: a known limit
-    (docs/architecture.md, "Not there yet"), which chance must not bring into this test.
+    Where a request is that the books do not show (in the client, on its way) is left to chance otherwise.
     """
     worker.signal(signal.SIGSTOP)
     with redis.Redis.from_url(server.url) as connected, connected.pipeline() as books:
