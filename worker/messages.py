@@ -15,6 +15,7 @@ from celery.app.task import Context
 from celery.utils.time import maybe_iso8601
 
 from producer.contract import MAX_REQUEST_BYTES, VERSION_HEADER, ErrorCode, InvalidRequest
+from worker.nesting import is_deeper_than
 
 __all__ = ["find_fault", "is_text", "shorten", "unreadable"]
 
@@ -108,16 +109,8 @@ def _find_fault_in_options(options: dict[str, Any], headers: dict[str, Any]) -> 
 
 
 def _find_depth(value: Any, field: str) -> InvalidRequest | None:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return None
+    if not is_deeper_than(_MAX_DEPTH, value):
+        return None
     return unreadable(f"{field}: more than {_MAX_DEPTH} lists and objects are in one another", field)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
+from worker.nesting import is_deeper_than
+
 __all__ = ["MAX_DEPTH", "MalformedMessageError", "Message", "decode"]
 
 #: Lists and objects in one another. Python's JSON ends at about 900, pickle (Celery's way to its pool) at about 490.
@@ -53,7 +55,7 @@ def decode(raw: bytes, tag: bytes) -> dict[str, Any]:
         raise MalformedMessageError(f"not JSON that Python reads ({type(error).__name__})") from None
     if problem := _find_problem(payload, tag):
         raise MalformedMessageError(problem)
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deep(payload):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and is_deeper_than(MAX_DEPTH, payload):
         raise MalformedMessageError(f"more than {MAX_DEPTH} lists and objects in one another")
     return payload  # type: ignore[no-any-return]
 
@@ -71,17 +73,3 @@ def _find_problem(payload: Any, tag: bytes) -> str | None:
     if any(not isinstance(payload.get(name), (str, type(None))) for name in ("content-type", "content-encoding")):
         return "the content type or encoding is no text"
     return None
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
