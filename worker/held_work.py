@@ -72,18 +72,14 @@ class HeldWorkGate(bootsteps.StartStopStep):
             return bool(may_consume()) and _has_room(consumer.pool.num_processes, limit_s)
 
         qos.can_consume = MethodType(can_consume, qos)
-        if not consumer.app.conf.worker_disable_prefetch:
-            # One fetch takes many messages: it is told how many bytes fill the time that is left.
-            qos.room_bytes = lambda: _room_bytes(consumer.pool.num_processes, limit_s)
-
-
-def _room_bytes(processes: int, limit_s: float) -> int:
-    held_s = estimator.estimate_s(sum(len(request.body) for request in tuple(state.reserved_requests)))
-    return estimator.bytes_in(limit_s * processes - held_s)
+        # One fetch takes many messages: it is told how many bytes fill the time that is left.
+        qos.room_bytes = lambda: estimator.bytes_in(limit_s * consumer.pool.num_processes - _held_s())
 
 
 def _has_room(processes: int, limit_s: float) -> bool:
-    held = state.reserved_requests
-    if len(held) < processes:
-        return True
-    return estimator.estimate_s(sum(len(request.body) for request in tuple(held))) < limit_s * processes
+    return len(state.reserved_requests) < processes or _held_s() < limit_s * processes
+
+
+def _held_s() -> float:
+    """Seconds of one process that the held requests are estimated to take."""
+    return estimator.estimate_s(sum(len(request.body) for request in tuple(state.reserved_requests)))
