@@ -134,12 +134,13 @@ class Engine:
         for plan in plan_batches(lengths, self.max_length, self._batching):
             inputs = self._pack(sequences, lengths, plan)
             results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-            yield BatchOutput(plan.indices, [results[index] for index in range(len(results))])
+            used = len(plan.indices)
+            yield BatchOutput(plan.indices, [results[index][:used] for index in range(len(results))])
 
     def _pack(
         self, sequences: Sequence[TokenSequence], lengths: Sequence[int], plan: BatchPlan
     ) -> dict[str, npt.NDArray[np.int64]]:
-        shape = (len(plan.indices), plan.padded_length)
+        shape = (plan.rows, plan.padded_length)
         arrays = {name: np.zeros(shape, dtype=np.int64) for name in self._inputs}
         for row, index in enumerate(plan.indices):
             length = lengths[index]
@@ -147,4 +148,6 @@ class Engine:
             arrays["attention_mask"][row, :length] = 1
             if "token_type_ids" in arrays:
                 arrays["token_type_ids"][row, :length] = sequences[index].type_ids
+        # An empty row may divide by zero, and numbers that are none may be slow.
+        arrays["attention_mask"][len(plan.indices) :, 0] = 1
         return arrays
