@@ -24,8 +24,9 @@ __all__ = ["NoAnswerError", "OpenLoop", "saturate"]
 _KEY_PREFIX = "celery-task-meta-"
 _READ_AT_ONCE = 128
 _SENT_AT_ONCE = 64
-#: Between two looks at the results, each of which costs the producer CPU time; and when many requests are left.
-_PAUSE_S, _LONG_PAUSE_S = 0.01, 0.02
+#: Between two looks at the results, each of which costs CPU time: this share of what has passed so far, so that a load
+#: that takes long is not looked at more often than a short one; and its bounds.
+_PAUSE_SHARE, _LEAST_PAUSE_S, _MOST_PAUSE_S = 0.01, 0.005, 0.05
 _PATIENCE_S = 120.0
 _RECHECK_S = 1.0
 
@@ -46,7 +47,7 @@ def saturate(url: str, requests: Sequence[Request], queue_class: QueueClass, in_
     results: list[Any] = [None] * len(requests)
     waiting: deque[tuple[str, int]] = deque()
     todo = iter(enumerate(requests))
-    last_s = time.monotonic()
+    start_s = last_s = time.monotonic()
     done = 0
     with Client(url, timeout_s=60) as client, redis.Redis.from_url(url) as server:
         while done < len(requests):
@@ -58,7 +59,8 @@ def saturate(url: str, requests: Sequence[Request], queue_class: QueueClass, in_
             elif time.monotonic() - last_s > _PATIENCE_S:
                 raise NoAnswerError(f"{len(requests) - done} of {len(requests)} requests were not answered")
             if not sent and found < _READ_AT_ONCE:
-                time.sleep(_LONG_PAUSE_S if len(waiting) > 2 * _READ_AT_ONCE else _PAUSE_S)
+                pause_s = _PAUSE_SHARE * (time.monotonic() - start_s)
+                time.sleep(min(max(pause_s, _LEAST_PAUSE_S), _MOST_PAUSE_S))
     return results
 
 

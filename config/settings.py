@@ -114,6 +114,10 @@ class Batch(_Group):
     max_cost: Annotated[int, Field(ge=1)] = 2048
     """Most tokens, estimated from the texts' lengths, that a process takes at once; a longer request goes alone."""
 
+    bulk_s: Seconds = 1.0
+    """Bulk requests may take more at once, up to what a process does in this time, in seconds. An interactive request
+    may have to wait as long."""
+
 
 class Engine(_Group):
     """How a model is compiled."""

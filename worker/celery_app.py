@@ -16,7 +16,7 @@ __all__ = ["app", "create_app"]
 
 def create_app(settings: Settings) -> Celery:
     """Make the app that serves ``settings.models``."""
-    app = Celery("celeriac", amqp=TRANSPORT, set_as_current=True)
+    app = Celery("celeriac", amqp=TRANSPORT, events="worker.events:Events", set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
     served = startup.served_models(settings)
     tasks = sorted({model.manifest.task for model in served})

@@ -15,6 +15,7 @@ from redis.exceptions import DataError, ResponseError
 from vine import promise
 
 from producer.contract import ErrorCode, RequestError, TaskName, UnknownTask, queue_name
+from worker.events import FLUSH_S
 from worker.messages import find_fault, is_text, shorten, unreadable
 from worker.request import HIDDEN
 
@@ -29,7 +30,10 @@ _UNUSABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer with a guard before it."""
+    """Celery's consumer with a guard before it, and patience with events."""
+
+    #: Of whose events a flush is due.
+    _flushes_soon: Any = None
 
     def create_task_handler(self, promise: Any = promise) -> Any:
         """The callback that Celery calls with every message."""
@@ -76,6 +80,22 @@ class Consumer(CeleryConsumer):
             self._refuse(message, UnknownTask.of(ErrorCode.UNKNOWN_TASK, problem, field="task"))
         else:
             self._move(message, queue_name(task))
+
+    def on_send_event_buffered(self) -> None:
+        """Send the events that wait in a moment, and others with them."""
+        # After a loss of the connection there is another dispatcher, and the timers are gone.
+        if self.hub and self._flushes_soon is not self.event_dispatcher:
+            self._flushes_soon = self.event_dispatcher
+            self.hub.call_later(FLUSH_S, self._flush_events)
+
+    def shutdown(self) -> None:
+        """Send what is left before the connection goes."""
+        self._flush_events()
+        super().shutdown()
+
+    def _flush_events(self) -> None:
+        self._flushes_soon = None
+        super()._flush_events()
 
     def _move(self, message: Any, queue: str) -> None:
         """Publish first and acknowledge afterwards: a crash in between repeats the message and loses nothing."""

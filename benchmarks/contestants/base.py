@@ -12,7 +12,10 @@ from typing import Any, ClassVar
 from benchmarks.processes import cpu_seconds, is_computing, rss_anon_mib, threads
 from benchmarks.workloads import Item, Workload
 
-__all__ = ["Contestant", "Round", "Situation", "UnavailableError"]
+__all__ = ["LONE_PAUSE_S", "Contestant", "Round", "Situation", "UnavailableError"]
+
+#: Before each lone request, so that it finds everything idle.
+LONE_PAUSE_S = 0.03
 
 
 class UnavailableError(RuntimeError):

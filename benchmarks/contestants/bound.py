@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.contestants.base import Contestant, Situation, UnavailableError
+from benchmarks.contestants.base import LONE_PAUSE_S, Contestant, Situation, UnavailableError
 from benchmarks.workloads import Item
 from producer.contract import TaskName
 
@@ -73,7 +73,11 @@ class Bound(Contestant):
         """See :meth:`Contestant.answer_alone`; what the process itself takes, twice so that all shapes are known."""
         for item in items:
             self._ask(0, [item])
-        return [self._ask(0, [item])[1] for item in items]
+        seconds = []
+        for item in items:
+            time.sleep(LONE_PAUSE_S)
+            seconds.append(self._ask(0, [item])[1])
+        return seconds
 
     def parties(self) -> dict[str, list[int]]:
         """See :meth:`Contestant.parties`."""

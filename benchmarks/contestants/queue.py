@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from benchmarks.contestants.base import Contestant, Situation, UnavailableError, split_roles
+from benchmarks.contestants.base import LONE_PAUSE_S, Contestant, Situation, UnavailableError, split_roles
 from benchmarks.processes import Service, family, is_computing
 from benchmarks.queue_load import NoAnswerError, OpenLoop, saturate
 from benchmarks.workloads import Item
-from examples.local_stack import LocalWorker, WorkerStartError
-from examples.local_stack.procfs import process_state
 from producer import CeleriacError, Client, WaitTimeout
 from producer.contract import MAX_INPUTS, QueueClass, queue_name
 
@@ -24,8 +22,6 @@ __all__ = ["CeleriacBulk", "CeleriacSingle", "CeleryOptimum", "CeleryTransformer
 
 _START_S = 180.0
 _LOOK_S = 1.0
-#: Between lone requests, so that each finds the worker idle.
-_PAUSE_S = 0.03
 
 
 class QueueContestant(Contestant):
@@ -69,7 +65,7 @@ class QueueContestant(Contestant):
         with Client(self.situation.url, timeout_s=30) as client:
             for item in items:
                 request = self.workload.request([item], several=False)
-                time.sleep(_PAUSE_S)
+                time.sleep(LONE_PAUSE_S)
                 started_s = time.perf_counter()
                 try:
                     client.wait(client.submit(request))
@@ -94,7 +90,8 @@ class QueueContestant(Contestant):
         """Ask one item, and wait as long as the service lives."""
         deadline_s = time.monotonic() + _START_S
         with Client(self.situation.url, timeout_s=30) as client:
-            request_id = client.submit(self.workload.request(self.workload.items[:1], several=False))
+            request = self.workload.request(self.workload.items[:1], several=False)
+            request_id = client.submit(request, queue_class=self.queue_class)
             while True:
                 with suppress(WaitTimeout):
                     client.wait(request_id, timeout_s=_LOOK_S)
@@ -112,70 +109,8 @@ class QueueContestant(Contestant):
     def _log(self) -> str: ...
 
 
-class _Celeriac(QueueContestant):
-    packages: ClassVar[tuple[str, ...]] = ("openvino", "tokenizers")
-
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
-        # Its own leases: on this machine, another worker may serve.
-        self._leases = tempfile.TemporaryDirectory(prefix="celeriac-cores-")
-        self._worker = LocalWorker(
-            environment={
-                "CELERIAC_BROKER_URL": situation.url,
-                "CELERIAC_RESULT_BACKEND_URL": situation.url,
-                "CELERIAC_MODELS": str(self.workload.model),
-                "CELERIAC_CORES_LEASE_DIR": self._leases.name,
-            }
-        )
-
-    def start(self) -> None:
-        """See :meth:`Contestant.start`."""
-        self._worker.start()
-        self._wait_for_first_answer()
-
-    def settle(self) -> None:
-        """See :meth:`Contestant.settle`."""
-        try:
-            self._worker.wait_until_ready()
-        except WorkerStartError as error:
-            raise UnavailableError(str(error)) from error
-
-    def stop(self) -> None:
-        """See :meth:`Contestant.stop`."""
-        with suppress(WorkerStartError):
-            self._worker.stop()
-        self._leases.cleanup()
-
-    def _root(self) -> int:
-        return self._worker.pid
-
-    def _ended(self) -> bool:
-        # The stack's worker is a child of this process: one that has ended waits to be collected.
-        return process_state(self._worker.pid) == "Z"
-
-    def _log(self) -> str:
-        return self._worker.log[-2000:]
-
-
-class CeleriacSingle(_Celeriac):
-    """One text a message."""
-
-    name: ClassVar[str] = "celeriac_single"
-    summary: ClassVar[str] = "`celery -A worker worker`, one text a message"
-
-
-class CeleriacBulk(_Celeriac):
-    """As many texts a message as the contract allows."""
-
-    name: ClassVar[str] = "celeriac_bulk"
-    summary: ClassVar[str] = f"`celery -A worker worker`, {MAX_INPUTS} texts a message"
-    per_message: ClassVar[int] = MAX_INPUTS
-    queue_class: ClassVar[QueueClass] = QueueClass.BULK
-
-
-class _PlainCelery(QueueContestant):
-    #: What :mod:`benchmarks.contestants.plain_worker` loads.
-    library: ClassVar[str]
+class _Worker(QueueContestant):
+    """A ``celery … worker``, which logs warnings, as it does unless it is told otherwise."""
 
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)
@@ -183,11 +118,8 @@ class _PlainCelery(QueueContestant):
 
     def start(self) -> None:
         """See :meth:`Contestant.start`."""
-        cores = self.situation.cores
-        command = [sys.executable, "-m", "celery", "-A", "benchmarks.contestants.plain_worker", "worker"]
-        queue = queue_name(self.workload.task)
-        options = ["-P", "prefork", "-c", str(len(cores)), "-Q", queue, "--loglevel=WARNING", "-n", f"{self.name}@%h"]
-        self._service = Service([*command, *options], self._environment())
+        command = [sys.executable, "-m", "celery", "-A", self._application(), "worker", "--loglevel=WARNING"]
+        self._service = Service([*command, "-n", f"{self.name}@%h", *self._options()], self._environment())
         self._wait_for_first_answer()
 
     def settle(self) -> None:
@@ -203,6 +135,86 @@ class _PlainCelery(QueueContestant):
         if self._service:
             self._service.stop()
 
+    @abstractmethod
+    def _application(self) -> str: ...
+
+    @abstractmethod
+    def _options(self) -> list[str]: ...
+
+    @abstractmethod
+    def _environment(self) -> Mapping[str, str]: ...
+
+    def _root(self) -> int:
+        if self._service is None:
+            raise UnavailableError(f"{self.name} was not started")
+        return self._service.pid
+
+    def _ended(self) -> bool:
+        return self._service is None or self._service.ended
+
+    def _log(self) -> str:
+        return self._service.log[-2000:] if self._service else ""
+
+
+class _Celeriac(_Worker):
+    packages: ClassVar[tuple[str, ...]] = ("openvino", "tokenizers")
+    #: What differs from the defaults.
+    settings: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, situation: Situation) -> None:
+        super().__init__(situation)
+        # Its own leases: on this machine, another worker may serve.
+        self._leases = tempfile.TemporaryDirectory(prefix="celeriac-cores-")
+
+    def stop(self) -> None:
+        """See :meth:`Contestant.stop`."""
+        super().stop()
+        self._leases.cleanup()
+
+    def _application(self) -> str:
+        return "worker"
+
+    def _options(self) -> list[str]:
+        return []
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            "CELERIAC_BROKER_URL": self.situation.url,
+            "CELERIAC_RESULT_BACKEND_URL": self.situation.url,
+            "CELERIAC_MODELS": str(self.workload.model),
+            "CELERIAC_CORES_LEASE_DIR": self._leases.name,
+            **self.settings,
+        }
+
+
+class CeleriacSingle(_Celeriac):
+    """One text a message."""
+
+    name: ClassVar[str] = "celeriac_single"
+    summary: ClassVar[str] = "`celery -A worker worker`, one text a message"
+
+
+class CeleriacBulk(_Celeriac):
+    """As many texts a message as the contract allows."""
+
+    name: ClassVar[str] = "celeriac_bulk"
+    summary: ClassVar[str] = f"`celery -A worker worker` as set up for bulk alone, {MAX_INPUTS} texts a message"
+    per_message: ClassVar[int] = MAX_INPUTS
+    queue_class: ClassVar[QueueClass] = QueueClass.BULK
+    #: As the README sets a worker up that serves bulk queues alone.
+    settings: ClassVar[Mapping[str, str]] = {"CELERIAC_BATCH_BULK_S": "4", "CELERIAC_LIMITS_HELD_WORK_S": "10"}
+
+
+class _PlainCelery(_Worker):
+    #: What :mod:`benchmarks.contestants.plain_worker` loads.
+    library: ClassVar[str]
+
+    def _application(self) -> str:
+        return "benchmarks.contestants.plain_worker"
+
+    def _options(self) -> list[str]:
+        return ["-P", "prefork", "-c", str(len(self.situation.cores)), "-Q", queue_name(self.workload.task)]
+
     def _environment(self) -> Mapping[str, str]:
         return {
             "BENCH_BROKER_URL": self.situation.url,
@@ -217,17 +229,6 @@ class _PlainCelery(QueueContestant):
 
     @abstractmethod
     def _model(self) -> object: ...
-
-    def _root(self) -> int:
-        if self._service is None:
-            raise UnavailableError(f"{self.name} was not started")
-        return self._service.pid
-
-    def _ended(self) -> bool:
-        return self._service is None or self._service.ended
-
-    def _log(self) -> str:
-        return self._service.log[-2000:] if self._service else ""
 
 
 class CeleryTransformers(_PlainCelery):

@@ -50,7 +50,7 @@ def test_interactive_goes_before_bulk() -> None:
 def test_a_batch_keeps_both_limits_and_what_is_too_large_goes_alone() -> None:
     line = filled(*(Waiting(index, cost=40) for index in range(5)), Waiting(5, cost=1000), Waiting(6, cost=1))
 
-    assert [names(line.cut(1)) for _ in range(5)] == [[0, 1], [2, 3], [4], [5], [6]]
+    assert [names(line.cut(1)) for _ in range(4)] == [[0, 1, 6], [2, 3], [4], [5]]
     assert names(filled(*map(Waiting, range(20))).cut(1)) == list(range(8))
 
 
@@ -64,7 +64,38 @@ def test_the_last_ones_are_shared_by_the_processes() -> None:
 def test_one_that_shall_run_alone_does() -> None:
     line = filled(Waiting(1), Waiting(2, alone=True), Waiting(3), Waiting(4))
 
-    assert [names(line.cut(1)) for _ in range(3)] == [[1], [2], [3, 4]]
+    assert [names(line.cut(1)) for _ in range(2)] == [[1, 3, 4], [2]]
+
+
+def test_the_oldest_goes_with_those_of_similar_cost() -> None:
+    line = filled(*(Waiting(index, cost=cost) for index, cost in enumerate((10, 50, 12, 9, 30, 11))), requests=3)
+
+    assert [names(line.cut(1)) for _ in range(2)] == [[0, 3, 5], [1, 2, 4]]
+
+
+def test_a_rare_cost_waits_no_longer_than_those_that_came_before_it() -> None:
+    line = filled(*map(Waiting, range(40)), Waiting("rare", cost=90), requests=2)
+    cuts = 0
+    while "rare" not in names(line.cut(1)):
+        cuts += 1
+        # As many come as go.
+        line.add(Waiting("late"))
+        line.add(Waiting("late"))
+
+    assert cuts == 20
+
+
+def test_bulk_fills_the_time_that_it_may_take_and_interactive_does_not() -> None:
+    line = Line(
+        BatchLimits(requests=8, cost=100, bulk_s=2.0), lambda key, seconds: (125 if key == "a" else 10) * int(seconds)
+    )
+    for is_bulk in (True, False):
+        for key in ("a", "b"):
+            for index in range(4):
+                line.add(Waiting(index, key, cost=50, is_bulk=is_bulk))
+
+    assert [len(line.cut(1)) for _ in range(4)] == [2, 2, 2, 2]
+    assert [len(line.cut(1)) for _ in range(3)] == [4, 2, 2]
 
 
 def test_what_comes_back_goes_first_in_its_order() -> None:
@@ -151,18 +182,16 @@ def test_every_member_leaves_once_in_a_batch_within_the_limits(
     ]
     line = filled(*members)
     left: list[Member] = []
+    waiting = list(members)
     while batch := line.cut(processes):
         assert len({(member.key, member.is_bulk) for member in batch}) == 1
         assert len(batch) == 1 or (len(batch) <= 8 and sum(member.cost for member in batch) <= 100)
         assert len(batch) == 1 or not any(member.alone for member in batch)
+        assert batch[0] is min(waiting, key=lambda member: (member.is_bulk, member.args[1]))
+        assert names(batch) == sorted(member.args[1] for member in batch)
+        waiting = [member for member in waiting if member not in batch]
         left += batch
 
     assert sorted(member.args[1] for member in left) == list(range(len(members)))
-    bulk = [member.is_bulk for member in left]
-    assert bulk == sorted(bulk)
-    for key in "abc":
-        for is_bulk in (False, True):
-            order = [m.args[1] for m in left if m.key == key and m.is_bulk == is_bulk]
-            assert order == sorted(order)
     assert len(line) == 0
     assert not line.fills(1)

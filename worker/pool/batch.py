@@ -29,14 +29,14 @@ class Batch:
     Args:
         members: of equal key; at least one.
         give_back: takes a member that has to run again.
-        observe: takes bytes and seconds of a batch that was computed.
+        observe: takes the members and the seconds of a batch that was computed.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
         give_back: Callable[[Member], None],
-        observe: Callable[[int, float], None],
+        observe: Callable[[Sequence[Member], float], None],
     ) -> None:
         self.members = members
         self._give_back = give_back
@@ -64,7 +64,7 @@ class Batch:
     def on_results(self, results: Sequence[Result]) -> None:
         """The process has been through the whole batch."""
         if self._accepted_s is not None:
-            self._observe(sum(member.size_bytes for member in self.members), time.monotonic() - self._accepted_s)
+            self._observe(self.members, time.monotonic() - self._accepted_s)
         again = []
         for member, (outcome, value) in zip(self.members, results, strict=True):
             if outcome is Outcome.TRACED:

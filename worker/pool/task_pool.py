@@ -17,6 +17,7 @@ from worker.pool.batch import Batch
 from worker.pool.batch_task import BatchTask, Call
 from worker.pool.line import BatchLimits, Line
 from worker.pool.member import Member, exception_info
+from worker.pool.pace import Pace
 from worker.pool.process_pool import ProcessPool
 from worker.pool.run import BatchCall, run_batch, use_batch_clock
 from worker.queue_order import is_bulk
@@ -49,9 +50,12 @@ class TaskPool(prefork.TaskPool):
         if self.options.get("threads", True):
             raise ImproperlyConfigured("worker.pool needs a broker with an event loop, such as Redis or RabbitMQ")
         settings = getattr(self.app, "celeriac_settings", None)
-        limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost) if settings else BatchLimits()
+        limits = BatchLimits()
+        if settings:
+            limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost, settings.batch.bulk_s)
         self._limits = limits
-        self._line = Line(limits)
+        self._pace = Pace()
+        self._line = Line(limits, self._pace.cost_in)
         #: Jobs that may take long: nothing is written behind them. With billiard's results.
         self._long_jobs: dict[object, Any] = {}
         self._batches = self._batched = 0
@@ -131,7 +135,7 @@ class TaskPool(prefork.TaskPool):
         if members[0].key is None:
             self._submit_plain(members[0])
             return
-        batch = Batch(members, self._give_back, estimator.observe)
+        batch = Batch(members, self._give_back, self._observe)
         try:
             job = self._apply_now(
                 run_batch,
@@ -153,6 +157,11 @@ class TaskPool(prefork.TaskPool):
         self._batched += len(members)
         if sum(member.cost for member in members) > self._limits.cost:
             self._long_jobs[batch] = job
+
+    def _observe(self, members: Sequence[Member], seconds: float) -> None:
+        """A batch was computed."""
+        estimator.observe(sum(member.size_bytes for member in members), seconds)
+        self._pace.observe(members[0].key, sum(member.cost for member in members), seconds)
 
     def _submit_plain(self, member: Member) -> None:
         """A task without a batch form: exactly what Celery's own pool does."""
