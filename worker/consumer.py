@@ -11,6 +11,7 @@ from typing import Any
 from celery.app.task import Context
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.consumer.mingle import Mingle
 from redis.exceptions import DataError, ResponseError
 from vine import promise
 
@@ -31,6 +32,16 @@ _UNUSABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError
 
 class Consumer(CeleryConsumer):
     """Celery's consumer with a guard before it, and patience with events."""
+
+    class Blueprint(CeleryConsumer.Blueprint):
+        """The steps of a start; after a lost connection without the second in which a worker listens to others."""
+
+        def start(self, parent: Any) -> None:
+            """Begin to consume, for the first time or again."""
+            if parent.restart_count > 0:
+                # It waits for replies as long, deaf; what it asks for, all that is revoked, it has heard before.
+                parent.steps = [step for step in parent.steps if not isinstance(step, Mingle)]
+            super().start(parent)
 
     #: Of whose events a flush is due.
     _flushes_soon: Any = None

@@ -77,3 +77,20 @@ def test_no_slot_is_lost_or_invented(steps: list[tuple[str, int]]) -> None:
     assert len(slots) == sum(count > JOBS_AHEAD for count in jobs.values())
     # If any can take a job, the pool finds one that it may write to.
     assert (len(slots) < len(processes)) == any(process not in slots for process in processes)
+
+
+def test_of_several_idle_ones_the_last_that_was_busy_goes_first() -> None:
+    slots = Slots({3, 5, 7}, lambda _: True)
+    assert not any(process in slots for process in (3, 5, 7))
+    for process in (3, 5):
+        slots.add(process)
+    slots.discard(5)
+    slots.discard(3)
+
+    assert [process in slots for process in (3, 5, 7)] == [False, True, True]
+
+    slots.add(3)
+    assert [process in slots for process in (3, 5, 7)] == [True, False, True]
+
+    slots.forget(5)
+    assert 7 not in slots

@@ -24,6 +24,8 @@ class Slots:
         self._processes = processes
         self._fits_ahead = fits_ahead
         self._jobs: Counter[int] = Counter()
+        #: Processes that have become idle, the last one last: its caches are warm.
+        self._idled: dict[int, None] = {}
 
     @property
     def idle(self) -> int:
@@ -45,23 +47,33 @@ class Slots:
             self._jobs[process] -= 1
         else:
             del self._jobs[process]
+            self._idled.pop(process, None)
+            self._idled[process] = None
 
     def forget(self, process: int) -> None:
         """A process has ended, and its descriptor may be used by another."""
         del self._jobs[process]
+        self._idled.pop(process, None)
 
     def intersection_update(self, _: Collection[int]) -> None:
         """After a loss of the connection: what was written is computed all the same, and frees its place then."""
 
     def __contains__(self, process: object) -> bool:
         """Whether a process shall not get the next job: it cannot take it, or others have less to do."""
-        if not isinstance(process, int) or not self._jobs[process]:
+        if not isinstance(process, int):
             return False
+        if not self._jobs[process]:
+            return process != self._warmest(process)
         return self.idle > 0 or self._is_full(process)
 
     def __len__(self) -> int:
         """How many processes cannot take the next job."""
         return sum(self._is_full(process) for process in self._processes)
+
+    def _warmest(self, otherwise: int) -> int:
+        """The idle process that was busy last; a lone request finds the model in its caches (2 ms of 11 with MiniLM)."""
+        idle = (process for process in reversed(self._idled) if not self._jobs[process])
+        return next((process for process in idle if process in self._processes), otherwise)
 
     def _is_full(self, process: int) -> bool:
         jobs = self._jobs[process]
