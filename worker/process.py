@@ -19,6 +19,7 @@ from celery import signals
 from config import Settings
 from producer.contract import TaskName
 from worker import startup
+from worker.garbage import collect_seldom
 from worker.leases import CoreSet
 from worker.start_reports import StartReport
 
@@ -78,6 +79,7 @@ def _start(settings: Settings) -> None:
     # Its stack for signals is larger than OpenVINO's, which holds a frame and next to nothing for the handler.
     faulthandler.enable()
     _current = LoadedProcess(core_set, pipelines)
+    collect_seldom()
     seconds = time.monotonic() - started_s
     where = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
     names = ", ".join(dict.fromkeys(name for loaded in pipelines.values() for name in loaded))

@@ -18,6 +18,7 @@ from models import store
 from models.errors import ModelError, ModelNotFoundError
 from models.store import StoredModel
 from worker.cores import usable_cores
+from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, take_leases
 from worker.start_reports import StartReports
 
@@ -97,6 +98,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     except LeasingError as error:
         _stop(str(error))
     _set_processes(worker, len(leases.sets))
+    collect_seldom()
     return Prepared(leases, StartReports())
 
 

@@ -71,7 +71,7 @@ class Slots:
         return sum(self._is_full(process) for process in self._processes)
 
     def _warmest(self, otherwise: int) -> int:
-        """The idle process that was busy last; a lone request finds the model in its caches (2 ms of 11 with MiniLM)."""
+        """The idle process that was busy last: a lone request finds the model in its caches."""
         idle = (process for process in reversed(self._idled) if not self._jobs[process])
         return next((process for process in idle if process in self._processes), otherwise)
 
