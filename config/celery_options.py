@@ -117,6 +117,7 @@ def _worker(settings: Settings) -> dict[str, Any]:
     return {
         "worker_pool": "worker.pool:TaskPool",
         "worker_consumer": "worker.consumer:Consumer",
+        "worker_autoscaler": "worker.autoscale:Autoscaler",
         "worker_prefetch_multiplier": settings.limits.held_requests,
         # Four seconds by default, less than a model takes to load (#1715).
         "worker_proc_alive_timeout": settings.time.process_start_s,

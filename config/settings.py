@@ -95,8 +95,25 @@ class Cores(_Group):
 class Processes(_Group):
     """How many processes a worker has."""
 
+    min: Annotated[int, Field(ge=1)] | None = None
+    """Fewest processes: set it to have them follow the work that waits. Empty for as many as `max`, always.
+    `--autoscale` and `--concurrency` win."""
+
     max: Annotated[int, Field(ge=1)] | None = None
     """Most processes of one worker; empty for as many as there are free cores. `--concurrency` wins."""
+
+
+class Scale(_Group):
+    """How the processes follow the work, where they do."""
+
+    drain_s: Seconds = 2.0
+    """What waits, in the queues and here, shall be worked off in this time, in seconds."""
+
+    utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of their time that processes shall compute; the rest absorbs fluctuations."""
+
+    cooldown_s: Seconds = 30.0
+    """A process goes when it was not needed for so long, in seconds."""
 
 
 class Batch(_Group):
@@ -210,6 +227,7 @@ class Settings(BaseSettings):
 
     cores: Cores = Cores()
     processes: Processes = Processes()
+    scale: Scale = Scale()
     batch: Batch = Batch()
     engine: Engine = Engine()
     limits: Limits = Limits()

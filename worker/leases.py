@@ -2,22 +2,24 @@
 
 A lease is a ``flock`` on one file per core, which the kernel gives back when its last holder dies. A worker's parent
 takes the leases before it forks, so that no other worker can slip in between; each process inherits them, keeps its
-own and closes the others. A core is therefore free again when both the parent and the process on it are gone.
+own and closes the others. A core is therefore free again when the process on it is gone, and the parent is too or has
+given it back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.cores import Core, core_sets
 
-__all__ = ["CoreSet", "Leases", "LeasingError", "take_leases"]
+__all__ = ["CoreSet", "Leases", "LeasingError", "Wish", "take_leases"]
 
 _DIRECTORY_MODE, _FILE_MODE = 0o1777, 0o666
 
@@ -45,11 +47,63 @@ class CoreSet:
         self.files = ()
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What a worker leases sets from.
+
+    Attributes:
+        directory: the lease directory, made if it does not exist.
+        cores: candidates, best first.
+        set_size: cores per process.
+        holder: who leases, for the message that another worker shows.
+        allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
+    """
+
+    directory: Path
+    cores: Sequence[Core]
+    set_size: int
+    holder: str
+    allow_sharing: bool
+
+
 @dataclass
 class Leases:
-    """The core sets of a worker, one per process by the process's index."""
+    """The core sets of a worker, one per process by the process's index.
 
-    sets: list[CoreSet]
+    Attributes:
+        sets: by index.
+        wish: what further sets are leased from; None where there will be none.
+    """
+
+    sets: dict[int, CoreSet]
+    wish: Wish | None = None
+
+    def grow(self, count: int) -> None:
+        """Lease sets for more processes.
+
+        Raises:
+            LeasingError: fewer are free, and none was leased.
+        """
+        found = _lease(self.wish, self.sets.values(), count) if self.wish else []
+        if len(found) < count:
+            for core_set in found:
+                core_set.forget()
+            held = f"; {'; '.join(_holders(self.wish.directory, self.wish.cores))}" if self.wish else ""
+            raise LeasingError(f"no cores for {count} more processes{held}")
+        for core_set in found:
+            self.sets[next(index for index in itertools.count() if index not in self.sets)] = core_set
+
+    def assign(self, index: int, alive: Collection[int]) -> None:
+        """Give a process that is about to be forked the set of one that is gone, where it has none."""
+        if index not in self.sets:
+            unused = next((other for other in self.sets if other not in alive), None)
+            if unused is not None:
+                self.sets[index] = self.sets.pop(unused)
+
+    def shrink(self, count: int, alive: Collection[int]) -> None:
+        """Give back the sets beyond ``count`` that no process has."""
+        for index in sorted(set(self.sets).difference(alive), reverse=True)[: max(0, len(self.sets) - count)]:
+            self.sets.pop(index).forget()
 
     def keep_only(self, index: int) -> CoreSet:
         """In a process: close the copies of the others' leases and return its own.
@@ -57,49 +111,45 @@ class Leases:
         Raises:
             LeasingError: the worker leased no cores for a process with this index.
         """
-        if index >= len(self.sets):
+        if index not in self.sets:
             raise LeasingError(f"process {index} has no cores: the worker leased {len(self.sets)} sets")
-        for other, core_set in enumerate(self.sets):
+        for other, core_set in self.sets.items():
             if other != index:
                 core_set.forget()
         return self.sets[index]
 
 
-def take_leases(
-    directory: Path, cores: Sequence[Core], *, sets: int, set_size: int, holder: str, allow_sharing: bool
-) -> Leases:
+def take_leases(wish: Wish, sets: int) -> Leases:
     """Lease up to ``sets`` core sets, fewer where fewer are free.
-
-    Args:
-        directory: the lease directory, made if it does not exist.
-        cores: candidates, best first.
-        sets: how many processes want cores.
-        set_size: cores per process.
-        holder: who leases, for the message that another worker shows.
-        allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
 
     Raises:
         LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
     """
+    chosen = _lease(wish, (), sets)
+    if not chosen:
+        raise LeasingError(
+            f"no free core: {'; '.join(_holders(wish.directory, wish.cores))}. Stop one of them, give this worker "
+            "other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
+        )
+    return Leases(dict(enumerate(chosen)), wish)
+
+
+def _lease(wish: Wish, ours: Collection[CoreSet], sets: int) -> list[CoreSet]:
+    """Up to ``sets`` sets beside ``ours``."""
     try:
-        files = _lock_free(directory, cores, holder)
+        files = _lock_free(wish.directory, wish.cores, wish.holder)
     except OSError as error:
-        raise LeasingError(f"the core leases in {directory} cannot be used: {error}") from error
-    free = [core for core in cores if core.number in files]
+        raise LeasingError(f"the core leases in {wish.directory} cannot be used: {error}") from error
+    free = [core for core in wish.cores if core.number in files]
     chosen = [
         CoreSet(tuple(core.number for core in members), tuple(files.pop(core.number) for core in members))
-        for members in core_sets(free, set_size)[:sets]
+        for members in core_sets(free, wish.set_size)[:sets]
     ]
     for unused in files.values():
         os.close(unused)
-    if allow_sharing:
-        chosen += _share(cores, chosen, sets - len(chosen), set_size)
-    if not chosen:
-        raise LeasingError(
-            f"no free core: {'; '.join(_holders(directory, cores))}. Stop one of them, give this worker other "
-            "cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
-        )
-    return Leases(chosen)
+    if wish.allow_sharing:
+        chosen += _share(wish.cores, [*ours, *chosen], sets - len(chosen), wish.set_size)
+    return chosen
 
 
 def _share(cores: Sequence[Core], ours: Sequence[CoreSet], sets: int, set_size: int) -> list[CoreSet]:

@@ -19,7 +19,7 @@ from models.errors import ModelError, ModelNotFoundError
 from models.store import StoredModel
 from worker.cores import usable_cores
 from worker.garbage import collect_seldom
-from worker.leases import Leases, LeasingError, take_leases
+from worker.leases import Leases, LeasingError, Wish, take_leases
 from worker.start_reports import StartReports
 
 __all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "served_models"]
@@ -85,16 +85,10 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
-    wanted = _wanted_processes(worker)
+    _set_range(worker, settings)
+    wanted = _first_processes(worker, settings)
     try:
-        leases = take_leases(
-            settings.cores.lease_dir,
-            usable_cores(),
-            sets=wanted,
-            set_size=settings.cores.per_process,
-            holder=worker.hostname,
-            allow_sharing=settings.cores.allow_sharing,
-        )
+        leases = take_leases(_wish(worker, settings), wanted)
     except LeasingError as error:
         _stop(str(error))
     _set_processes(worker, len(leases.sets))
@@ -120,16 +114,46 @@ def _verify_models(settings: Settings) -> None:
             _stop(str(error))
 
 
-def _wanted_processes(worker: Any) -> int:
+def _wish(worker: Any, settings: Settings) -> Wish:
+    cores = settings.cores
+    return Wish(cores.lease_dir, usable_cores(), cores.per_process, worker.hostname, cores.allow_sharing)
+
+
+def _set_range(worker: Any, settings: Settings) -> None:
+    """Scale by the settings where the command line says neither a range nor a number."""
+    least = settings.processes.min
+    if least is not None and not worker.options.get("autoscale") and not worker.options.get("concurrency"):
+        most = settings.processes.max or max(1, len(usable_cores()) // settings.cores.per_process)
+        worker.options["autoscale"] = (max(least, most), least)
+
+
+def _first_processes(worker: Any, settings: Settings) -> int:
+    autoscale = _range(worker)
+    if autoscale:
+        return max(1, autoscale[1])
+    if worker.options.get("concurrency") or settings.processes.max is None:
+        return int(worker.concurrency)
+    return min(int(worker.concurrency), settings.processes.max)
+
+
+def _range(worker: Any) -> tuple[int, int] | None:
+    """Most and fewest processes, if they scale; Celery takes ``4``, ``4,1`` and pairs."""
     autoscale = worker.options.get("autoscale")
-    return int(autoscale[0]) if autoscale else int(worker.concurrency)
+    if not autoscale:
+        return None
+    if isinstance(autoscale, str):
+        most, _, least = autoscale.partition(",")
+        return int(most), int(least or 0)
+    return int(autoscale[0]), int(autoscale[1])
 
 
-def _set_processes(worker: Any, processes: int) -> None:
-    worker.concurrency = min(worker.concurrency, processes)
-    if worker.options.get("autoscale"):
-        most, least = worker.options["autoscale"]
-        worker.options["autoscale"] = (min(most, processes), min(least, processes))
+def _set_processes(worker: Any, leased: int) -> None:
+    autoscale = _range(worker)
+    if autoscale is None:
+        worker.concurrency = min(worker.concurrency, leased)
+    else:
+        most = min(autoscale[0], max(leased, len(usable_cores())))
+        worker.options["autoscale"] = (most, min(max(1, autoscale[1]), leased))
 
 
 def _stop(message: str) -> NoReturn:

@@ -194,3 +194,23 @@ def test_a_process_that_is_killed_comes_back_on_its_core(environment: dict[str, 
         assert client.classify("good")
         assert worker.log.count(f"is ready on core {CORES[0]} ") == 2
         assert "could not start" not in worker.log
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="one core has one process")
+@pytest.mark.parametrize(
+    ("settings", "arguments", "processes"),
+    [
+        ({"CELERIAC_PROCESSES_MAX": "1"}, [], 1),
+        ({"CELERIAC_PROCESSES_MAX": "1"}, ["--concurrency=2"], 2),
+        ({"CELERIAC_PROCESSES_MIN": "1"}, ["--concurrency=2"], 2),
+        ({"CELERIAC_PROCESSES_MIN": "1"}, ["--autoscale=2,2"], 2),
+        ({"CELERIAC_PROCESSES_MIN": "1", "CELERIAC_PROCESSES_MAX": "2"}, [], 1),
+    ],
+)
+def test_the_settings_bound_the_processes_and_the_command_line_wins(
+    environment: dict[str, str], settings: dict[str, str], arguments: list[str], processes: int
+) -> None:
+    with LocalWorker(arguments, {**environment, "CELERIAC_MODELS": "sentiment", **settings}) as worker:
+        worker.wait_until_ready()
+
+        assert len(worker.processes) == processes

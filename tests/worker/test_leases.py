@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from worker.cores import Core
-from worker.leases import CoreSet, Leases, LeasingError, take_leases
+from worker.leases import CoreSet, Leases, LeasingError, Wish, take_leases
 
 #: Other workers in one process: leases the cores 0 and 1 in each directory that it is told, until it ends.
 OTHER_WORKER = """
 import sys
 from pathlib import Path
 from worker.cores import Core
-from worker.leases import take_leases
+from worker.leases import Wish, take_leases
 kept = []
 for line in sys.stdin:
     cores, directory = [Core(0, 0, 0), Core(1, 0, 0)], Path(line.strip())
-    kept.append(take_leases(directory, cores, sets=2, set_size=1, holder="celery@other", allow_sharing=False))
+    kept.append(take_leases(Wish(directory, cores, 1, "celery@other", False), 2))
     print("leased", flush=True)
 """
 Take = Callable[..., Leases]
@@ -42,9 +42,7 @@ def take(directory: Path) -> Iterator[Take]:
 
     def lease(cores: list[int], sets: int = 8, set_size: int = 1, allow_sharing: bool = False) -> Leases:
         candidates = [Core(number, 0, 0) for number in cores]
-        leases = take_leases(
-            directory, candidates, sets=sets, set_size=set_size, holder="celery@us", allow_sharing=allow_sharing
-        )
+        leases = take_leases(Wish(directory, candidates, set_size, "celery@us", allow_sharing), sets)
         taken.append(leases)
         return leases
 
@@ -83,23 +81,24 @@ def lease_elsewhere(directory: Path, process: subprocess.Popen[str]) -> int:
 
 
 def give_back(leases: Leases) -> None:
-    for core_set in leases.sets:
+    for core_set in leases.sets.values():
         core_set.forget()
 
 
 def cores_of(leases: Leases) -> list[tuple[int, ...]]:
-    return [core_set.cores for core_set in leases.sets]
+    return [core_set.cores for core_set in leases.sets.values()]
 
 
 def inherited(leases: Leases) -> Leases:
     """What a forked process has: its own copies of the same open files."""
-    return Leases([CoreSet(core_set.cores, tuple(map(os.dup, core_set.files))) for core_set in leases.sets])
+    copies = {i: CoreSet(core_set.cores, tuple(map(os.dup, core_set.files))) for i, core_set in leases.sets.items()}
+    return Leases(copies)
 
 
 def test_as_many_sets_are_leased_as_are_wanted_best_first(take: Take) -> None:
     leases = take([4, 2, 0, 1], sets=3)
     assert cores_of(leases) == [(4,), (2,), (0,)]
-    assert not any(core_set.is_shared for core_set in leases.sets)
+    assert not any(core_set.is_shared for core_set in leases.sets.values())
     assert cores_of(take([4, 2, 0, 1], sets=3)) == [(1,)]
 
 
@@ -136,13 +135,13 @@ def test_the_cores_of_a_killed_worker_are_free_again(take: Take, directory: Path
 @pytest.mark.usefixtures("other")
 def test_leased_cores_are_shared_only_where_free_ones_do_not_suffice(take: Take) -> None:
     leases = take([0, 1, 2], sets=2, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2,), False), ((0,), True)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [((2,), False), ((0,), True)]
 
 
 @pytest.mark.usefixtures("other")
 def test_a_worker_may_start_on_nothing_but_shared_cores(take: Take) -> None:
     leases = take([0, 1], sets=4, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((0,), True), ((1,), True)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [((0,), True), ((1,), True)]
 
 
 def test_sharing_takes_no_more_sets_than_are_wanted(take: Take) -> None:
@@ -152,25 +151,31 @@ def test_sharing_takes_no_more_sets_than_are_wanted(take: Take) -> None:
 @pytest.mark.usefixtures("other")
 def test_a_shared_set_has_no_core_of_this_workers_own_sets(take: Take) -> None:
     leases = take([0, 2, 1, 3], sets=2, set_size=2, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2, 3), False), ((0, 1), True)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [
+        ((2, 3), False),
+        ((0, 1), True),
+    ]
 
 
 @pytest.mark.usefixtures("other")
 def test_a_worker_has_fewer_sets_rather_than_two_that_overlap(take: Take) -> None:
     leases = take([0, 2, 3], sets=2, set_size=2, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2, 3), False)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [((2, 3), False)]
 
 
 @pytest.mark.usefixtures("other")
 def test_a_shared_set_is_whole_where_the_own_one_could_not_be(take: Take) -> None:
     leases = take([0, 1, 2], sets=2, set_size=2, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((2,), False), ((0, 1), True)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [
+        ((2,), False),
+        ((0, 1), True),
+    ]
 
 
 @pytest.mark.usefixtures("other")
 def test_a_worker_may_start_on_too_few_shared_cores(take: Take) -> None:
     leases = take([0, 1], sets=2, set_size=4, allow_sharing=True)
-    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets] == [((0, 1), True)]
+    assert [(core_set.cores, core_set.is_shared) for core_set in leases.sets.values()] == [((0, 1), True)]
 
 
 def test_a_process_keeps_its_own_lease_and_closes_the_others(take: Take) -> None:
@@ -236,3 +241,41 @@ def test_a_holder_that_has_not_written_its_name_yet_is_a_worker_that_starts(take
         (directory / "core-0.lease").write_text(content)
         with pytest.raises(LeasingError, match="core 0 is leased by a worker that is just starting"):
             take([0])
+
+
+def test_further_sets_are_leased_when_they_are_needed_and_given_back(take: Take) -> None:
+    leases = take([0, 1, 2], sets=1)
+    leases.grow(2)
+    assert cores_of(leases) == [(0,), (1,), (2,)]
+    with pytest.raises(LeasingError, match="no cores for 1 more"):
+        leases.grow(1)
+
+    leases.shrink(1, alive={1})
+    assert {index: core_set.cores for index, core_set in leases.sets.items()} == {1: (1,)}
+    assert cores_of(take([0, 1, 2])) == [(0,), (2,)]
+
+
+@pytest.mark.usefixtures("other")
+def test_growing_by_more_than_is_free_leases_nothing(take: Take) -> None:
+    leases = take([0, 1, 2, 3], sets=1)
+    with pytest.raises(LeasingError, match="core 0 is leased by celery@other"):
+        leases.grow(2)
+
+    assert cores_of(leases) == [(2,)]
+    assert cores_of(take([3])) == [(3,)]
+
+
+def test_a_process_takes_over_the_cores_of_one_that_is_gone(take: Take) -> None:
+    leases = take([4, 5], sets=2)
+    leases.shrink(1, alive={1})
+    leases.assign(0, alive=set())
+
+    assert {index: core_set.cores for index, core_set in leases.sets.items()} == {0: (5,)}
+
+
+def test_what_a_process_that_is_to_be_replaced_had_stays_leased(take: Take) -> None:
+    leases = take([0, 1], sets=2)
+    leases.shrink(2, alive={1})
+    leases.assign(0, alive={1})
+
+    assert cores_of(leases) == [(0,), (1,)]

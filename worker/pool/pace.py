@@ -27,3 +27,8 @@ class Pace:
         """How much a process does in this time; 0 while nothing of this kind has been measured."""
         costs, spent_s = self._seen.get(key, (0.0, 0.0))
         return int(costs * seconds / max(spent_s, _LEAST_SECONDS))
+
+    def seconds_for(self, key: Hashable, cost: int) -> float:
+        """How long a process takes for this much; 0 while nothing of this kind has been measured."""
+        costs, spent_s = self._seen.get(key, (0.0, 0.0))
+        return cost * spent_s / costs if costs else 0.0

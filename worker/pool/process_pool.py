@@ -19,6 +19,7 @@ from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
 
 from worker import startup
+from worker.leases import LeasingError
 from worker.pool import jobs
 from worker.pool.result_reader import ResultReader
 from worker.pool.slots import Slots
@@ -123,12 +124,14 @@ class ProcessPool(AsynPool):
         """Add processes.
 
         Raises:
-            ValueError: the worker has not leased cores for so many.
+            ValueError: there are no free cores for so many.
         """
         prepared = startup.maybe_prepared()
-        if prepared is not None and self._processes + n > len(prepared.leases.sets):
-            most = len(prepared.leases.sets)
-            raise ValueError(f"cannot grow by {n}: this worker leased cores for {most} processes")
+        if prepared is not None:
+            try:
+                prepared.leases.grow(n)
+            except LeasingError as error:
+                raise ValueError(f"cannot grow by {n}: {error}") from error
         super().grow(n)
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -145,6 +148,15 @@ class ProcessPool(AsynPool):
         self._failed_starts = 0
         if startup.maybe_prepared() and len(self.started) == self._processes:
             logger.info("all %d processes are ready", self._processes)
+
+    def _create_worker_process(self, i: int) -> Any:
+        prepared = startup.maybe_prepared()
+        if prepared is not None:
+            prepared.leases.assign(i, self._indices())
+        return super()._create_worker_process(i)
+
+    def _indices(self) -> set[int]:
+        return {process.index for process in self._pool}
 
     def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:
         super()._create_write_handlers(hub, *args, **kwargs)
@@ -186,10 +198,14 @@ class ProcessPool(AsynPool):
         return held_bytes + jobs.size_in_pipe(self.outbound_buffer[0]) <= self._pipe_bytes
 
     def _note_exit(self, process: Any) -> None:
+        prepared = startup.maybe_prepared()
+        if prepared is not None:
+            prepared.leases.shrink(self._processes, self._indices())
         self._read_reports()
         if self.started.pop(process.pid, None) is not None or self._state != prefork.RUN:
             return
-        if startup.maybe_prepared() is None:
+        # One that is not needed any more may be ended while it loads.
+        if prepared is None or process._controlled_termination:  # noqa: SLF001 - billiard has no other way to ask
             return
         cause = self._causes.pop(process.pid, f"it ended with {human_status(process.exitcode)} while it loaded")
         self._failed_starts += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ __all__ = ["TaskPool"]
 
 logger = logging.getLogger(__name__)
 
+#: A short text takes about as long.
+_FIRST_SECONDS = 0.01
 _TRACERS = (trace.fast_trace_task, trace.trace_task_ret)
 #: Headers that the tracer sets itself, from the payload.
 _IN_PAYLOAD = frozenset({"args", "kwargs"})
@@ -55,6 +58,8 @@ class TaskPool(prefork.TaskPool):
             limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost, settings.batch.bulk_s)
         self._limits = limits
         self._pace = Pace()
+        #: The same by queue, for a request of any kind.
+        self._queue_pace = Pace()
         self._line = Line(limits, self._pace.cost_in)
         #: Jobs that may take long: nothing is written behind them. With billiard's results.
         self._long_jobs: dict[object, Any] = {}
@@ -88,6 +93,10 @@ class TaskPool(prefork.TaskPool):
         """End what runs."""
         self._forget_line()
         super().on_terminate()
+
+    def seconds_of(self, queue: str | None) -> float:
+        """What a request from a queue is expected to take a process, in seconds; a guess before any was seen."""
+        return self._queue_pace.seconds_for(queue, 1) or _FIRST_SECONDS
 
     def _enqueue(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Any:
         if target not in _TRACERS or kwargs:
@@ -162,6 +171,8 @@ class TaskPool(prefork.TaskPool):
         """A batch was computed."""
         estimator.observe(sum(member.size_bytes for member in members), seconds)
         self._pace.observe(members[0].key, sum(member.cost for member in members), seconds)
+        for queue, count in Counter(map(_queue_of, members)).items():
+            self._queue_pace.observe(queue, count, seconds * count / len(members))
 
     def _submit_plain(self, member: Member) -> None:
         """A task without a batch form: exactly what Celery's own pool does."""
@@ -216,6 +227,11 @@ def _key_and_cost(task: BatchTask, call: Call, size_bytes: int) -> tuple[Hashabl
     except Exception:
         logger.exception("%s cannot tell the batch of a call, which runs alone", task.name)
         return None
+
+
+def _queue_of(member: Member) -> str | None:
+    """Where it came from."""
+    return member.request.delivery_info.get("routing_key") if member.request else None
 
 
 def _end_acknowledged(members: Iterable[Member]) -> None:

@@ -1,0 +1,145 @@
+"""A real worker's processes follow the work, each with a core of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from examples.local_stack import LocalServer, LocalWorker
+from producer import Client
+from producer.contract import TextClassificationRequest
+from worker.cores import usable_cores
+from worker.leases import LeasingError, Wish, take_leases
+
+CORES = usable_cores()
+TEXT = TextClassificationRequest.parse({"inputs": "It does the job, and nobody has complained about it so far. " * 8})
+
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="a process more needs a core more")
+
+
+@pytest.fixture
+def environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
+    return {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_MODELS": "sentiment",
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path),
+        "CELERIAC_PROCESSES_MIN": "1",
+        "CELERIAC_PROCESSES_MAX": "2",
+        "CELERIAC_SCALE_DRAIN_S": "0.5",
+        "CELERIAC_SCALE_COOLDOWN_S": "2",
+    }
+
+
+@pytest.fixture
+def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
+    with LocalWorker(environment=environment) as started:
+        started.wait_until_ready()
+        yield started
+
+
+@pytest.fixture
+def monitor(own_server: LocalServer) -> Iterator[Celery]:
+    app = Celery("monitor", broker=own_server.url, backend=own_server.url, set_as_current=False)
+    yield app
+    app.close()
+
+
+def stats(monitor: Celery) -> dict[str, Any]:
+    replies = monitor.control.inspect(timeout=5).stats() or {}
+    (found,) = replies.values()
+    return dict(found)
+
+
+def free_cores(environment: dict[str, str]) -> int:
+    """How many cores nobody has leased."""
+    try:
+        leases = take_leases(Wish(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "test", False), len(CORES))
+    except LeasingError:
+        return 0
+    for core_set in leases.sets.values():
+        core_set.forget()
+    return len(leases.sets)
+
+
+def test_it_grows_with_the_queue_and_shrinks_when_it_is_calm(
+    worker: LocalWorker, environment: dict[str, str], own_server: LocalServer, monitor: Celery
+) -> None:
+    assert len(worker.processes) == 1
+    assert free_cores(environment) == len(CORES) - 1
+
+    with Client(own_server.url, timeout_s=60) as client:
+        sent = [client.submit(TEXT) for _ in range(600)]
+        worker.wait_for(lambda: len(worker.processes) == 2)
+        assert free_cores(environment) == len(CORES) - 2
+        answers = [client.wait(request_id) for request_id in sent]
+
+    assert len(answers) == len(sent)
+    worker.wait_for(lambda: len(worker.processes) == 1)
+    worker.wait_for(lambda: free_cores(environment) == len(CORES) - 1)
+    scaler = stats(monitor)["autoscaler"]
+    assert (scaler["max"], scaler["min"], scaler["current"], scaler["needed"]) == (2, 1, 1, 1)
+    assert "from 1 to 2 processes" in worker.log
+    assert "from 2 to 1 processes" in worker.log
+
+
+def test_the_control_command_sets_the_range(worker: LocalWorker, monitor: Celery) -> None:
+    (reply,) = monitor.control.autoscale(max=2, min=2, reply=True, timeout=5)
+    assert "max=2 min=2" in str(reply)
+    worker.wait_for(lambda: len(worker.processes) == 2)
+
+    (reply,) = monitor.control.autoscale(max=1, min=1, reply=True, timeout=5)
+    assert "max=1 min=1" in str(reply)
+    worker.wait_for(lambda: len(worker.processes) == 1)
+
+
+def test_it_does_not_grow_onto_the_cores_of_another_worker(
+    worker: LocalWorker, environment: dict[str, str], own_server: LocalServer
+) -> None:
+    others = take_leases(
+        Wish(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "celery@other", False), len(CORES)
+    )
+    try:
+        with Client(own_server.url, timeout_s=60) as client:
+            sent = [client.submit(TEXT) for _ in range(300)]
+            worker.wait_for(lambda: "is leased by celery@other" in worker.log)
+            for request_id in sent:
+                client.wait(request_id)
+        assert len(worker.processes) == 1
+    finally:
+        for core_set in others.sets.values():
+            core_set.forget()
+
+
+def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, monitor: Celery) -> None:
+    monitor.control.autoscale(max=2, min=2, reply=True, timeout=5)
+    worker.wait_for(lambda: len(worker.processes) == 2)
+    monitor.control.autoscale(max=1, min=1, reply=True, timeout=5)
+    worker.wait_for(lambda: len(worker.processes) == 1)
+    ((_, pid),) = worker.processes.items()
+
+    os.kill(pid, signal.SIGKILL)
+
+    worker.wait_for(lambda: len(worker.processes) == 1 and pid not in worker.processes.values())
+    assert stats(monitor)["pool"]["max-concurrency"] == 1
+
+
+def test_two_workers_have_cores_of_their_own_and_a_killed_ones_are_free_at_once(environment: dict[str, str]) -> None:
+    settings = {**environment, "CELERIAC_PROCESSES_MIN": "1", "CELERIAC_PROCESSES_MAX": "1"}
+    with LocalWorker(["-n", "one@%h"], settings) as one, LocalWorker(["-n", "two@%h"], settings) as two:
+        one.wait_until_ready()
+        two.wait_until_ready()
+        assert free_cores(environment) == len(CORES) - 2
+
+        one.signal(signal.SIGKILL)
+        one.wait_for_exit()
+        deadline_s = time.monotonic() + 10
+        while free_cores(environment) < len(CORES) - 1:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
