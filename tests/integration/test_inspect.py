@@ -1,0 +1,71 @@
+"""``celery -A worker inspect`` tells the truth while hundreds of requests wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.local_stack import LocalServer, LocalWorker
+from producer import Client
+from producer.contract import QueueClass, TextClassificationRequest
+
+ROOT = Path(__file__).resolve().parents[2]
+WAITING = 500
+REQUEST = TextClassificationRequest.parse({"inputs": ["A sentence of a handful of words. " * 6] * 8})
+
+
+@pytest.fixture
+def environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
+    return {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_MODELS": "sentiment",
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
+    with LocalWorker(environment=environment) as started:
+        started.wait_until_ready()
+        yield started
+
+
+def test_while_500_requests_wait(worker: LocalWorker, environment: dict[str, str], own_server: LocalServer) -> None:
+    def inspect(what: str) -> Any:
+        command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", what, "--json", "--timeout=10"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env={**_plain(), **environment}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (reply,) = json.loads(done.stdout).values()
+        return reply
+
+    with Client(own_server.url, timeout_s=120) as client:
+        sent = [client.submit(REQUEST, queue_class=QueueClass.BULK) for _ in range(WAITING)]
+        worker.wait_for(lambda: "received" in worker.log)
+        assert inspect("ping") == {"ok": "pong"}
+        active, reserved, stats, conf = (inspect(what) for what in ("active", "reserved", "stats", "conf"))
+
+        assert active
+        assert all(task["worker_pid"] in worker.processes.values() and task["time_start"] for task in active)
+        assert {task["id"] for task in active + reserved} <= set(sent)
+        assert all(task["kwargs"] == "<hidden>" for task in active + reserved)
+        assert stats["pool"]["max-concurrency"] == len(worker.processes)
+        assert set(map(int, stats["pool"]["cores"])) == set(worker.processes.values())
+        assert conf["worker_pool"] == "worker.pool:TaskPool"
+        for request_id in sent:
+            client.wait(request_id)
+
+    assert inspect("active") == inspect("reserved") == []
+    assert sum(inspect("stats")["total"].values()) == WAITING
+
+
+def _plain() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
