@@ -1,4 +1,6 @@
-"""Texts per second of the bare model by token budget and rounding: ``python -m benchmarks.batch_shapes``.
+"""Texts per second of our pipeline by token budget, rounding, and how many texts are sorted together.
+
+``python -m benchmarks.batch_shapes``, and the same with ``--together 1 --together 4 --together 16``.
 
 The variants take turns, so that a machine whose speed drifts treats all alike; the median of the rounds is printed.
 """
@@ -28,6 +30,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_shapes", description=__doc__)
     parser.add_argument("--data", type=Path, help="JSON Lines with a column text; generated texts when left out")
     parser.add_argument("--texts", type=int, default=1024, help="default: %(default)s")
+    parser.add_argument(
+        "--together",
+        type=int,
+        action="append",
+        help="requests of 64 texts answered together, repeatable, with the default shapes (default: one, all shapes)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -43,18 +51,26 @@ def main() -> int:
         for start in range(0, len(texts), MAX_INPUTS)
     ]
     model = find("sentiment", DEFAULT_MODELS_DIR.expanduser())
-    loaded = {v: pipelines.load(model, EngineOptions(batching=BatchingOptions(*v))) for v in VARIANTS}
-    speeds: dict[tuple[int, int], list[float]] = {variant: [] for variant in VARIANTS}
-    for _ in tqdm(range(options.rounds), desc="rounds"):
-        for variant, pipeline in loaded.items():
+    options_of = BatchingOptions()
+    default = options_of.max_tokens, options_of.length_multiple
+    variants = [(*default, count) for count in options.together] if options.together else [(*v, 1) for v in VARIANTS]
+    loaded = {v[:2]: pipelines.load(model, EngineOptions(batching=BatchingOptions(*v[:2]))) for v in variants}
+    speeds: dict[tuple[int, int, int], list[float]] = {variant: [] for variant in variants}
+    # The first round makes the kernels.
+    for number in tqdm(range(options.rounds + 1), desc="rounds"):
+        for variant in variants:
+            pipeline, count = loaded[variant[:2]], variant[2]
             started_s = time.perf_counter()
-            for request in requests:
-                pipeline.answer([request])
-            speeds[variant].append(len(texts) / (time.perf_counter() - started_s))
+            for start in range(0, len(requests), count):
+                pipeline.answer(requests[start : start + count])
+            if number:
+                speeds[variant].append(len(texts) / (time.perf_counter() - started_s))
     best = max(statistics.median(s) for s in speeds.values())
-    print("| tokens a batch | lengths rounded to | texts/s | of the best |\n| ---: | ---: | ---: | ---: |")
-    for (tokens, multiple), seen in speeds.items():
-        print(f"| {tokens} | {multiple} | {statistics.median(seen):.0f} | {statistics.median(seen) / best:.2f} |")
+    print("| tokens a batch | lengths rounded to | texts together | texts/s | of the best |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for (tokens, multiple, count), seen in speeds.items():
+        speed = statistics.median(seen)
+        print(f"| {tokens} | {multiple} | {count * MAX_INPUTS} | {speed:.0f} | {speed / best:.2f} |")
     return 0
 
 
