@@ -52,7 +52,7 @@ def monitor(own_server: LocalServer) -> Iterator[Celery]:
 
 
 def stats(monitor: Celery) -> dict[str, Any]:
-    replies = monitor.control.inspect(timeout=5).stats() or {}
+    replies = monitor.control.inspect(timeout=2).stats() or {}
     (found,) = replies.values()
     return dict(found)
 
@@ -90,11 +90,11 @@ def test_it_grows_with_the_queue_and_shrinks_when_it_is_calm(
 
 
 def test_the_control_command_sets_the_range(worker: LocalWorker, monitor: Celery) -> None:
-    (reply,) = monitor.control.autoscale(max=2, min=2, reply=True, timeout=5)
+    (reply,) = monitor.control.autoscale(max=2, min=2, reply=True, timeout=2)
     assert "max=2 min=2" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 2)
 
-    (reply,) = monitor.control.autoscale(max=1, min=1, reply=True, timeout=5)
+    (reply,) = monitor.control.autoscale(max=1, min=1, reply=True, timeout=2)
     assert "max=1 min=1" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 1)
 
@@ -118,9 +118,9 @@ def test_it_does_not_grow_onto_the_cores_of_another_worker(
 
 
 def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, monitor: Celery) -> None:
-    monitor.control.autoscale(max=2, min=2, reply=True, timeout=5)
+    monitor.control.autoscale(max=2, min=2, reply=True, timeout=2)
     worker.wait_for(lambda: len(worker.processes) == 2)
-    monitor.control.autoscale(max=1, min=1, reply=True, timeout=5)
+    monitor.control.autoscale(max=1, min=1, reply=True, timeout=2)
     worker.wait_for(lambda: len(worker.processes) == 1)
     ((_, pid),) = worker.processes.items()
 

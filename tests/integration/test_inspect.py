@@ -1,4 +1,4 @@
-"""``celery -A worker inspect`` tells the truth while hundreds of requests wait."""
+"""What ``inspect`` says is true while hundreds of requests wait."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
 from producer.contract import QueueClass, TextClassificationRequest
 
 ROOT = Path(__file__).resolve().parents[2]
+NAME = "told@here"
 WAITING = 500
 REQUEST = TextClassificationRequest.parse({"inputs": ["A sentence of a handful of words. " * 6] * 8})
 
@@ -32,20 +34,21 @@ def environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
-    with LocalWorker(environment=environment) as started:
+    with LocalWorker(["-n", NAME], environment) as started:
         started.wait_until_ready()
         yield started
 
 
-def test_while_500_requests_wait(worker: LocalWorker, environment: dict[str, str], own_server: LocalServer) -> None:
+@pytest.fixture
+def monitor(own_server: LocalServer) -> Iterator[Celery]:
+    app = Celery("monitor", broker=own_server.url, backend=own_server.url, set_as_current=False)
+    yield app
+    app.close()
+
+
+def test_while_500_requests_wait(worker: LocalWorker, monitor: Celery, own_server: LocalServer) -> None:
     def inspect(what: str) -> Any:
-        command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", what, "--json", "--timeout=10"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=ROOT, env={**_plain(), **environment}
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        (reply,) = json.loads(done.stdout).values()
-        return reply
+        return getattr(monitor.control.inspect([NAME], timeout=10), what)()[NAME]
 
     with Client(own_server.url, timeout_s=120) as client:
         sent = [client.submit(REQUEST, queue_class=QueueClass.BULK) for _ in range(WAITING)]
@@ -63,9 +66,18 @@ def test_while_500_requests_wait(worker: LocalWorker, environment: dict[str, str
         for request_id in sent:
             client.wait(request_id)
 
-    assert inspect("active") == inspect("reserved") == []
+    worker.wait_for(lambda: inspect("active") == inspect("reserved") == [])
     assert sum(inspect("stats")["total"].values()) == WAITING
 
 
-def _plain() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
+@pytest.mark.usefixtures("worker")
+def test_from_the_command_line(environment: dict[str, str]) -> None:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
+    command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping", "--json", "-d", NAME, "--timeout=10"]
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**variables, **environment}
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {NAME: {"ok": "pong"}}
