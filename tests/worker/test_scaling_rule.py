@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,7 +74,8 @@ def test_steady_arrivals_are_measured_as_they_are(rate: float, samples: int) -> 
     meter = LoadMeter(memory_s=0.5)
     seen = [meter.update(index * 0.5, index * 0.5 * rate, 0.0) for index in range(samples)]
 
-    assert seen == sorted(seen)
+    # It rises towards the rate, but for the last bits.
+    assert all(later >= earlier * (1 - 1e-9) for earlier, later in pairwise(seen))
     assert seen[-1] <= rate * 1.0001
     if samples > 20:
         assert seen[-1] == pytest.approx(rate, rel=0.01)
