@@ -249,16 +249,22 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, toml
 
     def model_post_init(self, _: Any) -> None:
-        """Hold the time limits in their order.
+        """Hold in their order what must be.
 
         Raises:
-            ValueError: one that must be the shorter is not.
+            ValueError: one that must be the smaller is not.
         """
         time = self.time
         if not time.soft_limit_s < time.hard_limit_s < time.visibility_timeout_s:
             raise ValueError(
                 "time: soft_limit_s must be below hard_limit_s, and that below visibility_timeout_s: "
                 f"they are {time.soft_limit_s:g}, {time.hard_limit_s:g} and {time.visibility_timeout_s:g} s"
+            )
+        processes = self.processes
+        if processes.min is not None and processes.max is not None and processes.min > processes.max:
+            raise ValueError(
+                f"processes: min must not be above max: they are {processes.min} and {processes.max} "
+                f"({variable('processes', 'min')}, {variable('processes', 'max')})"
             )
 
 

@@ -36,6 +36,22 @@ def own_server() -> Iterator[LocalServer]:
         yield started
 
 
+@pytest.fixture
+def own_environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
+    """Settings of a worker on a server of the test's own, with one model and core leases of its own."""
+    return {
+        "CELERIAC_BROKER_URL": own_server.url,
+        "CELERIAC_MODELS": "sentiment",
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
+    }
+
+
+@pytest.fixture
+def own_stock(own_server: LocalServer) -> Iterator[Celery]:
+    """Plain Celery on the test's own server: it monitors and controls."""
+    yield from plain_celery(own_server)
+
+
 @pytest.fixture(scope="session")
 def worker_environment(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Settings of a worker on the shared server, with core leases of its own."""
@@ -63,9 +79,7 @@ def client(server: LocalServer) -> Iterator[Client]:
 @pytest.fixture
 def stock(server: LocalServer) -> Iterator[Celery]:
     """Plain Celery, as a service has it that knows nothing of this project."""
-    app = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
-    yield app
-    app.close()
+    yield from plain_celery(server)
 
 
 @pytest.fixture
@@ -73,6 +87,12 @@ def redis_client(server: LocalServer) -> Iterator[redis.Redis]:
     """The shared server itself."""
     with redis.Redis.from_url(server.url) as connected:
         yield connected
+
+
+def plain_celery(server: LocalServer) -> Iterator[Celery]:
+    app = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
+    yield app
+    app.close()
 
 
 @pytest.fixture(autouse=True)

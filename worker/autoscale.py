@@ -17,12 +17,12 @@ from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 from worker.queue_depth import DepthSample, DepthSampler
 from worker.scaling_rule import Load, LoadMeter, ScalingRule, ScalingTargets
 
-__all__ = ["TICK_S", "Autoscaler"]
+__all__ = ["Autoscaler"]
 
 logger = logging.getLogger(__name__)
 
 #: Between two decisions.
-TICK_S = 0.5
+_TICK_S = 0.5
 #: A sample that is older says nothing any more.
 _STALE_S = 5.0
 
@@ -45,7 +45,7 @@ class Autoscaler(CeleryAutoscaler):
         max_concurrency: int,
         min_concurrency: int = 0,
         worker: Any = None,
-        keepalive: float = TICK_S,
+        keepalive: float = _TICK_S,
         mutex: Any = None,
     ) -> None:
         super().__init__(pool, max_concurrency, max(1, min_concurrency), worker, keepalive, mutex)
@@ -53,8 +53,6 @@ class Autoscaler(CeleryAutoscaler):
         self._rule = ScalingRule(ScalingTargets(scale.drain_s, scale.utilization, scale.cooldown_s))
         self._meter = LoadMeter()
         self._fetched_s = 0.0
-        self._arriving = 0.0
-        self._seen_s = 0.0
         self._load: Load | None = None
         self._refused_s = -math.inf
         self._sampler: DepthSampler | None = None
@@ -96,10 +94,8 @@ class Autoscaler(CeleryAutoscaler):
             count / sample.workers[queue] * self._seconds_of(queue) for queue, count in sample.waiting.items()
         )
         held = [request.delivery_info.get("routing_key") for request in tuple(state.reserved_requests)]
-        if sample.at_s != self._seen_s:
-            self._seen_s = sample.at_s
-            self._arriving = self._meter.update(sample.at_s, sample.mark, waiting_s)
-        self._load = Load(waiting_s + sum(map(self._seconds_of, held)), self._arriving)
+        arriving = self._meter.update(sample.at_s, sample.mark, waiting_s)
+        self._load = Load(waiting_s + sum(map(self._seconds_of, held)), arriving)
         now_s, processes = time.monotonic(), self.processes
         wanted = self._rule.decide(now_s, self._load, self.min_concurrency, self.max_concurrency)
         if wanted == processes or (wanted > processes and now_s - self._refused_s < self._rule.targets.cooldown_s):

@@ -15,38 +15,33 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
+from worker.pace import Pace
+
 __all__ = ["HeldWorkGate", "WorkEstimator", "estimator"]
 
 logger = logging.getLogger(__name__)
 
 #: Before anything is measured: a 6-layer INT8 MiniLM on one core takes about this.
 _FIRST_SECONDS_PER_BYTE = 2e-5
-#: Requests may seem to take no time at all.
-_LEAST_SECONDS_PER_BYTE = 1e-12
-#: Each batch weighs down what came before it by this factor, so that the estimate follows the load.
-_MEMORY = 0.9
 
 
 class WorkEstimator:
-    """Seconds of one process per byte of request, averaged over the recent batches by their bytes."""
+    """Seconds of one process per byte of request, whatever its kind: it is not known before a message is fetched."""
 
     def __init__(self) -> None:
-        self._seconds = 0.0
-        self._bytes = 0.0
+        self._pace = Pace(_FIRST_SECONDS_PER_BYTE)
 
     def observe(self, size_bytes: int, seconds: float) -> None:
         """Take in one finished batch."""
-        self._seconds = self._seconds * _MEMORY + seconds
-        self._bytes = self._bytes * _MEMORY + size_bytes
+        self._pace.observe(None, size_bytes, seconds)
 
     def estimate_s(self, size_bytes: int) -> float:
         """Seconds that one process will take for this much."""
-        per_byte = self._seconds / self._bytes if self._bytes else _FIRST_SECONDS_PER_BYTE
-        return size_bytes * per_byte
+        return self._pace.seconds_for(None, size_bytes)
 
     def bytes_in(self, seconds: float) -> int:
         """How much one process does in this time."""
-        return max(0, int(seconds / max(self.estimate_s(1), _LEAST_SECONDS_PER_BYTE)))
+        return self._pace.cost_in(None, seconds)
 
 
 #: The worker's one estimator.

@@ -65,6 +65,11 @@ class Wish:
     holder: str
     allow_sharing: bool
 
+    @property
+    def most_sets(self) -> int:
+        """How many sets there are where nobody else holds a core."""
+        return len(core_sets(self.cores, self.set_size))
+
 
 @dataclass
 class Leases:
@@ -72,11 +77,11 @@ class Leases:
 
     Attributes:
         sets: by index.
-        wish: what further sets are leased from; None where there will be none.
+        wish: what further sets are leased from.
     """
 
     sets: dict[int, CoreSet]
-    wish: Wish | None = None
+    wish: Wish
 
     def grow(self, count: int) -> None:
         """Lease sets for more processes.
@@ -84,12 +89,12 @@ class Leases:
         Raises:
             LeasingError: fewer are free, and none was leased.
         """
-        found = _lease(self.wish, self.sets.values(), count) if self.wish else []
+        found = _lease(self.wish, self.sets.values(), count)
         if len(found) < count:
             for core_set in found:
                 core_set.forget()
-            held = f"; {'; '.join(_holders(self.wish.directory, self.wish.cores))}" if self.wish else ""
-            raise LeasingError(f"no cores for {count} more processes{held}")
+            held = "; ".join(_holders(self.wish.directory, self.wish.cores))
+            raise LeasingError(f"no cores for {count} more processes; {held}")
         for core_set in found:
             self.sets[next(index for index in itertools.count() if index not in self.sets)] = core_set
 

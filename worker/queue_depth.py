@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SAMPLE_S", "DepthSample", "DepthSampler"]
+__all__ = ["DepthSample", "DepthSampler"]
 
 logger = logging.getLogger(__name__)
 
 #: Between two samples.
-SAMPLE_S = 1.0
+_SAMPLE_S = 1.0
 #: A worker that has not been heard of for so long has ended.
 _GONE_S = 5.0
 _KEY_LASTS_S = 60
@@ -52,19 +52,12 @@ class DepthSampler:
         self._worker = worker
         self._queues = queues
         self._mark = mark
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         #: The latest; None before the first, and while Redis does not answer.
         self.latest: DepthSample | None = None
 
     def start(self) -> None:
-        """Sample from now on."""
-        self._thread = threading.Thread(target=self._run, name="celeriac-queue-depth", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop sampling."""
-        self._stopping.set()
+        """Sample from now on, for as long as this process lives."""
+        threading.Thread(target=self._run, name="celeriac-queue-depth", daemon=True).start()
 
     def sample(self, channel: Any) -> DepthSample:
         """Ask once.
@@ -73,7 +66,7 @@ class DepthSampler:
             redis.exceptions.RedisError: Redis does not answer.
         """
         queues = list(self._queues())
-        lists = [queue_list(channel, queue, priority) for queue in queues for priority in channel.priority_steps]
+        lists = [_list_of(channel, queue, priority) for queue in queues for priority in channel.priority_steps]
         now_s = time.time()
         with channel.client.pipeline(transaction=False) as pipe:
             for queue in queues:
@@ -93,20 +86,21 @@ class DepthSampler:
         return DepthSample(time.monotonic(), waiting, workers, self._mark())
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             try:
                 with self._app.connection_for_read() as connection:
                     channel = connection.default_channel
-                    while not self._stopping.wait(SAMPLE_S):
+                    while True:
                         self.latest = self.sample(channel)
+                        time.sleep(_SAMPLE_S)
             except Exception:
                 # Whatever it is, the next try may go better; until then nothing is decided.
                 logger.debug("could not look at the queues", exc_info=True)
                 self.latest = None
-                self._stopping.wait(SAMPLE_S)
+                time.sleep(_SAMPLE_S)
 
 
-def queue_list(channel: Any, queue: str, priority: int) -> str:
+def _list_of(channel: Any, queue: str, priority: int) -> str:
     """The list of a queue's requests of one priority."""
     name: str = channel._q_for_pri(queue, priority)  # noqa: SLF001 - kombu's naming
     return name

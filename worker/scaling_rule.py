@@ -58,7 +58,7 @@ class LoadMeter:
         self._arriving = 0.0
 
     def update(self, now_s: float, fetched_s: float, waiting_s: float) -> float:
-        """Take in a sample.
+        """Take in a sample; one that was taken in already tells nothing new.
 
         Args:
             now_s: its moment.

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
+from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 from kombu.utils.imports import symbol_by_name
 
 from config import Settings
@@ -79,28 +80,31 @@ def connect(app: Celery, settings: Settings) -> None:
 
 
 def _prepare(worker: Any, settings: Settings) -> Prepared:
-    _check_pool(worker.pool_cls)
+    grows = _check_pool(worker.pool_cls)
     if worker.app.conf.worker_disable_prefetch:
         _stop("worker_disable_prefetch would have each process wait for its next request; leave it out")
     _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
-    _set_range(worker, settings)
-    wanted = _first_processes(worker, settings)
+    cores = settings.cores
+    wish = Wish(cores.lease_dir, usable_cores(), cores.per_process, worker.hostname, cores.allow_sharing)
+    _set_range(worker, settings, wish)
     try:
-        leases = take_leases(_wish(worker, settings), wanted)
+        leases = take_leases(wish, _first_processes(worker, settings, grows=grows))
     except LeasingError as error:
         _stop(str(error))
-    _set_processes(worker, len(leases.sets))
+    _set_processes(worker, len(leases.sets), wish, grows=grows)
     collect_seldom()
     return Prepared(leases, StartReports())
 
 
-def _check_pool(pool: Any) -> None:
+def _check_pool(pool: Any) -> bool:
+    """Refuse what cannot be pinned, and tell whether it leases cores as it grows: ours does, Celery's own does not."""
     pool_class = symbol_by_name(pool) if isinstance(pool, str) and ":" in pool else pool
     if not (isinstance(pool_class, type) and issubclass(pool_class, PreforkPool)):
         name = getattr(pool_class, "__module__", pool_class)
         _stop(f"pool {name} cannot be pinned: a model belongs to one process on its own cores. Leave out -P")
+    return bool(getattr(pool_class, "leases_as_it_grows", False))
 
 
 def _verify_models(settings: Settings) -> None:
@@ -114,46 +118,32 @@ def _verify_models(settings: Settings) -> None:
             _stop(str(error))
 
 
-def _wish(worker: Any, settings: Settings) -> Wish:
-    cores = settings.cores
-    return Wish(cores.lease_dir, usable_cores(), cores.per_process, worker.hostname, cores.allow_sharing)
-
-
-def _set_range(worker: Any, settings: Settings) -> None:
+def _set_range(worker: Any, settings: Settings, wish: Wish) -> None:
     """Scale by the settings where the command line says neither a range nor a number."""
     least = settings.processes.min
     if least is not None and not worker.options.get("autoscale") and not worker.options.get("concurrency"):
-        most = settings.processes.max or max(1, len(usable_cores()) // settings.cores.per_process)
-        worker.options["autoscale"] = (max(least, most), least)
+        worker.options["autoscale"] = (settings.processes.max or max(least, wish.most_sets), least)
 
 
-def _first_processes(worker: Any, settings: Settings) -> int:
-    autoscale = _range(worker)
-    if autoscale:
-        return max(1, autoscale[1])
+def _first_processes(worker: Any, settings: Settings, *, grows: bool) -> int:
+    if autoscale := worker.options.get("autoscale"):
+        most, least = autoscale
+        return max(1, least) if grows else int(most)
     if worker.options.get("concurrency") or settings.processes.max is None:
         return int(worker.concurrency)
     return min(int(worker.concurrency), settings.processes.max)
 
 
-def _range(worker: Any) -> tuple[int, int] | None:
-    """Most and fewest processes, if they scale; Celery takes ``4``, ``4,1`` and pairs."""
-    autoscale = worker.options.get("autoscale")
-    if not autoscale:
-        return None
-    if isinstance(autoscale, str):
-        most, _, least = autoscale.partition(",")
-        return int(most), int(least or 0)
-    return int(autoscale[0]), int(autoscale[1])
-
-
-def _set_processes(worker: Any, leased: int) -> None:
-    autoscale = _range(worker)
-    if autoscale is None:
-        worker.concurrency = min(worker.concurrency, leased)
-    else:
-        most = min(autoscale[0], max(leased, len(usable_cores())))
-        worker.options["autoscale"] = (most, min(max(1, autoscale[1]), leased))
+def _set_processes(worker: Any, leased: int, wish: Wish, *, grows: bool) -> None:
+    worker.concurrency = min(worker.concurrency, leased)
+    if autoscale := worker.options.get("autoscale"):
+        most, least = autoscale
+        worker.options["autoscale"] = (
+            min(most, max(leased, wish.most_sets) if grows else leased),
+            min(max(1, least), leased),
+        )
+        if not grows:
+            worker.autoscaler_cls = CeleryAutoscaler
 
 
 def _stop(message: str) -> NoReturn:

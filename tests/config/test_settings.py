@@ -203,6 +203,13 @@ def test_the_time_limits_must_be_in_their_order(
     assert f"{soft}, {hard} and {visibility} s" in str(caught.value)
 
 
+def test_fewer_processes_at_most_than_at_least_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_PROCESSES_MIN", "3")
+    monkeypatch.setenv("CELERIAC_PROCESSES_MAX", "2")
+    with pytest.raises(SettingsError, match=r"min must not be above max: they are 3 and 2 \(CELERIAC_PROCESSES_MIN"):
+        load_settings()
+
+
 def test_the_models_directory_is_the_one_that_the_models_package_uses() -> None:
     assert load_settings().model_dir == DEFAULT_MODELS_DIR.expanduser()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,9 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="a process more needs a c
 
 
 @pytest.fixture
-def environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
     return {
-        "CELERIAC_BROKER_URL": own_server.url,
-        "CELERIAC_MODELS": "sentiment",
-        "CELERIAC_CORES_LEASE_DIR": str(tmp_path),
+        **own_environment,
         "CELERIAC_PROCESSES_MIN": "1",
         "CELERIAC_PROCESSES_MAX": "2",
         "CELERIAC_SCALE_DRAIN_S": "0.5",
@@ -44,15 +41,8 @@ def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
         yield started
 
 
-@pytest.fixture
-def monitor(own_server: LocalServer) -> Iterator[Celery]:
-    app = Celery("monitor", broker=own_server.url, backend=own_server.url, set_as_current=False)
-    yield app
-    app.close()
-
-
-def stats(monitor: Celery) -> dict[str, Any]:
-    replies = monitor.control.inspect(timeout=2).stats() or {}
+def stats(app: Celery) -> dict[str, Any]:
+    replies = app.control.inspect(timeout=2).stats() or {}
     (found,) = replies.values()
     return dict(found)
 
@@ -69,7 +59,7 @@ def free_cores(environment: dict[str, str]) -> int:
 
 
 def test_it_grows_with_the_queue_and_shrinks_when_it_is_calm(
-    worker: LocalWorker, environment: dict[str, str], own_server: LocalServer, monitor: Celery
+    worker: LocalWorker, environment: dict[str, str], own_server: LocalServer, own_stock: Celery
 ) -> None:
     assert len(worker.processes) == 1
     assert free_cores(environment) == len(CORES) - 1
@@ -83,18 +73,18 @@ def test_it_grows_with_the_queue_and_shrinks_when_it_is_calm(
     assert len(answers) == len(sent)
     worker.wait_for(lambda: len(worker.processes) == 1)
     worker.wait_for(lambda: free_cores(environment) == len(CORES) - 1)
-    scaler = stats(monitor)["autoscaler"]
+    scaler = stats(own_stock)["autoscaler"]
     assert (scaler["max"], scaler["min"], scaler["current"], scaler["needed"]) == (2, 1, 1, 1)
     assert "from 1 to 2 processes" in worker.log
     assert "from 2 to 1 processes" in worker.log
 
 
-def test_the_control_command_sets_the_range(worker: LocalWorker, monitor: Celery) -> None:
-    (reply,) = monitor.control.autoscale(max=2, min=2, reply=True, timeout=2)
+def test_the_control_command_sets_the_range(worker: LocalWorker, own_stock: Celery) -> None:
+    (reply,) = own_stock.control.autoscale(max=2, min=2, reply=True, timeout=2)
     assert "max=2 min=2" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 2)
 
-    (reply,) = monitor.control.autoscale(max=1, min=1, reply=True, timeout=2)
+    (reply,) = own_stock.control.autoscale(max=1, min=1, reply=True, timeout=2)
     assert "max=1 min=1" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 1)
 
@@ -117,17 +107,17 @@ def test_it_does_not_grow_onto_the_cores_of_another_worker(
             core_set.forget()
 
 
-def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, monitor: Celery) -> None:
-    monitor.control.autoscale(max=2, min=2, reply=True, timeout=2)
+def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, own_stock: Celery) -> None:
+    own_stock.control.autoscale(max=2, min=2, reply=True, timeout=2)
     worker.wait_for(lambda: len(worker.processes) == 2)
-    monitor.control.autoscale(max=1, min=1, reply=True, timeout=2)
+    own_stock.control.autoscale(max=1, min=1, reply=True, timeout=2)
     worker.wait_for(lambda: len(worker.processes) == 1)
     ((_, pid),) = worker.processes.items()
 
     os.kill(pid, signal.SIGKILL)
 
     worker.wait_for(lambda: len(worker.processes) == 1 and pid not in worker.processes.values())
-    assert stats(monitor)["pool"]["max-concurrency"] == 1
+    assert stats(own_stock)["pool"]["max-concurrency"] == 1
 
 
 def test_two_workers_have_cores_of_their_own_and_a_killed_ones_are_free_at_once(environment: dict[str, str]) -> None:
@@ -139,7 +129,18 @@ def test_two_workers_have_cores_of_their_own_and_a_killed_ones_are_free_at_once(
 
         one.signal(signal.SIGKILL)
         one.wait_for_exit()
-        deadline_s = time.monotonic() + 10
-        while free_cores(environment) < len(CORES) - 1:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        two.wait_for(lambda: free_cores(environment) == len(CORES) - 1, timeout_s=10)
+
+
+def test_celerys_own_pool_grows_by_celerys_rule_on_cores_leased_at_the_start(
+    environment: dict[str, str], own_server: LocalServer
+) -> None:
+    with LocalWorker(["-P", "processes", "--autoscale=2,1"], environment) as worker:
+        worker.wait_for(lambda: " ready." in worker.log and len(worker.processes) == 1)
+        assert free_cores(environment) == len(CORES) - 2
+
+        with Client(own_server.url, timeout_s=60) as client:
+            sent = [client.submit(TEXT) for _ in range(300)]
+            worker.wait_for(lambda: len(worker.processes) == 2)
+            for request_id in sent:
+                client.wait(request_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -69,27 +70,24 @@ def cut_all(admin: redis.Redis) -> None:
         admin.client_kill_filter(_type=kind, skipme=True)
 
 
-def test_every_request_is_answered_and_the_worker_is_never_deaf(own_server: LocalServer, tmp_path: object) -> None:
-    environment = {
-        "CELERIAC_BROKER_URL": own_server.url,
-        "CELERIAC_MODELS": "sentiment",
-        "CELERIAC_CORES_LEASE_DIR": str(tmp_path),
-    }
+def test_every_request_is_answered_and_the_worker_is_never_deaf(
+    own_server: LocalServer, own_environment: dict[str, str]
+) -> None:
     dice = random.Random(SEED)  # noqa: S311 - the moments of the kills
-    with LocalWorker(environment=environment) as worker, redis.Redis.from_url(own_server.url) as admin:
+    with LocalWorker(environment=own_environment) as worker, redis.Redis.from_url(own_server.url) as admin:
         worker.wait_until_ready()
         load = Load(own_server.url)
         pids = worker.processes
-        kills, next_kill_s = 0, time.monotonic() + 1.0
-        while kills < KILLS:
+
+        def busy_until(moment_s: float) -> bool:
             load.send()
             with suppress(redis.ConnectionError):
                 load.read()
-            if time.monotonic() > next_kill_s:
-                cut_all(admin)
-                kills += 1
-                next_kill_s = time.monotonic() + dice.uniform(0.1, 1.5)
-            time.sleep(0.01)
+            return time.monotonic() > moment_s
+
+        for _ in range(KILLS):
+            worker.wait_for(functools.partial(busy_until, time.monotonic() + dice.uniform(0.1, 1.5)))
+            cut_all(admin)
 
         def all_answered() -> bool:
             with suppress(redis.ConnectionError):
@@ -98,7 +96,7 @@ def test_every_request_is_answered_and_the_worker_is_never_deaf(own_server: Loca
 
         worker.wait_for(all_answered, timeout_s=60)
         load.close()
-        print(f"{kills} kills, {len(load.answered)} answered, longest silence {load.longest_silence_s:.2f} s")
+        print(f"{KILLS} kills, {len(load.answered)} answered, longest silence {load.longest_silence_s:.2f} s")
         assert set(load.answered.values()) == {"SUCCESS"}
         assert load.longest_silence_s < DEAF_S
         assert worker.processes == pids

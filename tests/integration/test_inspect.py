@@ -24,31 +24,15 @@ REQUEST = TextClassificationRequest.parse({"inputs": ["A sentence of a handful o
 
 
 @pytest.fixture
-def environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
-    return {
-        "CELERIAC_BROKER_URL": own_server.url,
-        "CELERIAC_MODELS": "sentiment",
-        "CELERIAC_CORES_LEASE_DIR": str(tmp_path),
-    }
-
-
-@pytest.fixture
-def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
-    with LocalWorker(["-n", NAME], environment) as started:
+def worker(own_environment: dict[str, str]) -> Iterator[LocalWorker]:
+    with LocalWorker(["-n", NAME], own_environment) as started:
         started.wait_until_ready()
         yield started
 
 
-@pytest.fixture
-def monitor(own_server: LocalServer) -> Iterator[Celery]:
-    app = Celery("monitor", broker=own_server.url, backend=own_server.url, set_as_current=False)
-    yield app
-    app.close()
-
-
-def test_while_500_requests_wait(worker: LocalWorker, monitor: Celery, own_server: LocalServer) -> None:
+def test_while_500_requests_wait(worker: LocalWorker, own_stock: Celery, own_server: LocalServer) -> None:
     def inspect(what: str) -> Any:
-        return getattr(monitor.control.inspect([NAME], timeout=10), what)()[NAME]
+        return getattr(own_stock.control.inspect([NAME], timeout=10), what)()[NAME]
 
     with Client(own_server.url, timeout_s=120) as client:
         sent = [client.submit(REQUEST, queue_class=QueueClass.BULK) for _ in range(WAITING)]
@@ -71,12 +55,12 @@ def test_while_500_requests_wait(worker: LocalWorker, monitor: Celery, own_serve
 
 
 @pytest.mark.usefixtures("worker")
-def test_from_the_command_line(environment: dict[str, str]) -> None:
+def test_from_the_command_line(own_environment: dict[str, str]) -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
     command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping", "--json", "-d", NAME, "--timeout=10"]
 
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**variables, **environment}
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**variables, **own_environment}
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,28 +21,21 @@ NAME = "Zebediah"
 LONG_SECRET = (SECRET + " ") * 60
 
 
-def operator(server: LocalServer) -> Celery:
-    """An app that sends control commands, as `celery inspect` does."""
-    return Celery("operator", broker=server.url, backend=server.url, set_as_current=False)
-
-
-def test_inspect_tells_the_cores_of_each_process(worker: LocalWorker, server: LocalServer) -> None:
-    (stats,) = operator(server).control.inspect(timeout=5).stats().values()
+def test_inspect_tells_the_cores_of_each_process(worker: LocalWorker, stock: Celery) -> None:
+    (stats,) = stock.control.inspect(timeout=5).stats().values()
 
     assert {int(pid) for pid in stats["pool"]["cores"]} == set(worker.processes.values())
     assert stats["pool"]["max-concurrency"] == len(worker.processes)
 
 
-def test_the_pool_does_not_grow_beyond_its_cores(worker: LocalWorker, server: LocalServer) -> None:
-    (reply,) = operator(server).control.pool_grow(1, reply=True, timeout=5)
+def test_the_pool_does_not_grow_beyond_its_cores(worker: LocalWorker, stock: Celery) -> None:
+    (reply,) = stock.control.pool_grow(1, reply=True, timeout=5)
 
     assert "no cores for 1 more process" in json.dumps(reply)
     assert worker.log.count("could not start") == 0
 
 
-def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(
-    worker: LocalWorker, server: LocalServer, stock: Celery
-) -> None:
+def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(worker: LocalWorker, stock: Celery) -> None:
     requests: list[tuple[str, dict[str, Any]]] = [
         *[("text-classification", {"inputs": [LONG_SECRET] * 32})] * 4,
         ("text-classification", {"inputs": SECRET, "unknown": SECRET}),
@@ -52,7 +45,6 @@ def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(
     ]
     events: list[dict[str, Any]] = []
     ended = ("task-succeeded", "task-failed")
-    app = operator(server)
     listening, done = threading.Event(), threading.Event()
 
     def on_event(event: dict[str, Any]) -> None:
@@ -63,14 +55,14 @@ def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(
             done.set()
             receiver.should_stop = True
 
-    connection = app.connection()
-    receiver = app.events.Receiver(connection, handlers={"*": on_event})
+    connection = stock.connection()
+    receiver = stock.events.Receiver(connection, handlers={"*": on_event})
     listener = threading.Thread(target=receiver.capture, kwargs={"limit": None, "wakeup": False}, daemon=True)
     listener.start()
     assert listening.wait(20)
 
     sent = [stock.send_task(task, kwargs=arguments) for task, arguments in requests]
-    inspect = app.control.inspect(timeout=3)
+    inspect = stock.control.inspect(timeout=3)
     shown = json.dumps([inspect.active(), inspect.reserved()])
     for result in sent:
         result.get(timeout=30, propagate=False)

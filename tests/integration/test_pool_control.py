@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,8 +76,7 @@ def test_what_is_too_late_when_its_turn_comes_is_not_computed(stack: PoolStack, 
     with stack.held():
         target, *others = [stack.send(name, value=1, expires=expires), *(stack.send(**other) for other in COMPANY)]
         stack.wait_until_received([target, *others])
-        while datetime.now(UTC) <= expires:
-            time.sleep(0.01)
+        stack.worker.wait_for(lambda: datetime.now(UTC) > expires)
 
     assert stack.failure(target)[0] == "TaskRevokedError"
     for other in others:

@@ -92,7 +92,7 @@ def cores_of(leases: Leases) -> list[tuple[int, ...]]:
 def inherited(leases: Leases) -> Leases:
     """What a forked process has: its own copies of the same open files."""
     copies = {i: CoreSet(core_set.cores, tuple(map(os.dup, core_set.files))) for i, core_set in leases.sets.items()}
-    return Leases(copies)
+    return Leases(copies, leases.wish)
 
 
 def test_as_many_sets_are_leased_as_are_wanted_best_first(take: Take) -> None:

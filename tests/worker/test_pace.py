@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pool.pace import Pace
+from worker.pace import Pace
 
 
 def test_nothing_is_expected_of_what_was_never_measured() -> None:

@@ -29,6 +29,6 @@ def test_a_pool_without_processes_is_refused(
     assert f"celery.concurrency.{pool} cannot be pinned" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pool", [TaskPool, PreforkPool, "worker.pool:TaskPool"])
-def test_a_pool_of_processes_is_accepted(pool: object) -> None:
-    startup._check_pool(pool)
+@pytest.mark.parametrize(("pool", "grows"), [(TaskPool, True), (PreforkPool, False), ("worker.pool:TaskPool", True)])
+def test_a_pool_of_processes_is_accepted_and_only_ours_leases_cores_later(pool: object, grows: bool) -> None:
+    assert startup._check_pool(pool) == grows

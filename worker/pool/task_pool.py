@@ -14,11 +14,11 @@ from celery.exceptions import ImproperlyConfigured
 
 from producer.contract import ErrorCode, ModelFailed
 from worker.held_work import estimator
+from worker.pace import Pace
 from worker.pool.batch import Batch
 from worker.pool.batch_task import BatchTask, Call
 from worker.pool.line import BatchLimits, Line
 from worker.pool.member import Member, exception_info
-from worker.pool.pace import Pace
 from worker.pool.process_pool import ProcessPool
 from worker.pool.run import BatchCall, run_batch, use_batch_clock
 from worker.queue_order import is_bulk
@@ -43,6 +43,8 @@ class TaskPool(prefork.TaskPool):
     Pool = ProcessPool
     #: Celery would hold requests back until a process is free, one by one.
     uses_semaphore = False
+    #: A process that comes later has a core leased for it then; Celery's own pool knows of no leases.
+    leases_as_it_grows = True
 
     def on_start(self) -> None:
         """Make the processes.
@@ -59,7 +61,7 @@ class TaskPool(prefork.TaskPool):
         self._limits = limits
         self._pace = Pace()
         #: The same by queue, for a request of any kind.
-        self._queue_pace = Pace()
+        self._queue_pace = Pace(_FIRST_SECONDS)
         self._line = Line(limits, self._pace.cost_in)
         #: Jobs that may take long: nothing is written behind them. With billiard's results.
         self._long_jobs: dict[object, Any] = {}
@@ -96,7 +98,7 @@ class TaskPool(prefork.TaskPool):
 
     def seconds_of(self, queue: str | None) -> float:
         """What a request from a queue is expected to take a process, in seconds; a guess before any was seen."""
-        return self._queue_pace.seconds_for(queue, 1) or _FIRST_SECONDS
+        return self._queue_pace.seconds_for(queue, 1)
 
     def _enqueue(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Any:
         if target not in _TRACERS or kwargs:
