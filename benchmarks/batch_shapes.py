@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.batch_shapes``, and the same with ``--together 1 --together 4 --together 16``.
 
-The variants take turns, so that a machine whose speed drifts treats all alike; the median of the rounds is printed.
+The variants take turns, so that a machine whose speed drifts treats all alike; the median of the rounds is printed, and
+beside it the shares of the computed tokens that hold nothing: what the rounding of lengths adds, and empty rows.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from examples.demo.texts import generate, read_examples
-from models.batching import BatchingOptions
+from models.batching import BatchingOptions, plan_batches
 from models.evaluation.rows import read_rows
 from models.store import DEFAULT_MODELS_DIR, find
-from producer.contract import MAX_INPUTS, TextClassificationRequest
+from producer.contract import MAX_INPUTS, RequestError, TextClassificationRequest
+
+if TYPE_CHECKING:
+    from models.pipelines.base import AnyPipeline
 
 VARIANTS = [(128, 8), (256, 8), (512, 8), (1024, 8), (2048, 8), (512, 1), (512, 4), (512, 16)]
 
@@ -66,12 +71,35 @@ def main() -> int:
             if number:
                 speeds[variant].append(len(texts) / (time.perf_counter() - started_s))
     best = max(statistics.median(s) for s in speeds.values())
-    print("| tokens a batch | lengths rounded to | texts together | texts/s | of the best |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
+    print("| tokens a batch | lengths rounded to | texts together | texts/s | of the best | rounding | empty rows |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (tokens, multiple, count), seen in speeds.items():
         speed = statistics.median(seen)
-        print(f"| {tokens} | {multiple} | {count * MAX_INPUTS} | {speed:.0f} | {speed / best:.2f} |")
+        lengths = [
+            _token_counts(loaded[tokens, multiple], requests[i : i + count]) for i in range(0, len(requests), count)
+        ]
+        rounding, empty = _padding(lengths, model.manifest.max_length_tokens, BatchingOptions(tokens, multiple))
+        print(
+            f"| {tokens} | {multiple} | {count * MAX_INPUTS} | {speed:.0f} | {speed / best:.2f} "
+            f"| {rounding:.1%} | {empty:.1%} |"
+        )
     return 0
+
+
+def _token_counts(pipeline: AnyPipeline, requests: list[TextClassificationRequest]) -> list[int]:
+    items = [item for members in pipeline.flatten(requests) for item in members if not isinstance(item, RequestError)]
+    return [len(sequence.ids) for item in items for sequence in item.sequences]
+
+
+def _padding(windows: list[list[int]], max_length: int, options: BatchingOptions) -> tuple[float, float]:
+    """Shares of the computed tokens: what lengths are rounded up by, and rows that hold nothing."""
+    real = rounded = computed = 0
+    for lengths in windows:
+        real += sum(lengths)
+        for plan in plan_batches(lengths, max_length, options):
+            rounded += len(plan.indices) * plan.padded_length
+            computed += plan.rows * plan.padded_length
+    return (rounded - real) / computed, (computed - rounded) / computed
 
 
 if __name__ == "__main__":

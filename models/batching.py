@@ -3,7 +3,7 @@
 A dynamic model is fast when shapes repeat and little is padding: lengths are rounded up to a small multiple, sequences
 of equal rounded length go together, and batches are cut where the padded tokens would pass a budget
 (text-embeddings-inference cuts by tokens too; ``docs/architecture.md`` has what was measured). Numbers of rows are kept
-few as well, since every shape costs a set of compiled kernels, 2 MiB of memory and 6 ms with a MiniLM.
+few as well, since every shape costs a set of compiled kernels (``python -m benchmarks.shape_cost``).
 """
 
 from __future__ import annotations

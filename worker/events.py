@@ -1,7 +1,6 @@
 """Events about tasks, sent together.
 
-Celery publishes at each turn of its event loop, two or three events at a time, which was a third of what a single text
-cost the parent (``docs/performance.md``).
+Celery publishes at each turn of its event loop, two or three events at a time, each time with a command to Redis.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Python looks for garbage less often: requests die by their reference counts, and what was loaded stays.
-
-With the defaults the search was a sixth of what a single text cost the parent (``docs/performance.md``).
-"""
+"""Python looks for garbage less often: requests die by their reference counts, and what was loaded stays."""
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ def test_the_control_command_sets_the_range(worker: LocalWorker, own_stock: Cele
     (reply,) = own_stock.control.autoscale(max=2, min=2, reply=True, timeout=2)
     assert "max=2 min=2" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 2)
+    assert stats(own_stock)["pool"]["max-concurrency"] == 2
 
     (reply,) = own_stock.control.autoscale(max=1, min=1, reply=True, timeout=2)
     assert "max=1 min=1" in str(reply)

@@ -214,6 +214,8 @@ class TaskPool(prefork.TaskPool):
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
+        # Celery shows for ever what the pool began with; Flower shows this as the pool's size.
+        info["max-concurrency"] = self.num_processes
         info["cores"] = {str(pid): list(report.cores) for pid, report in self._pool.started.items()}
         info["start-seconds"] = {str(pid): round(r.seconds, 3) for pid, r in self._pool.started.items()}
         info["batches"] = {"count": self._batches, "requests": self._batched, "waiting": len(self._line)}
