@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from celery.backends.redis import RedisBackend as CeleryRedisBackend
 from celery.exceptions import BackendStoreError
 from celery.states import FAILURE, STARTED, SUCCESS
+from redis.commands.core import Script
 
 __all__ = ["RESULT_BACKENDS", "RedisBackend"]
 
 
+_STORE = Path(__file__).with_name("store_results.lua").read_text(encoding="utf-8")
 _GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
 
 
@@ -22,7 +26,7 @@ class _Gathered:
     """What a batch stores.
 
     Attributes:
-        known: what the keys hold by now, so that a success is not overwritten.
+        known: by key, what was stored inside; None where nothing was.
         writes: by key, the last value and its time to live in seconds.
     """
 
@@ -37,7 +41,7 @@ class RedisBackend(CeleryRedisBackend):
 
     @contextlib.contextmanager
     def gather(self, task_ids: Sequence[str]) -> Iterator[None]:
-        """Store everything that is stored inside at its end, in one round trip; one more reads what is there already.
+        """Store everything that is stored inside at its end, in one step of the server that leaves successes alone.
 
         Args:
             task_ids: whose results will be stored.
@@ -45,8 +49,7 @@ class RedisBackend(CeleryRedisBackend):
         Raises:
             redis.exceptions.RedisError: none of it could be stored, after the backend's retries.
         """
-        keys = [self.get_key_for_task(task_id) for task_id in task_ids]
-        self._gathered = _Gathered(dict(zip(keys, self.ensure(self.client.mget, (keys,)), strict=True)))
+        self._gathered = _Gathered(dict.fromkeys(map(self.get_key_for_task, task_ids)))
         try:
             yield
         finally:
@@ -93,12 +96,15 @@ class RedisBackend(CeleryRedisBackend):
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 
     def _write(self, writes: Mapping[Any, tuple[Any, int | None]]) -> None:
-        with self.client.pipeline(transaction=False) as pipe:
-            for key, (value, expires) in writes.items():
-                lasts_s = self.expires if expires is None else expires
-                pipe.set(key, value, ex=lasts_s or None)
-                pipe.publish(key, value)
-            pipe.execute()
+        arguments: list[Any] = []
+        for value, expires in writes.values():
+            arguments += value, (self.expires if expires is None else expires) or 0
+        self._store(keys=list(writes), args=arguments)
+
+    @cached_property
+    def _store(self) -> Script:
+        script: Script = self.client.register_script(_STORE)
+        return script
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)

@@ -75,6 +75,36 @@ def test_a_success_is_not_overwritten(backend: RedisBackend, stock: Celery, ids:
     assert [stock.AsyncResult(task_id).get(timeout=5) for task_id in ids[:2]] == ["first", "first"]
 
 
+def test_a_success_that_another_worker_stores_meanwhile_is_not_overwritten(
+    backend: RedisBackend, stock: Celery, redis_client: redis.Redis, ids: list[str]
+) -> None:
+    key = backend.get_key_for_task(ids[0])
+    with redis_client.pubsub() as channel:
+        with backend.gather(ids):
+            backend.store_result(ids[0], ValueError("late"), FAILURE)
+            backend.store_result(ids[1], 7, SUCCESS)
+            stock.backend.store_result(ids[0], "answer", SUCCESS)
+            channel.subscribe(key)
+            assert channel.get_message(timeout=5) is not None
+        assert channel.get_message(timeout=0.05) is None
+
+    assert [stock.AsyncResult(task_id).get(timeout=5) for task_id in ids[:2]] == ["answer", 7]
+
+
+def test_results_are_stored_whatever_a_key_holds_and_last_as_long_as_the_setting_says(
+    backend: RedisBackend, redis_client: redis.Redis, ids: list[str]
+) -> None:
+    redis_client.rpush(backend.get_key_for_task(ids[0]), "no result")
+    redis_client.script_flush()
+
+    with backend.gather(ids):
+        for task_id in ids:
+            backend.store_result(task_id, 7, SUCCESS)
+
+    assert {backend.get_state(task_id) for task_id in ids} == {SUCCESS}
+    assert all(0 < redis_client.ttl(backend.get_key_for_task(task_id)) <= backend.expires for task_id in ids)
+
+
 def test_a_retry_is_stored_at_once_since_its_successor_may_be_faster(
     backend: RedisBackend, stock: Celery, ids: list[str]
 ) -> None:
