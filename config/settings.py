@@ -188,6 +188,19 @@ class Sentry(_Group):
     """Share of requests whose timing is sent as a trace, from 0 to 1."""
 
 
+class Metrics(_Group):
+    """What a worker tells over HTTP: metrics for Prometheus, health, and what a cluster autoscaler needs."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of `/metrics`, `/healthz`, `/readyz` and `/scale`; empty for none. Each worker on a host needs its own."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` in a container."""
+
+    deaf_s: Seconds = 30.0
+    """A worker that has fetched nothing for so long while requests wait in its queues is not ready, in seconds."""
+
+
 class Log(_Group):
     """Log lines."""
 
@@ -232,6 +245,7 @@ class Settings(BaseSettings):
     engine: Engine = Engine()
     limits: Limits = Limits()
     time: Time = Time()
+    metrics: Metrics = Metrics()
     sentry: Sentry = Sentry()
     log: Log = Log()
 

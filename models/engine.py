@@ -6,6 +6,7 @@ when the library is loaded, and one thread keeps the old mask if it changes late
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from models.batching import BatchingOptions, BatchPlan, plan_batches
+from models.usage import Usage
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
 
@@ -98,6 +100,7 @@ class Engine:
         #: Names of the model's outputs, in the order of :attr:`BatchOutput.outputs`.
         self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]
         self._request = compiled.create_infer_request()
+        self._usage = Usage()
 
     def warm_up(self) -> None:
         """Run the shapes that lone requests have most, so that the first of them finds its kernels ready."""
@@ -106,6 +109,12 @@ class Engine:
             ids = [0] * length
             for _ in self.run([TokenSequence(ids, ids)]):
                 pass
+        self.take_usage()
+
+    def take_usage(self) -> Usage:
+        """What was computed since the last call, or since the model was warm."""
+        taken, self._usage = self._usage, Usage()
+        return taken
 
     def compute(self, sequences: Sequence[TokenSequence]) -> list[SequenceOutput]:
         """Compute all sequences.
@@ -133,9 +142,17 @@ class Engine:
         lengths = [len(sequence.ids) for sequence in sequences]
         for plan in plan_batches(lengths, self.max_length, self._batching):
             inputs = self._pack(sequences, lengths, plan)
+            started_s = time.perf_counter()
             results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            self._count(sum(lengths[index] for index in plan.indices), plan, time.perf_counter() - started_s)
             used = len(plan.indices)
             yield BatchOutput(plan.indices, [results[index][:used] for index in range(len(results))])
+
+    def _count(self, tokens: int, plan: BatchPlan, seconds: float) -> None:
+        before, padding = self._usage, plan.rows * plan.padded_length - tokens
+        self._usage = Usage(
+            before.inferences + 1, before.tokens + tokens, before.padding_tokens + padding, before.seconds + seconds
+        )
 
     def _pack(
         self, sequences: Sequence[TokenSequence], lengths: Sequence[int], plan: BatchPlan

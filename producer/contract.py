@@ -28,6 +28,7 @@ from producer.limits import (
 from producer.names import (
     CONTRACT_VERSION,
     DEFAULT_QUEUE,
+    SENT_AT_HEADER,
     SUPPORTED_VERSIONS,
     VERSION_HEADER,
     QueueClass,
@@ -51,6 +52,7 @@ __all__ = [
     "MAX_SEQUENCES",
     "MAX_TEXT_CHARACTERS",
     "REQUESTS",
+    "SENT_AT_HEADER",
     "SUPPORTED_VERSIONS",
     "VERSION_HEADER",
     "AnswerSpan",

@@ -8,6 +8,7 @@ holds this envelope against the one that ``send_task`` writes.
 from __future__ import annotations
 
 import base64
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,7 +17,7 @@ from celery import Celery
 from kombu.serialization import dumps
 from kombu.utils.json import dumps as dumps_json
 
-from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, VERSION_HEADER, Request
+from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, SENT_AT_HEADER, VERSION_HEADER, Request
 from producer.errors import ErrorCode, InvalidRequest
 
 __all__ = ["envelope"]
@@ -63,7 +64,11 @@ def envelope(request: Request, *, request_id: str, queue: str, expires_s: float 
             "body": base64.b64encode(payload).decode("ascii"),
             "content-encoding": content_encoding,
             "content-type": content_type,
-            "headers": {**message.headers, VERSION_HEADER: CONTRACT_VERSION},
+            "headers": {
+                **message.headers,
+                VERSION_HEADER: CONTRACT_VERSION,
+                SENT_AT_HEADER: round(time.time(), 3),
+            },
             "properties": {
                 **message.properties,
                 "delivery_mode": _PERSISTENT,

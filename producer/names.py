@@ -7,6 +7,7 @@ from enum import StrEnum
 __all__ = [
     "CONTRACT_VERSION",
     "DEFAULT_QUEUE",
+    "SENT_AT_HEADER",
     "SUPPORTED_VERSIONS",
     "VERSION_HEADER",
     "QueueClass",
@@ -19,6 +20,8 @@ CONTRACT_VERSION = 1
 SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION - 1, CONTRACT_VERSION} - {0})
 #: Message header that carries the version; a message without it is taken to be of the current version.
 VERSION_HEADER = "celeriac_contract_version"
+#: Message header with the moment of sending, in seconds since 1970; workers measure waiting times from it.
+SENT_AT_HEADER = "celeriac_sent_at"
 
 #: Celery's own default queue: where a stock producer's message lands when it names no queue.
 DEFAULT_QUEUE = "celery"

@@ -11,11 +11,10 @@ import math
 import time
 from typing import Any
 
-from celery.worker import state
 from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 
-from worker.queue_depth import DepthSample, DepthSampler
-from worker.scaling_rule import Load, LoadMeter, ScalingRule, ScalingTargets
+from worker.load import SeenLoad, load_watch_of
+from worker.scaling_rule import Load, ScalingRule, ScalingTargets
 
 __all__ = ["Autoscaler"]
 
@@ -23,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 #: Between two decisions.
 _TICK_S = 0.5
-#: A sample that is older says nothing any more.
-_STALE_S = 5.0
 
 
 class Autoscaler(CeleryAutoscaler):
@@ -51,24 +48,21 @@ class Autoscaler(CeleryAutoscaler):
         super().__init__(pool, max_concurrency, max(1, min_concurrency), worker, keepalive, mutex)
         scale = worker.app.celeriac_settings.scale
         self._rule = ScalingRule(ScalingTargets(scale.drain_s, scale.utilization, scale.cooldown_s))
-        self._meter = LoadMeter()
-        self._fetched_s = 0.0
+        self._watch = load_watch_of(worker)
         self._load: Load | None = None
+        #: What the last decision wanted.
+        self.wanted: int | None = None
         self._refused_s = -math.inf
-        self._sampler: DepthSampler | None = None
 
     def maybe_scale(self, req: Any = None) -> None:
         """Celery calls this with each message, and every ``keepalive`` seconds."""
         if req is not None:
-            self._fetched_s += self._seconds_of(req.delivery_info.get("routing_key"))
+            self._watch.count(req)
             return
-        if self._sampler is None:
-            self._sampler = DepthSampler(self.worker.app, self.worker.hostname, self._queues, lambda: self._fetched_s)
-            self._sampler.start()
-        sample = self._sampler.latest
+        seen = self._watch.look()
         # While Redis does not answer nothing is known, and nothing is changed.
-        if sample is not None and time.monotonic() - sample.at_s < _STALE_S:
-            self._scale(sample)
+        if seen is not None:
+            self._scale(seen)
 
     def update(self, max: int | None = None, min: int | None = None) -> tuple[int, int]:  # noqa: A002 - Celery's names
         """Set the range; the control command ``autoscale``.
@@ -89,21 +83,17 @@ class Autoscaler(CeleryAutoscaler):
             info["needed"] = self._rule.needed(self._load)
         return info
 
-    def _scale(self, sample: DepthSample) -> None:
-        waiting_s = sum(
-            count / sample.workers[queue] * self._seconds_of(queue) for queue, count in sample.waiting.items()
-        )
-        held = [request.delivery_info.get("routing_key") for request in tuple(state.reserved_requests)]
-        arriving = self._meter.update(sample.at_s, sample.mark, waiting_s)
-        self._load = Load(waiting_s + sum(map(self._seconds_of, held)), arriving)
+    def _scale(self, seen: SeenLoad) -> None:
+        self._load = seen.load
         now_s, processes = time.monotonic(), self.processes
-        wanted = self._rule.decide(now_s, self._load, self.min_concurrency, self.max_concurrency)
+        wanted = self._rule.decide(now_s, seen.load, self.min_concurrency, self.max_concurrency)
+        self.wanted = wanted
         if wanted == processes or (wanted > processes and now_s - self._refused_s < self._rule.targets.cooldown_s):
             return
-        waiting = sum(sample.waiting.values())
+        waiting = sum(seen.sample.waiting.values())
         logger.info(
             "from %d to %d processes: %d requests in the queues and %d here, %.1f s of work; %.2f s arrive a second",
-            *(processes, wanted, waiting, len(held), self._load.backlog_s, self._load.arriving),
+            *(processes, wanted, waiting, seen.held, seen.load.backlog_s, seen.load.arriving),
         )
         if wanted > processes:
             self._grow(wanted - processes)
@@ -133,10 +123,3 @@ class Autoscaler(CeleryAutoscaler):
 
     def _update_consumer_prefetch_count(self, new_max: int) -> None:
         """Nothing: it follows the processes, not the range."""
-
-    def _seconds_of(self, queue: str | None) -> float:
-        seconds: float = self.pool.seconds_of(queue)
-        return seconds
-
-    def _queues(self) -> list[str]:
-        return [queue.name for queue in self.worker.consumer.task_consumer.queues]

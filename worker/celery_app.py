@@ -8,6 +8,7 @@ from config import Settings, SettingsError, celery_options, load_settings
 from config.celery_options import TRANSPORT
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
+from worker.metrics import setup as metrics
 from worker.results import RESULT_BACKENDS
 from worker.tasks import register_tasks
 
@@ -24,6 +25,7 @@ def create_app(settings: Settings) -> Celery:
     app.steps["consumer"].add(HeldWorkGate)
     app.celeriac_settings = settings
     register_tasks(app, tasks)
+    metrics.connect(app, settings)
     startup.connect(app, settings)
     process.connect(settings)
     logs.connect(settings)

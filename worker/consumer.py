@@ -18,6 +18,7 @@ from vine import promise
 from producer.contract import ErrorCode, RequestError, TaskName, UnknownTask, queue_name
 from worker.events import FLUSH_S
 from worker.messages import find_fault, is_text, shorten, unreadable
+from worker.metrics.meter import meter
 from worker.request import HIDDEN
 
 __all__ = ["Consumer"]
@@ -125,12 +126,14 @@ class Consumer(CeleryConsumer):
                 **properties,
             )
         message.ack_log_error(logger, self.connection_errors)
+        meter.moved[message.headers["task"]] += 1
         logger.info("moved %s[%s] to the queue %s", message.headers["task"], message.headers["id"], queue)
 
     def _refuse(self, message: Any, error: RequestError) -> None:
         """Store the error as the message's result, then drop the message."""
         headers = message.headers if isinstance(message.headers, dict) else {}
         task_id = headers.get("id")
+        meter.refused(headers.get("task"), error.details["code"])
         logger.warning("refused %s[%s]: %s", shorten(headers.get("task")), shorten(task_id), error)
         if is_text(task_id):
             self.app.backend.mark_as_failure(task_id, error, request=_context(message, headers))

@@ -17,6 +17,7 @@ from billiard import current_process
 from celery import signals
 
 from config import Settings
+from models.usage import Usage, total
 from producer.contract import TaskName
 from worker import startup
 from worker.garbage import collect_seldom
@@ -26,7 +27,7 @@ from worker.start_reports import StartReport
 if TYPE_CHECKING:
     from models.pipelines.base import AnyPipeline
 
-__all__ = ["EXIT_CANNOT_SERVE", "LoadedProcess", "connect", "current"]
+__all__ = ["EXIT_CANNOT_SERVE", "LoadedProcess", "connect", "current", "take_usage"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,13 @@ def current() -> LoadedProcess:
     if _current is None:
         raise RuntimeError("models are loaded in pool processes only")
     return _current
+
+
+def take_usage() -> Usage:
+    """What the models of this process have computed since the last call."""
+    loaded = current().pipelines.values()
+    # Pipelines may share an engine, which gives its usage once.
+    return total(pipeline.engine.take_usage() for by_name in loaded for pipeline in by_name.values())
 
 
 def connect(settings: Settings) -> None:

@@ -1,4 +1,7 @@
-"""How much waits in the queues, and how many workers share it: asked of Redis off the event loop, once a second."""
+"""How much waits in the queues, for how long, and how many workers share it: asked of Redis once a second.
+
+A thread does it, off the event loop; the same thread tells the other workers what this one has to do.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DepthSample", "DepthSampler"]
+from producer.contract import SENT_AT_HEADER
+
+__all__ = ["GONE_S", "DepthSample", "DepthSampler", "load_key", "workers_key"]
 
 logger = logging.getLogger(__name__)
 
 #: Between two samples.
 _SAMPLE_S = 1.0
 #: A worker that has not been heard of for so long has ended.
-_GONE_S = 5.0
+GONE_S = 5.0
 _KEY_LASTS_S = 60
+#: When the oldest message of a list was sent, from the header that says so. The server looks, since a message may be
+#: large. Quotes in a value are escaped, and a body in base64 has none: what is found is a header.
+_SENT_AT = f"""
+local message = redis.call('LINDEX', KEYS[1], -1)
+return message and string.match(message, '"{SENT_AT_HEADER}": *(%d+%.?%d*)')
+"""
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,16 @@ class DepthSample:
     Attributes:
         at_s: the moment, of the monotonic clock.
         waiting: requests in all lists of each queue.
+        oldest_s: how long the oldest request of each queue has been waiting, where its message says when it was sent.
+        unacknowledged: messages that any worker of this Redis database has fetched and not finished.
         workers: how many workers consume each queue, at least 1.
         mark: what the worker had fetched at that moment, in a unit of its own.
     """
 
     at_s: float
     waiting: Mapping[str, int]
+    oldest_s: Mapping[str, float]
+    unacknowledged: int
     workers: Mapping[str, int]
     mark: float
 
@@ -54,6 +69,8 @@ class DepthSampler:
         self._mark = mark
         #: The latest; None before the first, and while Redis does not answer.
         self.latest: DepthSample | None = None
+        #: What the other workers are told of this one, once there is something to tell.
+        self.announcement = ""
 
     def start(self) -> None:
         """Sample from now on, for as long as this process lives."""
@@ -66,24 +83,34 @@ class DepthSampler:
             redis.exceptions.RedisError: Redis does not answer.
         """
         queues = list(self._queues())
-        lists = [_list_of(channel, queue, priority) for queue in queues for priority in channel.priority_steps]
-        now_s = time.time()
+        self._announce(channel.client, queues)
+        lists = {queue: [_list_of(channel, queue, step) for step in channel.priority_steps] for queue in queues}
         with channel.client.pipeline(transaction=False) as pipe:
+            for queue, names in lists.items():
+                pipe.zcard(workers_key(queue))
+                for name in names:
+                    pipe.llen(name)
+            pipe.hlen(channel.unacked_key)
+            replies = iter(pipe.execute())
+        workers, lengths = {}, {}
+        for queue, names in lists.items():
+            workers[queue] = max(1, next(replies))
+            lengths[queue] = {name: next(replies) for name in names}
+        waiting = {queue: sum(by_list.values()) for queue, by_list in lengths.items()}
+        oldest_s = _oldest_s(channel.client, lengths)
+        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._mark())
+
+    def _announce(self, client: Any, queues: Sequence[str]) -> None:
+        now_s = time.time()
+        with client.pipeline(transaction=False) as pipe:
             for queue in queues:
-                key = f"celeriac.workers.{queue}"
+                key = workers_key(queue)
                 pipe.zadd(key, {self._worker: now_s})
-                pipe.zremrangebyscore(key, "-inf", now_s - _GONE_S)
-                pipe.zcard(key)
+                pipe.zremrangebyscore(key, "-inf", now_s - GONE_S)
                 pipe.expire(key, _KEY_LASTS_S)
-            for name in lists:
-                pipe.llen(name)
-            replies = pipe.execute()
-        per_queue = 4
-        workers = {queue: max(1, replies[index * per_queue + 2]) for index, queue in enumerate(queues)}
-        lengths = replies[len(queues) * per_queue :]
-        steps = len(channel.priority_steps)
-        waiting = {queue: sum(lengths[index * steps : (index + 1) * steps]) for index, queue in enumerate(queues)}
-        return DepthSample(time.monotonic(), waiting, workers, self._mark())
+            if self.announcement:
+                pipe.set(load_key(self._worker), self.announcement, px=int(GONE_S * 1000))
+            pipe.execute()
 
     def _run(self) -> None:
         while True:
@@ -98,6 +125,33 @@ class DepthSampler:
                 logger.debug("could not look at the queues", exc_info=True)
                 self.latest = None
                 time.sleep(_SAMPLE_S)
+
+
+def workers_key(queue: str) -> str:
+    """The sorted set of the workers that consume a queue, by when they were heard of."""
+    return f"celeriac.workers.{queue}"
+
+
+def load_key(worker: str) -> str:
+    """What a worker has announced."""
+    return f"celeriac.load.{worker}"
+
+
+def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """For how long the oldest message of each queue has been waiting; of those that say when they were sent."""
+    filled = [(queue, name) for queue, by_list in lengths.items() for name, length in by_list.items() if length]
+    if not filled:
+        return {}
+    sent_at = client.register_script(_SENT_AT)
+    with client.pipeline(transaction=False) as pipe:
+        for _, name in filled:
+            sent_at(keys=[name], client=pipe)
+        found = pipe.execute()
+    now_s, oldest_s = time.time(), dict[str, float]()
+    for (queue, _), sent_at_s in zip(filled, found, strict=True):
+        if sent_at_s is not None:
+            oldest_s[queue] = max(0.0, now_s - float(sent_at_s), oldest_s.get(queue, 0.0))
+    return oldest_s
 
 
 def _list_of(channel: Any, queue: str, priority: int) -> str:

@@ -23,7 +23,7 @@ from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, Wish, take_leases
 from worker.start_reports import StartReports
 
-__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "served_models"]
+__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "refuse_to_start", "served_models"]
 
 #: Exit status of a worker that cannot start: a model, the cores or an option is at fault.
 EXIT_CANNOT_START = 78
@@ -82,7 +82,7 @@ def connect(app: Celery, settings: Settings) -> None:
 def _prepare(worker: Any, settings: Settings) -> Prepared:
     grows = _check_pool(worker.pool_cls)
     if worker.app.conf.worker_disable_prefetch:
-        _stop("worker_disable_prefetch would have each process wait for its next request; leave it out")
+        refuse_to_start("worker_disable_prefetch would have each process wait for its next request; leave it out")
     _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
@@ -92,7 +92,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     try:
         leases = take_leases(wish, _first_processes(worker, settings, grows=grows))
     except LeasingError as error:
-        _stop(str(error))
+        refuse_to_start(str(error))
     _set_processes(worker, len(leases.sets), wish, grows=grows)
     collect_seldom()
     return Prepared(leases, StartReports())
@@ -103,7 +103,7 @@ def _check_pool(pool: Any) -> bool:
     pool_class = symbol_by_name(pool) if isinstance(pool, str) and ":" in pool else pool
     if not (isinstance(pool_class, type) and issubclass(pool_class, PreforkPool)):
         name = getattr(pool_class, "__module__", pool_class)
-        _stop(f"pool {name} cannot be pinned: a model belongs to one process on its own cores. Leave out -P")
+        refuse_to_start(f"pool {name} cannot be pinned: a model belongs to one process on its own cores. Leave out -P")
     return bool(getattr(pool_class, "leases_as_it_grows", False))
 
 
@@ -113,9 +113,9 @@ def _verify_models(settings: Settings) -> None:
             model = store.find(name, settings.model_dir)
             model.verify()
         except ModelNotFoundError as error:
-            _stop(f"{error}. Which models are served is the setting CELERIAC_MODELS")
+            refuse_to_start(f"{error}. Which models are served is the setting CELERIAC_MODELS")
         except ModelError as error:
-            _stop(str(error))
+            refuse_to_start(str(error))
 
 
 def _set_range(worker: Any, settings: Settings, wish: Wish) -> None:
@@ -146,7 +146,8 @@ def _set_processes(worker: Any, leased: int, wish: Wish, *, grows: bool) -> None
             worker.autoscaler_cls = CeleryAutoscaler
 
 
-def _stop(message: str) -> NoReturn:
+def refuse_to_start(message: str) -> NoReturn:
+    """End a worker that must not start, with status :data:`EXIT_CANNOT_START`."""
     # Logging is set up later in the start of a worker.
     print(f"celeriac: this worker cannot start: {message}", file=sys.stderr, flush=True)
     raise SystemExit(EXIT_CANNOT_START)

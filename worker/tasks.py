@@ -6,7 +6,9 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from celery import Celery
 
+from models.usage import Usage
 from producer.contract import RequestError, TaskName
+from worker import process
 from worker.answering import answer
 from worker.hidden_result import HiddenResult
 from worker.pool import Answer, BatchTask, Call
@@ -35,6 +37,10 @@ class InferenceTask(BatchTask):
         if self.task_name in _QUOTING and not self.app.celeriac_settings.show_request_text:
             return [_hide(found) for found in answers]
         return answers
+
+    def take_usage(self) -> Usage:
+        """What the models of this process have computed."""
+        return process.take_usage()
 
     def batch_key(self, call: Call) -> Hashable:
         """Requests for one model go together; None stands for the first one of the task."""

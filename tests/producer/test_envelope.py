@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from examples.local_stack import LocalServer
 from producer.contract import (
     CONTRACT_VERSION,
     MAX_REQUEST_BYTES,
+    SENT_AT_HEADER,
     VERSION_HEADER,
     ErrorCode,
     InvalidRequest,
@@ -56,7 +58,7 @@ def body_of(message: dict[str, Any]) -> Any:
 
 def test_the_message_has_the_structure_of_celerys_own(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     assert ours.keys() == theirs.keys()
-    assert ours["headers"].keys() == {*theirs["headers"], VERSION_HEADER}
+    assert ours["headers"].keys() == {*theirs["headers"], VERSION_HEADER, SENT_AT_HEADER}
     # RabbitMQ's; kombu's Redis transport does not read it, and Celery's worker goes by the header ``expires``.
     assert ours["properties"].keys() == theirs["properties"].keys() - {"expiration"}
     assert ours["properties"]["delivery_info"].keys() == theirs["properties"]["delivery_info"].keys()
@@ -79,6 +81,13 @@ def test_the_message_says_what_celerys_own_says(ours: dict[str, Any], theirs: di
 def test_two_messages_have_delivery_tags_of_their_own() -> None:
     messages = [json.loads(envelope(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None)) for _ in range(2)]
     assert messages[0]["properties"]["delivery_tag"] != messages[1]["properties"]["delivery_tag"]
+
+
+def test_the_message_says_when_it_was_sent() -> None:
+    before_s = time.time()
+    message = json.loads(envelope(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None))
+
+    assert before_s - 0.001 <= message["headers"][SENT_AT_HEADER] <= time.time() + 0.001
 
 
 def test_the_message_carries_the_version_and_the_names_of_its_parameters_but_no_text(ours: dict[str, Any]) -> None:

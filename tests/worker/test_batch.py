@@ -16,7 +16,7 @@ from producer.contract import ModelFailed
 from worker.pool import TaskPool
 from worker.pool.batch import MAX_DEATHS, Batch
 from worker.pool.member import Member, OutOfMemory, exception_info, exception_of
-from worker.pool.run import Outcome
+from worker.pool.run import BatchReport, Outcome
 from worker.pool.task_pool import _end_acknowledged
 
 
@@ -68,7 +68,7 @@ def test_each_gets_its_own_result_and_what_one_raises_stops_no_other() -> None:
     batch, line = batch_of(*members)
 
     batch.on_accepted(7, 0.5)
-    batch.on_results([(Outcome.TRACED, (0, member.args[1], 0.1)) for member in members])
+    batch.on_results(BatchReport([(Outcome.TRACED, (0, member.args[1], 0.1)) for member in members], None))
 
     for member in members:
         assert member.seen == [("accept_callback", (7, 0.5)), ("callback", ((0, member.args[1], 0.1),))]
@@ -81,13 +81,16 @@ def test_outcomes_decide_who_runs_again_and_who_alone() -> None:
     error = exception_info(ValueError())
 
     batch.on_results(
-        [
-            (Outcome.TRACED, (0, "x", 0.1)),
-            (Outcome.RAISED, error),
-            (Outcome.EXPIRED, None),
-            (Outcome.ALONE, None),
-            (Outcome.AGAIN, None),
-        ]
+        BatchReport(
+            [
+                (Outcome.TRACED, (0, "x", 0.1)),
+                (Outcome.RAISED, error),
+                (Outcome.EXPIRED, None),
+                (Outcome.ALONE, None),
+                (Outcome.AGAIN, None),
+            ],
+            None,
+        )
     )
 
     assert traced.kinds == ["callback"]

@@ -83,7 +83,7 @@ def calls(
 def computed(batch: Sequence[BatchCall]) -> list[tuple[Outcome, Any]]:
     """Outcomes, with what Celery would make of each: the text of a result, or the error."""
     found: list[tuple[Outcome, Any]] = []
-    for outcome, value in run_batch(trace.trace_task_ret, batch):
+    for outcome, value in run_batch(trace.trace_task_ret, batch).results:
         if outcome is Outcome.TRACED:
             failed, shown, _ = value
             found.append((outcome, exception_of(shown) if failed else shown))
@@ -199,7 +199,7 @@ def test_the_runtime_of_each_is_its_share(probe: Probe, monkeypatch: pytest.Monk
 
     probe.behave = behave
 
-    results = run_batch(trace.trace_task_ret, calls(1, 2, 3, 4))
+    results = run_batch(trace.trace_task_ret, calls(1, 2, 3, 4)).results
 
     assert [value[2] for _, value in results] == pytest.approx([2.0] * 4)
 

@@ -13,7 +13,7 @@ from celery.states import SUCCESS
 
 from producer.contract import ErrorCode, ModelFailed
 from worker.pool.member import Member, exception_info, exception_of
-from worker.pool.run import Outcome, Result
+from worker.pool.run import BatchReport, Outcome
 
 __all__ = ["MAX_DEATHS", "Batch"]
 
@@ -29,14 +29,14 @@ class Batch:
     Args:
         members: of equal key; at least one.
         give_back: takes a member that has to run again.
-        observe: takes the members and the seconds of a batch that was computed.
+        observe: takes the members, the seconds and the usage of a batch that was computed.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
         give_back: Callable[[Member], None],
-        observe: Callable[[Sequence[Member], float], None],
+        observe: Callable[[Sequence[Member], float, Any], None],
     ) -> None:
         self.members = members
         self._give_back = give_back
@@ -61,12 +61,12 @@ class Batch:
         for member in self.members:
             member.accept(pid, time_accepted)
 
-    def on_results(self, results: Sequence[Result]) -> None:
+    def on_results(self, report: BatchReport) -> None:
         """The process has been through the whole batch."""
         if self._accepted_s is not None:
-            self._observe(self.members, time.monotonic() - self._accepted_s)
+            self._observe(self.members, time.monotonic() - self._accepted_s, report.usage)
         again = []
-        for member, (outcome, value) in zip(self.members, results, strict=True):
+        for member, (outcome, value) in zip(self.members, report.results, strict=True):
             if outcome is Outcome.TRACED:
                 member.succeed(value)
             elif outcome is Outcome.RAISED:

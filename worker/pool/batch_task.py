@@ -99,6 +99,13 @@ class BatchTask(Task):
         """How much of a batch's budget a call takes, at least 1; runs in the worker's parent, for every request."""
         return 1
 
+    def take_usage(self) -> Any:
+        """What the computations since the last call took, for ``TaskPool.on_batch`` in the parent; in a pool process.
+
+        Anything that can be pickled.
+        """
+        return None
+
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Give out the answer that the batch has; without a batch (Celery's own pool, ``apply``) compute it alone."""
         answer, _giving.answer = _giving.answer, None

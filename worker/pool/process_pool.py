@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from billiard.common import human_status
+from billiard.pool import EX_RECYCLE
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
@@ -50,6 +51,8 @@ class ProcessPool(AsynPool):
         self._pipe_bytes = _PIPE_BYTES
         #: Start reports of the processes that are up, by pid.
         self.started: dict[int, StartReport] = {}
+        #: How many processes have ended that were wanted: while they served, and before they could.
+        self.died = self.failed_to_start = 0
         #: Called before each wait for events, to hand batches over.
         self.on_turn: Callable[[], None] = lambda: None
         self._failed_starts = 0
@@ -70,6 +73,11 @@ class ProcessPool(AsynPool):
     def idle(self) -> int:
         """How many more jobs can begin at once: processes that are up and have none."""
         return self._busy_workers.idle - len(self.outbound_buffer)
+
+    @property
+    def busy(self) -> int:
+        """How many processes have a job."""
+        return self.num_up - self._busy_workers.idle
 
     @property
     def ahead(self) -> int:
@@ -202,13 +210,18 @@ class ProcessPool(AsynPool):
         if prepared is not None:
             prepared.leases.shrink(self._processes, self._indices())
         self._read_reports()
-        if self.started.pop(process.pid, None) is not None or self._state != prefork.RUN:
+        had_started = self.started.pop(process.pid, None) is not None
+        if self._state != prefork.RUN:
+            return
+        if had_started:
+            self.died += not (process._controlled_termination or process.exitcode == EX_RECYCLE)  # noqa: SLF001
             return
         # One that is not needed any more may be ended while it loads.
         if prepared is None or process._controlled_termination:  # noqa: SLF001 - billiard has no other way to ask
             return
         cause = self._causes.pop(process.pid, f"it ended with {human_status(process.exitcode)} while it loaded")
         self._failed_starts += 1
+        self.failed_to_start += 1
         logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)
         if self._failed_starts >= MAX_FAILED_STARTS:
             logger.critical("stopping: %d processes in a row could not start; the last: %s", MAX_FAILED_STARTS, cause)

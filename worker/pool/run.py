@@ -27,7 +27,7 @@ from celery.states import STARTED
 from worker.pool.batch_task import Answer, BatchTask, Call, clock, run_with
 from worker.pool.member import exception_info
 
-__all__ = ["BatchCall", "Outcome", "Result", "run_batch", "use_batch_clock"]
+__all__ = ["BatchCall", "BatchReport", "Outcome", "Result", "run_batch", "use_batch_clock"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,15 @@ class Outcome(Enum):
 
 #: What the parent gets for each member: with TRACED, what the tracer returned; with RAISED, the error.
 Result = tuple[Outcome, Any]
+
+
+class BatchReport(NamedTuple):
+    """What the process sends back."""
+
+    #: One per call, in order.
+    results: list[Result]
+    #: What the computation took, as :meth:`BatchTask.take_usage` tells.
+    usage: Any
 
 
 class BatchCall(NamedTuple):
@@ -76,15 +85,12 @@ def use_batch_clock(sender: str | None = None, **_: object) -> None:
             task.__trace__ = trace.build_tracer(name, task, app.loader, sender, app=app, monotonic=clock)
 
 
-def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> list[Result]:
+def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> BatchReport:
     """Answer a batch.
 
     Args:
         target: Celery's tracer.
         calls: for one task.
-
-    Returns:
-        One result per call, in order.
     """
     started_s = time.monotonic()
     late = [_is_late(call.expires) for call in calls]
@@ -93,7 +99,8 @@ def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> list[Re
     outcomes = [Outcome.EXPIRED if is_late else next(answers) for is_late in late]
     traced = [(call, answer) for call, answer in zip(calls, outcomes, strict=True) if isinstance(answer, Answer)]
     returned = iter(_trace(target, traced))
-    return [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
+    results = [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
+    return BatchReport(results, current_app.tasks[calls[0].task].take_usage())
 
 
 def _answers(members: Sequence[BatchCall], started_s: float) -> list[Answer | Outcome]:

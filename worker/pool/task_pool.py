@@ -45,6 +45,9 @@ class TaskPool(prefork.TaskPool):
     uses_semaphore = False
     #: A process that comes later has a core leased for it then; Celery's own pool knows of no leases.
     leases_as_it_grows = True
+    #: Told of each batch that was computed: its key, which is the task's name and what the task made of a call, the
+    #: number of requests, the seconds, and the usage.
+    on_batch: Callable[[Hashable, int, float, Any], None] | None = None
 
     def on_start(self) -> None:
         """Make the processes.
@@ -99,6 +102,11 @@ class TaskPool(prefork.TaskPool):
     def seconds_of(self, queue: str | None) -> float:
         """What a request from a queue is expected to take a process, in seconds; a guess before any was seen."""
         return self._queue_pace.seconds_for(queue, 1)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a process."""
+        return len(self._line)
 
     def _enqueue(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Any:
         if target not in _TRACERS or kwargs:
@@ -169,8 +177,10 @@ class TaskPool(prefork.TaskPool):
         if sum(member.cost for member in members) > self._limits.cost:
             self._long_jobs[batch] = job
 
-    def _observe(self, members: Sequence[Member], seconds: float) -> None:
+    def _observe(self, members: Sequence[Member], seconds: float, usage: Any) -> None:
         """A batch was computed."""
+        if self.on_batch is not None:
+            self.on_batch(members[0].key, len(members), seconds, usage)
         estimator.observe(sum(member.size_bytes for member in members), seconds)
         self._pace.observe(members[0].key, sum(member.cost for member in members), seconds)
         for queue, count in Counter(map(_queue_of, members)).items():

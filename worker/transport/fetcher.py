@@ -47,6 +47,8 @@ class Fetcher:
         self._hold_timer: Any = None
         self._share = 0
         self._token = 0
+        #: Messages that came, malformed ones among them.
+        self.fetched = 0
         #: The delivery tag that is being handed over and is recorded already.
         self.delivering: str | None = None
         self.link: Link
@@ -62,6 +64,11 @@ class Fetcher:
         self.link = Link(
             channel.names, may_track=channel.fetch_wake != "poll", on_push=self._on_push, on_lost=self._on_lost
         )
+
+    @property
+    def fetches(self) -> int:
+        """Calls so far that asked for messages."""
+        return self._token
 
     # -- turns of the loop
 
@@ -151,6 +158,7 @@ class Fetcher:
         for queue, size in reply.dead:
             logger.error("set aside a malformed message of %d bytes in the list %s", size, self.link.names.dead(queue))
         found = len(reply.found) + len(reply.dead)
+        self.fetched += found
         self._share = 0 if not found else min(2 * self._share, _UNLIMITED) if found >= fetch.credit else self._share
         self._look.note(fetch, reply.place, found)
         if self._look.pause_s and not self._messages:
