@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 from celery import Celery
 from kombu.serialization import dumps
@@ -30,7 +33,14 @@ def _message_factory() -> Celery:
     return Celery("celeriac-producer", set_as_current=False, broker="memory://", backend="disabled://")
 
 
-def envelope(request: Request, *, request_id: str, queue: str, expires_s: float | None) -> bytes:
+def envelope(
+    request: Request,
+    *,
+    request_id: str,
+    queue: str,
+    expires_s: float | None,
+    trace_headers: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
     """The list element for ``request``.
 
     Args:
@@ -38,6 +48,7 @@ def envelope(request: Request, *, request_id: str, queue: str, expires_s: float 
         request_id: becomes Celery's task id.
         queue: name of the list that it will be pushed to.
         expires_s: seconds from now after which no worker shall begin it; None for never.
+        trace_headers: those that continue the caller's trace; none has a name of Celery's.
 
     Raises:
         InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
@@ -63,7 +74,7 @@ def envelope(request: Request, *, request_id: str, queue: str, expires_s: float 
             "body": base64.b64encode(payload).decode("ascii"),
             "content-encoding": content_encoding,
             "content-type": content_type,
-            "headers": {**message.headers, VERSION_HEADER: CONTRACT_VERSION},
+            "headers": {**message.headers, VERSION_HEADER: CONTRACT_VERSION, **trace_headers},
             "properties": {
                 **message.properties,
                 "delivery_mode": _PERSISTENT,
