@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 from celery import Celery
 from kombu.serialization import dumps
@@ -31,7 +34,14 @@ def _message_factory() -> Celery:
     return Celery("celeriac-producer", set_as_current=False, broker="memory://", backend="disabled://")
 
 
-def envelope(request: Request, *, request_id: str, queue: str, expires_s: float | None) -> bytes:
+def envelope(
+    request: Request,
+    *,
+    request_id: str,
+    queue: str,
+    expires_s: float | None,
+    trace_headers: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
     """The list element for ``request``.
 
     Args:
@@ -39,6 +49,7 @@ def envelope(request: Request, *, request_id: str, queue: str, expires_s: float 
         request_id: becomes Celery's task id.
         queue: name of the list that it will be pushed to.
         expires_s: seconds from now after which no worker shall begin it; None for never.
+        trace_headers: those that continue the caller's trace; none has a name of Celery's.
 
     Raises:
         InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
@@ -68,6 +79,7 @@ def envelope(request: Request, *, request_id: str, queue: str, expires_s: float 
                 **message.headers,
                 VERSION_HEADER: CONTRACT_VERSION,
                 SENT_AT_HEADER: round(time.time(), 3),
+                **trace_headers,
             },
             "properties": {
                 **message.properties,

@@ -16,6 +16,7 @@ from producer.contract import QueueClass, Request, queue_name
 from producer.envelope import envelope
 from producer.link import REFUSALS, Deadline, RedisLink
 from producer.results import ResultReader
+from producer.trace_headers import TraceHeaders, collect, from_sentry
 
 __all__ = ["DEFAULT_URL", "Answer", "Sender"]
 
@@ -52,6 +53,9 @@ class Sender:
         result_backend_url: where the workers store results; the broker by default.
         timeout_s: seconds that a call may take when it names no time-out of its own; each time-out is more than 0
             and at most a week.
+        trace_headers: gives the headers that continue the caller's trace (``traceparent``, ``tracestate``, ``baggage``,
+            ``sentry-trace``) and is called for each request. By default those of Sentry where its SDK is set up;
+            ``dict`` for none.
 
     Raises:
         ValueError: a URL or a time-out, here or in a call, that cannot be used.
@@ -63,10 +67,12 @@ class Sender:
         result_backend_url: str | None = None,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        trace_headers: TraceHeaders = from_sentry,
     ) -> None:
         self._broker = RedisLink(broker_url)
         self._results = ResultReader(result_backend_url or broker_url)
         self._timeout_s = _checked(timeout_s)
+        self._trace_headers = trace_headers
 
     def submit(
         self,
@@ -154,7 +160,8 @@ class Sender:
         self, request: Request, queue_class: QueueClass, request_id: str, expires_s: float | None, deadline: Deadline
     ) -> str:
         queue = queue_name(request.task, queue_class)
-        message = envelope(request, request_id=request_id, queue=queue, expires_s=expires_s)
+        trace = collect(self._trace_headers)
+        message = envelope(request, request_id=request_id, queue=queue, expires_s=expires_s, trace_headers=trace)
         try:
             self._broker.execute([("LPUSH", queue, message)], deadline)
         except RedisError as error:

@@ -26,12 +26,13 @@ __all__ = ["answer"]
 logger = logging.getLogger(__name__)
 
 
-def answer(task: TaskName, calls: Sequence[Call]) -> list[Answer]:
+def answer(task: TaskName, calls: Sequence[Call], *, count_tokens: bool = False) -> list[Answer]:
     """Answer some requests together.
 
     Args:
         task: their task.
         calls: as they came; positional arguments, which the contract does not have, are an error.
+        count_tokens: whether each answer's context shall have ``celeriac_tokens``, what the model has read for it.
 
     Returns:
         In order, a result with the model that gave it, or an :class:`InvalidRequest` or :class:`UnknownModel` that no
@@ -52,7 +53,8 @@ def answer(task: TaskName, calls: Sequence[Call]) -> list[Answer]:
         except RequestError as error:
             answers[index] = Answer(error=error)
     for pipeline, members in by_model.items():
-        for (index, _), given in zip(members, _compute(pipeline, [parsed for _, parsed in members]), strict=True):
+        computed = _compute(pipeline, [parsed for _, parsed in members], [] if count_tokens else None)
+        for (index, _), given in zip(members, computed, strict=True):
             answers[index] = given
     return [given for given in answers if given is not None]
 
@@ -93,18 +95,25 @@ def _choose(task: TaskName, request: Request) -> Any:
         ) from None
 
 
-def _compute(pipeline: Any, members: Sequence[Any]) -> list[Answer]:
+def _compute(pipeline: Any, members: Sequence[Any], token_counts: list[int] | None) -> list[Answer]:
     context = {"celeriac_model": {"name": pipeline.model.name, "revision": pipeline.model.manifest.revision}}
     try:
-        outcomes = pipeline.answer([parsed.request for parsed in members])
-        return [_answer(parsed, found, context) for parsed, found in zip(members, outcomes, strict=True)]
+        outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
+        contexts = _with_counts(context, token_counts) if token_counts else [context] * len(members)
+        return [_answer(parsed, found, its) for parsed, found, its in zip(members, outcomes, contexts, strict=True)]
     except (RuntimeError, MemoryError) as error:
         if len(members) > 1:
             raise
         # A MemoryError that reached Celery would keep this slot of the pool for ever (celery/celery#10462).
         logger.exception("the model failed")
         problem = f"model {pipeline.model.name} failed: {type(error).__name__}"
-        return [Answer(error=ModelFailed.of(ErrorCode.MODEL_FAILED, problem), context=context)]
+        (context,) = _with_counts(context, token_counts) if token_counts else [context]
+        failure = ModelFailed.of(ErrorCode.MODEL_FAILED, problem)
+        return [Answer(error=failure, context={**context, "celeriac_cause": error})]
+
+
+def _with_counts(context: dict[str, Any], token_counts: Sequence[int]) -> list[dict[str, Any]]:
+    return [{**context, "celeriac_tokens": count} for count in token_counts]
 
 
 def _answer(parsed: Any, outcomes: list[Any], context: dict[str, Any]) -> Answer:

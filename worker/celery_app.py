@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from celery import Celery
 
 from config import Settings, SettingsError, celery_options, load_settings
 from config.celery_options import TRANSPORT
+from config.settings import LogFormat
+from config.variables import variable
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.metrics import setup as metrics
@@ -27,13 +31,17 @@ def create_app(settings: Settings) -> Celery:
     register_tasks(app, tasks)
     metrics.connect(app, settings)
     startup.connect(app, settings)
-    process.connect(settings)
     logs.connect(settings)
-    sentry.connect(settings)
+    # Before the processes start: those that cannot are reported too.
+    sentry.connect(settings, served)
+    process.connect(settings)
     return app
 
 
 try:
     app = create_app(load_settings())
 except SettingsError as error:
-    raise SystemExit(f"wrong setting: {error}\nSee .env.example for what each takes.") from None
+    problem = f"wrong setting: {error}\nSee .env.example for what each takes."
+    # The settings are not there to ask.
+    is_json = os.environ.get(variable("log", "format")) == LogFormat.JSON
+    raise SystemExit(logs.as_json_line(problem) if is_json else problem) from None

@@ -19,7 +19,7 @@ from celery import signals
 from config import Settings
 from models.usage import Usage, total
 from producer.contract import TaskName
-from worker import startup
+from worker import sentry, startup
 from worker.garbage import collect_seldom
 from worker.leases import CoreSet
 from worker.start_reports import StartReport
@@ -134,4 +134,5 @@ def _give_up(error: BaseException) -> NoReturn:
     cause = f"{type(error).__name__}: {error}"
     logger.error("this process cannot serve: %s", cause, exc_info=error)
     startup.prepared().reports.send(StartReport(os.getpid(), current_process().index, (), 0.0, cause))
+    sentry.flush()
     os._exit(EXIT_CANNOT_SERVE)

@@ -5,7 +5,6 @@ It never imports OpenVINO, which does not survive a fork (openvinotoolkit/openvi
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
 from models.store import StoredModel
+from worker import logs
 from worker.cores import usable_cores
 from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, Wish, take_leases
@@ -149,5 +149,5 @@ def _set_processes(worker: Any, leased: int, wish: Wish, *, grows: bool) -> None
 def refuse_to_start(message: str) -> NoReturn:
     """End a worker that must not start, with status :data:`EXIT_CANNOT_START`."""
     # Logging is set up later in the start of a worker.
-    print(f"celeriac: this worker cannot start: {message}", file=sys.stderr, flush=True)
+    logs.say(f"this worker cannot start: {message}")
     raise SystemExit(EXIT_CANNOT_START)

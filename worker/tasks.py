@@ -33,8 +33,9 @@ class InferenceTask(BatchTask):
 
     def compute(self, calls: Sequence[Call]) -> list[Answer]:
         """See :meth:`BatchTask.compute`."""
-        answers = answer(self.task_name, calls)
-        if self.task_name in _QUOTING and not self.app.celeriac_settings.show_request_text:
+        settings = self.app.celeriac_settings
+        answers = answer(self.task_name, calls, count_tokens=settings.sentry.dsn is not None)
+        if self.task_name in _QUOTING and not settings.show_request_text:
             return [_hide(found) for found in answers]
         return answers
 

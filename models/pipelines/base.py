@@ -65,8 +65,12 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
         """Make the first request as fast as the next."""
         self.engine.warm_up()
 
-    def answer(self, requests: Sequence[Request]) -> list[list[Outcome]]:
+    def answer(self, requests: Sequence[Request], token_counts: list[int] | None = None) -> list[list[Outcome]]:
         """Answer requests together.
+
+        Args:
+            requests: for this pipeline's task.
+            token_counts: takes, for each request, how many tokens the model reads for it, before anything is computed.
 
         Returns:
             For each request, in order, one outcome per item, in order. An item that cannot be answered has its
@@ -80,6 +84,8 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
         if len(ours) != len(requests):
             raise TypeError(f"only {self.request_type.task.value} requests belong here")
         flat = self.flatten(ours)
+        if token_counts is not None:
+            token_counts.extend(_count_tokens(members) for members in flat)
         items = [item for members in flat for item in members if not isinstance(item, RequestError)]
         computed = iter(self.engine.compute([sequence for item in items for sequence in item.sequences]))
         answers = iter(self.read(items, [list(islice(computed, len(item.sequences))) for item in items]))
@@ -92,6 +98,11 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
     @abstractmethod
     def read(self, items: Sequence[ItemT], outputs: Sequence[Sequence[SequenceOutput]]) -> list[Outcome]:
         """The answer of each item, from what the model gave for each of its sequences."""
+
+
+def _count_tokens(members: Sequence[FlatItem | RequestError]) -> int:
+    sequences = (item.sequences for item in members if not isinstance(item, RequestError))
+    return sum(len(sequence.ids) for of_item in sequences for sequence in of_item)
 
 
 #: A pipeline whose task does not matter.

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import threading
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
-from producer import Client, RemoteFailure, TextClassificationRequest
+from examples.local_stack import LocalWorker
 
 SECRET = "my doctor says it is nothing"  # noqa: S105 - a text, not a password
 NAME = "Zebediah"
@@ -74,52 +68,3 @@ def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(worker: Lo
     for text in (json.dumps(events), worker.log, shown):
         assert SECRET not in text
         assert NAME not in text
-
-
-@pytest.fixture
-def sentry_sink() -> Iterator[tuple[str, list[bytes]]]:
-    """An HTTP server that takes what a Sentry client sends, and its DSN."""
-    received: list[bytes] = []
-
-    class Sink(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            gzipped = self.headers.get("Content-Encoding") == "gzip"
-            received.append(zlib.decompress(body, wbits=31) if gzipped else body)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink) as sink:
-        threading.Thread(target=sink.serve_forever, daemon=True).start()
-        yield f"http://key@127.0.0.1:{sink.server_port}/1", received
-        sink.shutdown()
-
-
-def test_sentry_gets_a_failing_request_without_its_text_and_logs_can_be_json(
-    own_server: LocalServer, tmp_path: Path, sentry_sink: tuple[str, list[bytes]]
-) -> None:
-    dsn, received = sentry_sink
-    environment = {
-        "CELERIAC_BROKER_URL": own_server.url,
-        "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
-        "CELERIAC_SENTRY_DSN": dsn,
-        "CELERIAC_SENTRY_ENVIRONMENT": "a-test",
-        "CELERIAC_TIME_SOFT_LIMIT_S": "0.1",
-        "CELERIAC_LOG_FORMAT": "json",
-    }
-    with LocalWorker(["--concurrency=1"], environment) as worker, Client(own_server.url, timeout_s=30) as client:
-        worker.wait_until_ready()
-        big = client.submit(TextClassificationRequest.parse({"inputs": [LONG_SECRET] * 64}))
-        with pytest.raises(RemoteFailure, match="SoftTimeLimitExceeded"):
-            client.wait(big)
-        worker.wait_for(lambda: any(b"SoftTimeLimitExceeded" in envelope for envelope in received))
-
-        assert any(b"a-test" in envelope for envelope in received)
-        assert not any(SECRET.encode() in envelope for envelope in received)
-        lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
-        assert any(line.get("task_id") == big for line in lines)
-        assert SECRET not in worker.log

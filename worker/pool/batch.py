@@ -12,6 +12,7 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
 from producer.contract import ErrorCode, ModelFailed
+from worker import at_work
 from worker.pool.member import Member, exception_info, exception_of
 from worker.pool.run import BatchReport, Outcome
 
@@ -79,6 +80,10 @@ class Batch:
 
     def on_error(self, error: ExceptionInfo) -> None:
         """The job has failed as a whole, most often with its process."""
+        with at_work.on_batch(self.members):
+            self._on_error(error)
+
+    def _on_error(self, error: ExceptionInfo) -> None:
         exception = exception_of(error)
         if isinstance(exception, Terminated):
             self._terminated(error)
@@ -96,7 +101,8 @@ class Batch:
         """A time limit has passed; for the hard one :meth:`on_error` was called before."""
         targets = _nearest(self.members, soft=True) if soft else self._timed_out
         if len(targets) == 1:
-            targets[0].time_out(soft=soft, limit_s=timeout)
+            with at_work.on_batch(self.members):
+                targets[0].time_out(soft=soft, limit_s=timeout)
 
     def _terminated(self, error: ExceptionInfo) -> None:
         """The process was killed to end one of the members; the others have done nothing."""
@@ -123,6 +129,9 @@ class Batch:
                 again.append(member)
             else:
                 _give_up(member, exception)
+        if again:
+            about = {"task_ids": [member.task_id for member in again]}
+            logger.warning("%d requests run alone, their process died: %s", len(again), exception, extra=about)
         self._run_alone(again)
 
     def _run_alone(self, members: Sequence[Member]) -> None:

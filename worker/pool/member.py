@@ -12,6 +12,8 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import Terminated
 from celery.worker import state
 
+from worker import at_work
+
 __all__ = ["Member", "OutOfMemory", "Place", "exception_info", "exception_of"]
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,18 @@ class Member:
     terminated: int | None = None
     place: Place = field(default=Place.WAITING)
     job: Any = None
+
+    @property
+    def task(self) -> str:
+        """Its task's name."""
+        name: str = self.args[0]
+        return name
+
+    @property
+    def task_id(self) -> str:
+        """Its id."""
+        task_id: str = self.args[1]
+        return task_id
 
     @property
     def soft_limit_s(self) -> float | None:
@@ -131,7 +145,9 @@ class Member:
     def fail(self, error: ExceptionInfo) -> None:
         """It did not get through its tracer."""
         self.place = Place.GONE
-        self._call("error_callback", _bearable(error))
+        # Celery's line about it does not say which request it is.
+        with at_work.on_request(self):
+            self._call("error_callback", _bearable(error))
 
     def time_out(self, *, soft: bool, limit_s: float | None) -> None:
         """Tell Celery that its time limit has passed."""

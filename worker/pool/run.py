@@ -24,6 +24,7 @@ from celery.app.task import Context
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.states import STARTED
 
+from worker import at_work
 from worker.pool.batch_task import Answer, BatchTask, Call, clock, run_with
 from worker.pool.member import exception_info
 
@@ -95,12 +96,17 @@ def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> BatchRe
     started_s = time.monotonic()
     late = [_is_late(call.expires) for call in calls]
     members = [call for call, is_late in zip(calls, late, strict=True) if not is_late]
-    answers = iter(_answers(members, started_s) if members else [])
-    outcomes = [Outcome.EXPIRED if is_late else next(answers) for is_late in late]
-    traced = [(call, answer) for call, answer in zip(calls, outcomes, strict=True) if isinstance(answer, Answer)]
-    returned = iter(_trace(target, traced))
-    results = [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
-    return BatchReport(results, current_app.tasks[calls[0].task].take_usage())
+    batch = at_work.begin(members)
+    try:
+        answers = iter(_answers(members, started_s) if members else [])
+        outcomes = [Outcome.EXPIRED if is_late else next(answers) for is_late in late]
+        batch.ended_at = time.time()
+        traced = [(call, answer) for call, answer in zip(calls, outcomes, strict=True) if isinstance(answer, Answer)]
+        returned = iter(_trace(target, traced))
+        results = [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
+        return BatchReport(results, current_app.tasks[calls[0].task].take_usage())
+    finally:
+        at_work.end()
 
 
 def _answers(members: Sequence[BatchCall], started_s: float) -> list[Answer | Outcome]:
@@ -174,6 +180,9 @@ def _isolate(task: BatchTask, calls: Sequence[Call]) -> list[Answer | Outcome]:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is one call's, and becomes its answer
         if len(calls) == 1:
             return [Answer(error=error)]
+        ids = [str(call.headers.get("id")) for call in calls]
+        problem = type(error).__name__
+        logger.warning("%d requests are computed in halves: %s", len(calls), problem, extra={"task_ids": ids})
     except (SystemExit, KeyboardInterrupt):
         if terminate_handler_fired() or len(calls) == 1:
             raise

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from kombu.transport import redis as stock
 
-from worker.transport.envelope import Message
+from worker.transport.envelope import Message, find_task_id
 from worker.transport.fetcher import Fetcher
 from worker.transport.leftovers import Leftovers, leftovers_of
 from worker.transport.poller import FETCH
@@ -115,7 +115,9 @@ class Channel(stock.Channel):
             pipe.lpush(dead, raw).ltrim(dead, 0, self.dead_letter_length - 1).expire(dead, self.dead_letter_ttl)
             pipe.zrem(names.index, tag).hdel(names.unacked, tag)
             pipe.execute()
-        logger.error("set aside a malformed message of %d bytes in the list %s: %s", len(raw), dead, reason)
+        task_id, size = find_task_id(raw), len(raw)
+        about = {"task_id": task_id} if task_id else None
+        logger.error("set aside a malformed message of %d bytes in the list %s: %s", size, dead, reason, extra=about)
 
     def set_aside_by_tag(self, tag: str | bytes, reason: str) -> None:
         """As :meth:`set_aside`, for a record that nobody could read: the queue is only in what cannot be read."""

@@ -8,6 +8,7 @@ checked once more here.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from kombu.transport import virtual
@@ -15,13 +16,15 @@ from kombu.utils.json import loads
 
 from worker.nesting import is_deeper_than
 
-__all__ = ["MAX_DEPTH", "MalformedMessageError", "Message", "decode"]
+__all__ = ["MAX_DEPTH", "MalformedMessageError", "Message", "decode", "find_task_id"]
 
 #: Lists and objects in one another. Python's JSON ends at about 900, pickle (Celery's way to its pool) at about 490.
 MAX_DEPTH = 400
 #: kombu's mark of a value that JSON does not have; only with it does decoding need kombu's hook.
 _TYPE_MARK = b"__type__"
 _ESCAPE = b"\\u"
+#: Only what Celery's own ids look like: anything else could be a piece of the sender's text.
+_TASK_ID = re.compile(rb'"id": ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 
 
 class MalformedMessageError(Exception):
@@ -58,6 +61,12 @@ def decode(raw: bytes, tag: bytes) -> dict[str, Any]:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and is_deeper_than(MAX_DEPTH, payload):
         raise MalformedMessageError(f"more than {MAX_DEPTH} lists and objects in one another")
     return payload  # type: ignore[no-any-return]
+
+
+def find_task_id(raw: bytes) -> str | None:
+    """The id of a message that cannot be decoded, where it can be seen."""
+    found = _TASK_ID.search(raw)
+    return found[1].decode() if found else None
 
 
 def _find_problem(payload: Any, tag: bytes) -> str | None:
