@@ -4,7 +4,8 @@ A simulation in steps of a tenth of a second: requests arrive, wait in one queue
 however many processes are up. Ours is decided by ``worker.scaling_rule``, the code that a worker runs. The rules of the
 others are written down from their documentation: Celery's autoscaler counts what a worker holds (up at once, down 30 s
 after the last message), KEDA asks for the length of the list every 30 s, which does not hold what workers have fetched,
-and its HPA goes down to what the last 300 s asked for. A pod starts slower than a process.
+and its HPA goes down to what the last 300 s asked for. A pod starts slower than a process. *celeriac, pods* is our
+rule for pods, as ``deploy/kubernetes/keda`` has it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ MOST = 50
 _HELD_PER_PROCESS = 200
 _PROCESS_START_S, _POD_START_S = 2.0, 15.0
 _CELERY_KEEPALIVE_S, _KEDA_POLL_S, _HPA_WINDOW_S = 30.0, 30.0, 300.0
+#: ``CELERIAC_SCALE_DRAIN_S`` of ``deploy/kubernetes/keda``: about as long as it takes for a pod to be there.
+PODS_DRAIN_S = 30.0
+#: An HPA asks this often, and does nothing about a difference of a tenth.
+_HPA_SYNC_S, _HPA_TOLERANCE = 15.0, 0.1
+#: Of ``deploy/kubernetes/keda/scaling.yaml``: the window for going down, the largest step up in 15 s, and down in 60 s.
+_PODS_WINDOW_S, _PODS_UP, _PODS_UP_LEAST, _PODS_DOWN, _PODS_DOWN_S = 120.0, 10, 10, 0.75, 60.0
 #: Growing again so soon after having shrunk is flapping.
 _FLAP_S = 60.0
 _LARGE_MEAN = 50
@@ -74,12 +81,16 @@ class Rule(Protocol):
 
 
 class Ours:
-    """``worker/scaling_rule.py`` at its defaults, twice a second, on a sample of up to a second ago."""
+    """``worker/scaling_rule.py``, twice a second, on a sample of up to a second ago.
+
+    Args:
+        targets: its defaults, where none are given.
+    """
 
     start_s = _PROCESS_START_S
 
-    def __init__(self) -> None:
-        self._rule = ScalingRule(ScalingTargets())
+    def __init__(self, targets: ScalingTargets | None = None) -> None:
+        self._rule = ScalingRule(targets or ScalingTargets())
         self._meter = LoadMeter()
         self._next_s = self._sample_s = 0.0
         self._queued_s = self._arriving = 0.0
@@ -139,9 +150,38 @@ class Keda:
         return min(max(1, *(count for _, count in self._asked)), MOST) if self._asked else 1
 
 
+class Pods:
+    """Our rule on single-process pods: KEDA asks a worker's ``/scale``, and an HPA does what it is told."""
+
+    start_s = _POD_START_S
+
+    def __init__(self) -> None:
+        self._rule = Ours(ScalingTargets(drain_s=PODS_DRAIN_S))
+        self._next_s = self._down_s = 0.0
+        self._asked: deque[tuple[float, int]] = deque()
+
+    def decide(self, view: View) -> int:
+        """See :class:`Rule`."""
+        wanted, pods = self._rule.decide(view), view.processes
+        if view.now_s < self._next_s:
+            return pods
+        self._next_s = view.now_s + _HPA_SYNC_S
+        self._asked.append((view.now_s, wanted))
+        while self._asked[0][0] <= view.now_s - _PODS_WINDOW_S:
+            self._asked.popleft()
+        highest = max(count for _, count in self._asked)
+        if wanted > pods * (1 + _HPA_TOLERANCE):
+            return min(wanted, max(pods * _PODS_UP, pods + _PODS_UP_LEAST))
+        if highest < pods * (1 - _HPA_TOLERANCE) and view.now_s >= self._down_s:
+            self._down_s = view.now_s + _PODS_DOWN_S
+            return max(highest, min(math.floor(pods * _PODS_DOWN), pods - 1))
+        return pods
+
+
 #: By name, as they are shown; Celery's also with as many processes at most as cost about what ours do in bursts.
 RULES: dict[str, Callable[[], Rule]] = {
     "celeriac": Ours,
+    "celeriac, pods": Pods,
     "celery": Celery,
     "celery, 11 at most": lambda: Celery(11),
     "keda": Keda,
