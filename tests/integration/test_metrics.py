@@ -98,9 +98,12 @@ def test_requests_are_counted_by_task_model_class_and_outcome(
         result.get(timeout=30)
 
     watched.wait_for(
-        lambda: ended(queue_class="interactive", outcome="succeeded", model="sentiment") - before["interactive"] == 53
+        lambda: (
+            ended(queue_class="interactive", outcome="succeeded", model="sentiment") - before[QueueClass.INTERACTIVE]
+            == 53
+        )
     )
-    assert ended(queue_class="bulk", outcome="succeeded", model="sentiment") - before["bulk"] == 20
+    assert ended(queue_class="bulk", outcome="succeeded", model="sentiment") - before[QueueClass.BULK] == 20
     # Plain Celery does not say when it has sent a message.
     for name in ("wait_seconds_count", "request_seconds_count"):
         assert watched.value(name, since="sent", queue_class="bulk") == 20
@@ -187,7 +190,7 @@ def test_a_killed_process_is_counted_as_a_restart_and_its_memory_is_that_of_the_
 
 def test_every_metric_is_there_in_both_formats(watched: MonitoredWorker) -> None:
     text = watched.get("/metrics", "application/openmetrics-text; version=1.0.0")[1]
-    found = {family.name for family in parse_open_metrics(text)}
+    found = {family.name for family in parse_open_metrics(text)}  # type: ignore[no-untyped-call]  # it has no types
     names = {PREFIX + name for name in FAMILIES}
 
     # What waits has an age only while something waits; nothing has to be moved between workers here.
