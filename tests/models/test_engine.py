@@ -12,6 +12,7 @@ from models.batching import BatchingOptions
 from models.engine import Engine, EngineOptions, TokenSequence
 from models.pipelines.base import AnyPipeline
 from models.store import MODEL_NAME, StoredModel
+from models.usage import Usage
 
 MAX_LENGTH = 512
 CLS, SEP = 101, 102
@@ -80,3 +81,23 @@ def test_warming_up_leaves_the_answers_as_they_are(pipeline: AnyPipeline) -> Non
     before = logits(pipeline.engine, [5, 9])
     pipeline.warm_up()
     assert logits(pipeline.engine, [5, 9]) == pytest.approx(before)
+
+
+def test_usage_is_what_was_computed_since_it_was_last_taken(engine: Engine) -> None:
+    engine.take_usage()
+    lengths = [3, 5, 30, 31, 60]
+
+    logits(engine, lengths)
+
+    usage = engine.take_usage()
+    # 3 and 5 are computed as 4 and 8, 30 and 31 as 32 each, 60 as it is.
+    assert (usage.tokens, usage.padding_tokens) == (sum(lengths), 1 + 3 + 2 + 1)
+    assert usage.inferences == 4
+    assert usage.seconds > 0
+    assert engine.take_usage() == Usage()
+
+
+def test_warming_up_is_no_usage(engine: Engine) -> None:
+    engine.warm_up()
+
+    assert engine.take_usage() == Usage()

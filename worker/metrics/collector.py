@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from config import Settings
+from worker.load import SeenLoad
 from worker.metrics.families import FAMILIES, PREFIX, Kind
 from worker.metrics.health import why_not_ready
 from worker.metrics.histogram import Histogram
@@ -73,6 +74,7 @@ class WorkerCollector(Collector):
         yield "deaf", (), vitals.deaf_for_s is not None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
         yield from _of_beat(beat)
+        yield from _of_load(self._pulse.seen(), beat.processes.get("ready", 0))
         yield from _of_processes(beat)
         yield from self._of_requests()
         yield from self._of_batches()
@@ -109,14 +111,16 @@ def _of_beat(beat: Beat) -> Iterator[_Sample]:
     yield "line_requests", (), beat.line
     yield "fetches", (), beat.fetches
     yield "fetched_messages", (), beat.fetched
-    seen = beat.seen
+
+
+def _of_load(seen: SeenLoad | None, ready: int) -> Iterator[_Sample]:
     if seen is None:
         return
     yield "held_requests", (), seen.held
     yield "held_seconds", (), seen.held_s
     yield "backlog_seconds", (), seen.load.backlog_s
     yield "arriving_work", (), seen.load.arriving
-    if ready := beat.processes.get("ready"):
+    if ready:
         yield "drain_seconds", (), seen.load.backlog_s / ready
     yield "unacknowledged_messages", (), seen.sample.unacknowledged
     for queue, count in seen.sample.waiting.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DeafWatch", "Vitals", "why_not_alive", "why_not_ready"]
+__all__ = ["BEAT_LATE_S", "DeafWatch", "Vitals", "why_not_alive", "why_not_ready"]
 
 #: The event loop beats once a second; for so long it may be busy with something else and still serves.
-_BEAT_LATE_S = 5.0
+BEAT_LATE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def why_not_ready(vitals: Vitals) -> list[str]:
     reasons = []
     if not vitals.is_connected:
         reasons.append("there is no connection to the broker")
-    elif vitals.beat_ago_s > _BEAT_LATE_S:
+    elif vitals.beat_ago_s > BEAT_LATE_S:
         reasons.append(f"the event loop has not turned for {vitals.beat_ago_s:.0f} s")
     elif not vitals.broker_answers:
         reasons.append("the broker does not answer")

@@ -13,7 +13,7 @@ from celery.worker import state
 from config import Settings
 from worker.autoscale import Autoscaler
 from worker.load import SeenLoad, load_watch_of
-from worker.metrics.health import DeafWatch, Vitals
+from worker.metrics.health import BEAT_LATE_S, DeafWatch, Vitals
 from worker.metrics.meter import meter
 from worker.pool.process_pool import ProcessPool
 
@@ -94,17 +94,27 @@ class Pulse:
             deaf_for_s=self._deaf.update(now_s, fetched=fetcher.fetched, waiting=waiting, may_fetch=may_fetch),
         )
 
+    def seen(self) -> SeenLoad | None:
+        """What there is to do, if that is known now; for any thread."""
+        beat = self.last
+        is_fresh = self._is_connected() and time.monotonic() - beat.at_s < BEAT_LATE_S
+        return beat.seen if is_fresh else None
+
     def vitals(self) -> Vitals:
         """What is known now; for any thread."""
-        beat, consumer = self.last, self._worker.consumer
+        beat = self.last
         return Vitals(
             is_stopping=_is_status(state.should_stop) or _is_status(state.should_terminate),
-            is_connected=consumer is not None and consumer.connection is not None,
+            is_connected=self._is_connected(),
             beat_ago_s=time.monotonic() - beat.at_s,
             processes_ready=beat.processes.get("ready", 0),
             broker_answers=beat.seen is not None,
             deaf_for_s=beat.deaf_for_s,
         )
+
+    def _is_connected(self) -> bool:
+        consumer = self._worker.consumer
+        return consumer is not None and consumer.connection is not None
 
     def _range(self) -> dict[str, int]:
         autoscaler, processes = self._worker.autoscaler, self._worker.pool.num_processes

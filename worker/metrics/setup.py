@@ -79,10 +79,13 @@ class Pages:
     """
 
     def __init__(self, worker: Any, pulse: Pulse, settings: Settings) -> None:
+        # Not without a port; and not while a process may be forked.
         from prometheus_client import CollectorRegistry, ProcessCollector
+        from prometheus_client.exposition import choose_encoder
 
         from worker.metrics.collector import WorkerCollector
 
+        self._choose_encoder = choose_encoder
         self._worker = worker
         self._pulse = pulse
         self._hung_s = settings.time.visibility_timeout_s
@@ -100,9 +103,7 @@ class Pages:
 
     def metrics(self, accept: str) -> Page:
         """All metrics, in the format that is asked for."""
-        from prometheus_client.exposition import choose_encoder
-
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = self._choose_encoder(accept)
         return Page(HTTPStatus.OK, content_type, encode(self._registry))
 
     def healthz(self, _: str) -> Page:
@@ -117,7 +118,7 @@ class Pages:
         """What a cluster autoscaler goes by."""
         with self._asking:
             if self._asked is None or time.monotonic() - self._asked[0] > _SCALE_LASTS_S:
-                seen = self._pulse.last.seen
+                seen = self._pulse.seen()
                 if seen is None:
                     return _unavailable("the queues were not looked at yet, or the broker does not answer")
                 try:

@@ -1,0 +1,89 @@
+"""What is seen of the queues, against a real server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from examples.local_stack import LocalServer
+from producer.contract import SENT_AT_HEADER
+from worker.queue_depth import DepthSampler, load_key, workers_key
+from worker.transport import Connection
+
+QUEUES = ["celery", "text-classification"]
+
+
+@pytest.fixture
+def connected(own_server: LocalServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(own_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def channel(own_server: LocalServer) -> Iterator[Any]:
+    with Connection(own_server.url) as connection:
+        yield connection.default_channel
+
+
+def sampler(worker: str = "one@here") -> DepthSampler:
+    return DepthSampler(None, worker, lambda: QUEUES, lambda: 7.0)
+
+
+def push(client: redis.Redis, name: str, ago_s: float | None, **headers: Any) -> None:
+    """Put a message last, as senders do."""
+    if ago_s is not None:
+        headers[SENT_AT_HEADER] = time.time() - ago_s
+    client.lpush(name, json.dumps({"body": "e30=", "headers": headers, "properties": {}}))
+
+
+def test_all_lists_of_a_queue_count(connected: redis.Redis, channel: Any) -> None:
+    for name in ("text-classification", "text-classification", "text-classification\x06\x163", "unrelated"):
+        push(connected, name, None)
+    connected.hset("unacked", mapping={"a": "1", "b": "2"})
+
+    seen = sampler().sample(channel)
+
+    assert seen.waiting == {"celery": 0, "text-classification": 3}
+    assert seen.unacknowledged == 2
+    assert seen.mark == 7.0
+
+
+def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(connected: redis.Redis, channel: Any) -> None:
+    for ago_s in (50.0, 1.0):
+        push(connected, "text-classification", ago_s)
+    push(connected, "text-classification\x06\x163", 20.0)
+
+    (queue,) = seen = sampler().sample(channel).oldest_s
+
+    assert queue == "text-classification"
+    assert 50 <= seen[queue] < 80
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {SENT_AT_HEADER: "yesterday"}, {"argsrepr": f'"{SENT_AT_HEADER}": 1.0'}, {SENT_AT_HEADER: None}],
+    ids=["none", "text", "another header's text", "null"],
+)
+def test_a_message_that_does_not_say_when_it_was_sent_has_no_age(
+    connected: redis.Redis, channel: Any, headers: dict[str, Any]
+) -> None:
+    push(connected, "celery", None, **headers)
+
+    assert sampler().sample(channel).oldest_s == {}
+
+
+def test_workers_hear_of_each_other_and_what_they_say_expires(connected: redis.Redis, channel: Any) -> None:
+    connected.zadd(workers_key("celery"), {"gone@here": time.time() - 60})
+    other = sampler("other@here")
+    other.announcement = "something"
+    other.sample(channel)
+
+    assert sampler().sample(channel).workers == {"celery": 2, "text-classification": 2}
+    assert connected.get(load_key("other@here")) == b"something"
+    assert connected.get(load_key("one@here")) is None
+    assert all(connected.ttl(key) > 0 for key in (load_key("other@here"), *map(workers_key, QUEUES)))
