@@ -176,7 +176,7 @@ class Time(_Group):
 
 
 class Sentry(_Group):
-    """Error reports. Request text is never in them unless `CELERIAC_SHOW_REQUEST_TEXT` is set."""
+    """Errors and traces. Request text is never in them unless `CELERIAC_SHOW_REQUEST_TEXT` is set."""
 
     dsn: SecretStr | None = None
     """Where to send them; empty for nowhere."""
@@ -185,7 +185,7 @@ class Sentry(_Group):
     """The environment that they are filed under."""
 
     traces_sample_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of requests whose timing is sent as a trace, from 0 to 1."""
+    """Share of requests that are traced, from 0 to 1, where their sender has not decided; 0 for none at all."""
 
 
 class Metrics(_Group):

@@ -48,6 +48,10 @@ class BatchAtWork:
         """The ids of its requests."""
         return [call.task_id for call in self.calls]
 
+    def note_end(self) -> None:
+        """The answers are there."""
+        self.ended_at = time.time()
+
 
 # Each thread has its own: what another thread of the worker logs belongs to no request.
 _batch: ContextVar[BatchAtWork | None] = ContextVar("celeriac_batch", default=None)

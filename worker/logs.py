@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -97,7 +98,8 @@ def _format_as_json(logger: logging.Logger, **_: object) -> None:
 
 
 def _say_in_signal_handler(message: str, *_: object) -> None:
-    os.write(2, f"{as_json_line(message, logging.INFO)}\n".encode())
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{as_json_line(message, logging.INFO)}\n".encode())
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -16,7 +15,6 @@ import redis
 from celery import Celery
 
 from examples.local_stack import LocalServer, LocalWorker
-from producer import Client
 
 Line = dict[str, Any]
 QUEUE = "text-classification"
@@ -89,22 +87,6 @@ def test_each_line_about_a_request_says_which(
     # No line names one of these and is about none.
     known = {*ends, malformed}
     assert all(task_id in found for line in lines for task_id in known if task_id in line["message"])
-
-
-def test_a_request_whose_process_is_killed_can_be_followed(
-    json_environment: dict[str, str], own_server: LocalServer, own_stock: Celery
-) -> None:
-    with LocalWorker(["--concurrency=1"], json_environment) as worker, Client(own_server.url, timeout_s=60) as client:
-        worker.wait_until_ready()
-        task_id = send(own_stock, {"inputs": LONG[:16]})
-        worker.wait_for(lambda: "received" in worker.log)
-        os.kill(worker.processes[0], signal.SIGKILL)
-        client.wait(task_id)
-        lines = by_request(lines_of(worker))[task_id]
-    died = [line for line in lines if "their process died" in line["message"]]
-    # Unless it was killed before it had begun: then nothing is repeated.
-    assert all(line["task_ids"] == [task_id] and "process" not in line for line in died)
-    assert any("succeeded" in line["message"] for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -227,6 +229,31 @@ def test_a_request_with_malformed_trace_headers_is_answered_and_traced(
     assert result.get(timeout=20)
     traced.wait_for(lambda: bool(sink.transactions_of(result.id)))
     assert "Signal handler" not in traced.log
+
+
+def test_a_request_that_is_given_up_is_reported_by_the_parent_and_its_log_tells_why(
+    traced: LocalWorker, sender: Celery, sink: SentrySink
+) -> None:
+    name = TaskName.TEXT_CLASSIFICATION.value
+    result = sender.send_task(name, kwargs=LONG[name], queue=name)
+    inspect, killed = sender.control.inspect(timeout=0.2), set[int]()
+    while len(killed) < 3:
+        traced.wait_for(lambda: bool(traced.processes.keys() and set(traced.processes.values()) - killed))
+        traced.wait_for(lambda: result.id in json.dumps(inspect.active()))
+        killed.add(traced.processes[0])
+        os.kill(traced.processes[0], signal.SIGKILL)
+    with pytest.raises(Exception, match="3 processes died"):
+        result.get(timeout=30)
+    traced.wait_for(lambda: bool(sink.events_of(result.id)))
+
+    (event,) = sink.events_of(result.id)
+    assert event["exception"]["values"][-1]["type"] == "ModelFailed"
+    assert event["tags"].items() >= {"task": name, "model": "sentiment", "batch_size": "1"}.items()
+    assert not any(SECRET.encode() in envelope for envelope in sink.received)
+    lines = [json.loads(line) for line in traced.log.splitlines(keepends=True) if line.endswith("\n")]
+    died = [line for line in lines if "their process died" in line["message"]]
+    assert [line["task_ids"] for line in died] == [[result.id]] * 2
+    assert [line["task_id"] for line in lines if "gave up" in line["message"]] == [result.id]
 
 
 def test_nothing_is_sent_without_sampling_and_without_failures(

@@ -100,7 +100,7 @@ def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> BatchRe
     try:
         answers = iter(_answers(members, started_s) if members else [])
         outcomes = [Outcome.EXPIRED if is_late else next(answers) for is_late in late]
-        batch.ended_at = time.time()
+        batch.note_end()
         traced = [(call, answer) for call, answer in zip(calls, outcomes, strict=True) if isinstance(answer, Answer)]
         returned = iter(_trace(target, traced))
         results = [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
