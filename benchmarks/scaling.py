@@ -36,6 +36,8 @@ _PROCESS_START_S, _POD_START_S = 2.0, 15.0
 _CELERY_KEEPALIVE_S, _KEDA_POLL_S, _HPA_WINDOW_S = 30.0, 30.0, 300.0
 #: ``CELERIAC_SCALE_DRAIN_S`` of ``deploy/kubernetes/keda``: about as long as it takes for a pod to be there.
 PODS_DRAIN_S = 30.0
+#: ``/scale`` says what is needed now; what was needed before is the HPA's to remember.
+_NO_MEMORY_S = 1e-6
 #: An HPA asks this often, and does nothing about a difference of a tenth.
 _HPA_SYNC_S, _HPA_TOLERANCE = 15.0, 0.1
 #: Of ``deploy/kubernetes/keda/scaling.yaml``: the window for going down, the largest step up in 15 s, and down in 60 s.
@@ -156,7 +158,7 @@ class Pods:
     start_s = _POD_START_S
 
     def __init__(self) -> None:
-        self._rule = Ours(ScalingTargets(drain_s=PODS_DRAIN_S))
+        self._rule = Ours(ScalingTargets(drain_s=PODS_DRAIN_S, cooldown_s=_NO_MEMORY_S))
         self._next_s = self._down_s = 0.0
         self._asked: deque[tuple[float, int]] = deque()
 
