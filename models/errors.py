@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CorruptModelError", "ModelError", "ModelNotFoundError", "PreparationError", "QueueError", "WrongDataError"]
+__all__ = [
+    "CorruptModelError",
+    "InvalidNameError",
+    "ModelError",
+    "ModelNotFoundError",
+    "NotRemovedError",
+    "PreparationError",
+    "QueueError",
+    "WrongDataError",
+]
 
 
 class ModelError(Exception):
     """Base of the errors of this package."""
+
+
+class InvalidNameError(ModelError):
+    """No model can be called this."""
 
 
 class ModelNotFoundError(ModelError):
@@ -29,6 +42,10 @@ class CorruptModelError(ModelError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}; prepare the model again or restore the file")
         self.path = path
+
+
+class NotRemovedError(ModelError):
+    """A model is not removed."""
 
 
 class PreparationError(ModelError):
