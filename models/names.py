@@ -8,7 +8,7 @@ from models.errors import InvalidNameError
 
 __all__ = ["MAX_NAME_CHARACTERS", "check_name", "is_path"]
 
-MAX_NAME_CHARACTERS = 96
+MAX_NAME_CHARACTERS = 200
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_CHARACTERS - 1}}}")
 
 

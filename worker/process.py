@@ -106,6 +106,7 @@ def _load(settings: Settings, threads: int) -> dict[TaskName, dict[str, AnyPipel
         threads=threads,
         precision=settings.engine.precision.value,
         batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
+        cache_dir=settings.compiled_dir if settings.engine.cache else None,
     )
     loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
     beside: list[tuple[TaskName, AnyPipeline]] = []

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
-from models.errors import NotRemovedError
+from models.compiled_cache import DEFAULT_CACHE_DIR, forget
+from models.errors import CorruptModelError, NotRemovedError
+from models.manifest import Manifest
 from models.store import removable, remove
 from models.usage import is_in_use
 
@@ -30,8 +34,18 @@ def _remove(options: argparse.Namespace) -> int:
     if not options.yes and not _confirm(f"delete {directory}?"):
         print("nothing was deleted", file=sys.stderr)
         return 1
+    revision = _revision(directory)
     print(f"deleted {remove(options.model, options.models_dir)}")
+    if revision:
+        forget(Path(os.environ.get("CELERIAC_COMPILED_DIR") or DEFAULT_CACHE_DIR).expanduser(), revision)
     return 0
+
+
+def _revision(directory: Path) -> str | None:
+    try:
+        return Manifest.read(directory).revision
+    except CorruptModelError:
+        return None
 
 
 def _confirm(question: str) -> bool:
