@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ModelError
-from models.manifest import Manifest
+from models.prepare.command import add_arguments as add_prepare_arguments
+from models.prepare.command import describe_measurements
 from models.store import DEFAULT_MODELS_DIR, find
 
 if TYPE_CHECKING:
@@ -40,28 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    prepare = commands.add_parser("prepare", help="checkpoint in, INT8 model with manifest and card out")
-    prepare.add_argument("checkpoint", type=Path, help="directory of the checkpoint, as transformers saves it")
-    prepare.add_argument("--as", dest="name", help="name that requests will use (default: the directory's)")
-    prepare.add_argument(
-        "--calibration",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="JSON Lines with what requests have: text; premise and hypothesis; question and context",
+    add_prepare_arguments(
+        commands.add_parser("prepare", help="from a hub id or a checkpoint to an INT8 model, measured")
     )
-    prepare.add_argument(
-        "--evaluate",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="labelled rows to measure FP32 and INT8 on, as for evaluate; may be given several times",
-    )
-    prepare.add_argument("--output", type=Path, help="directory to make (default: NAME in the models directory)")
-    prepare.add_argument("--source", help="what the card says of the source (default: the directory's name)")
-    prepare.set_defaults(run=_prepare)
-
     _add_evaluate(commands.add_parser("evaluate", help="accuracy and speed of a prepared model on labelled rows"))
     return parser
 
@@ -96,25 +78,6 @@ def _positive(text: str) -> int:
     return number
 
 
-def _prepare(options: argparse.Namespace) -> int:
-    from models.prepare.run import PreparationOptions, prepare
-
-    name = options.name or options.checkpoint.resolve().name
-    model = prepare(
-        PreparationOptions(
-            checkpoint=options.checkpoint,
-            name=name,
-            target=options.output or options.models_dir / name,
-            calibration=options.calibration,
-            evaluations=tuple(options.evaluate),
-            source=options.source or options.checkpoint.resolve().name,
-        )
-    )
-    print(f"{model.name} {model.manifest.revision} is ready in {model.directory}")
-    print(_compare(model.manifest))
-    return 0
-
-
 def _evaluate(options: argparse.Namespace) -> int:
     from models.engine import EngineOptions
     from models.evaluation.data_sets import read_data_set
@@ -137,7 +100,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(json.dumps({**dataclasses.asdict(report), "prepared": prepared}, indent=2))
         return 0
     print(_describe(report))
-    print(_compare(model.manifest))
+    print(describe_measurements(model.manifest))
     return 0
 
 
@@ -148,17 +111,6 @@ def _describe(report: EvaluationReport) -> str:
     return (
         f"{report.model} {report.revision} on {report.data}, {report.rows} rows: {values}{errors}, "
         f"{report.rows_per_second:.0f} rows/s {where}"
-    )
-
-
-def _compare(manifest: Manifest) -> str:
-    return (
-        "\n".join(
-            f"at preparation, on {measured.data}: FP32 {measured.fp32:.4f}, INT8 {measured.int8:.4f}, "
-            f"{(measured.fp32 - measured.int8) * 100:.2f} points lost"
-            for measured in manifest.measurements
-        )
-        or "accuracy was not measured at preparation (--evaluate FILE does)"
     )
 
 
