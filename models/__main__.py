@@ -7,14 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from models.commands.describe import describe_measurements
 from models.commands.evaluate import add_evaluate
 from models.commands.listing import add_list
 from models.commands.remove import add_remove
 from models.commands.show import add_show
 from models.commands.verify import add_verify
 from models.errors import ModelError
-from models.names import check_name
+from models.prepare.command import add_arguments as add_prepare_arguments
 from models.store import DEFAULT_MODELS_DIR
 
 
@@ -38,52 +37,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where prepared models are kept (default: CELERIAC_MODEL_DIR or %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    prepare = commands.add_parser("prepare", help="checkpoint in, INT8 model with manifest and card out")
-    prepare.add_argument("checkpoint", type=Path, help="directory of the checkpoint, as transformers saves it")
-    prepare.add_argument("--as", dest="name", help="name that requests will use (default: the directory's)")
-    prepare.add_argument(
-        "--calibration",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="JSON Lines with what requests have: text; premise and hypothesis; question and context",
+    add_prepare_arguments(
+        commands.add_parser("prepare", help="from a hub id or a checkpoint to an INT8 model, measured")
     )
-    prepare.add_argument(
-        "--evaluate",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="labelled rows to measure FP32 and INT8 on, as for evaluate; may be given several times",
-    )
-    prepare.add_argument("--output", type=Path, help="directory to make (default: NAME in the models directory)")
-    prepare.add_argument("--source", help="what the card says of the source (default: the directory's name)")
-    prepare.set_defaults(run=_prepare)
-
     for add in (add_evaluate, add_list, add_show, add_verify, add_remove):
         add(commands)
     return parser
-
-
-def _prepare(options: argparse.Namespace) -> int:
-    from models.prepare.run import PreparationOptions, prepare
-
-    name = options.name or options.checkpoint.resolve().name
-    check_name(name)
-    model = prepare(
-        PreparationOptions(
-            checkpoint=options.checkpoint,
-            name=name,
-            target=options.output or options.models_dir / name,
-            calibration=options.calibration,
-            evaluations=tuple(options.evaluate),
-            source=options.source or options.checkpoint.resolve().name,
-        )
-    )
-    print(f"{model.name} {model.manifest.revision} is ready in {model.directory}")
-    print(describe_measurements(model.manifest))
-    return 0
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Measurement(_Record):
 
     Attributes:
         metric: what the shares (0 to 1) are of; F1 or accuracy.
-        fp32: before quantization.
+        fp32: before quantization; None where that is not published.
         int8: with f32 arithmetic for what is not quantized.
         int8_bf16: with bf16 arithmetic, where the CPU had it; else the same as ``int8``.
         rows_per_second: on one core, by the three names above; to compare, not to promise.
@@ -43,37 +43,54 @@ class Measurement(_Record):
     metric: str
     data: str
     rows: Annotated[int, Field(gt=0)]
-    fp32: float
+    fp32: float | None = None
     int8: float
     int8_bf16: float
     rows_per_second: dict[str, float]
 
 
 class Manifest(_Record):
-    """Everything that a worker must know of a model before it loads it."""
+    """Everything that a worker must know of a model before it loads it, and an owner wants to know.
+
+    Attributes:
+        source: the hub id, or what its owner says of where it comes from.
+        source_revision: the hub's commit; empty for a directory.
+        source_layout: how it is published; empty in manifests older than this field.
+        recipe: how it was made.
+        fp32_size_bytes: of the graph before quantization; None where that is not published.
+        zero_weights: share of the weights of matrix products that are zero, from 0 to 1.
+        operations: by OpenVINO's layer type, how many of the compiled graph run in which precision.
+        operations_cpu: the CPU that they were counted on; another one may run some in another precision.
+    """
 
     format: Literal[1] = 1
     name: str
     task: TaskName
     source: str
     source_sha256: str
+    source_revision: str = ""
+    source_layout: str = ""
     licence: str
     max_length_tokens: Annotated[int, Field(gt=0)]
     recipe: dict[str, str | int | float]
     versions: dict[str, str]
     files: dict[str, FileRecord]
     measurements: list[Measurement] = []
+    fp32_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    zero_weights: Annotated[float, Field(ge=0, le=1)] = 0.0
+    operations: dict[str, dict[str, int]] = {}
+    operations_cpu: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(record.size_bytes for record in self.files.values())
 
     @property
     def revision(self) -> str:
         """Names exactly these files: the same revision gives the same answers on the same CPU."""
         lines = "".join(f"{name} {record.sha256}\n" for name, record in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()[:_REVISION_CHARACTERS]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all files together."""
-        return sum(record.size_bytes for record in self.files.values())
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:

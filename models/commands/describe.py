@@ -10,15 +10,13 @@ _MEBIBYTE = 1024 * 1024
 
 
 def describe_measurements(manifest: Manifest) -> str:
-    """What was measured at preparation, a line for each set of rows."""
-    return (
-        "\n".join(
-            f"at preparation, on {measured.data}: FP32 {measured.fp32:.4f}, INT8 {measured.int8:.4f}, "
-            f"{(measured.fp32 - measured.int8) * 100:.2f} points lost"
-            for measured in manifest.measurements
-        )
-        or "accuracy was not measured at preparation (--evaluate FILE does)"
-    )
+    """One line for each set of rows that was measured at preparation."""
+    lines = []
+    for measured in manifest.measurements:
+        before = "not published" if measured.fp32 is None else f"{measured.fp32:.4f}"
+        lost = "" if measured.fp32 is None else f", {(measured.fp32 - measured.int8) * 100:.2f} points lost"
+        lines.append(f"at preparation, on {measured.data}: FP32 {before}, INT8 {measured.int8:.4f}{lost}")
+    return "\n".join(lines) or "accuracy was not measured at preparation (--evaluate FILE does)"
 
 
 def in_mebibytes(size_bytes: int) -> str:

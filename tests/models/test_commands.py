@@ -147,6 +147,9 @@ def test_a_model_is_in_use_as_long_as_somebody_says_so(models_dir: Path, capsys:
 def test_a_model_cannot_be_prepared_under_a_name_that_none_can_have(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "rows").write_text("{}")
-    assert run(tmp_path, "prepare", str(tmp_path), "--as", "a/../b", "--calibration", str(tmp_path / "rows")) == 1
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, "prepare", str(tmp_path), "--as", "a/../b")
+    assert caught.value.code == 2
+    assert "cannot be the name of a model" in capsys.readouterr().err
+    assert run(tmp_path, "prepare", str(tmp_path / "an odd name")) == 1
     assert "cannot be the name of a model" in capsys.readouterr().err

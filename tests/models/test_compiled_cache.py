@@ -25,7 +25,7 @@ LONGEST = 512
 def compute(model: StoredModel, cache_dir: Path | None) -> list[bytes]:
     """What the model gives for some sequences, to the last bit."""
     options = EngineOptions(cache_dir=cache_dir)
-    engine = Engine(model.directory / MODEL_NAME, LONGEST, options, model.manifest.revision)
+    engine = Engine(model.directory / MODEL_NAME, LONGEST, options, revision=model.manifest.revision)
     return [b"".join(output.tobytes() for output in outputs) for outputs in engine.compute(SEQUENCES)]
 
 
