@@ -17,6 +17,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from models.batching import BatchingOptions, BatchPlan, plan_batches
+from models.cpu import SPARSE_SHARE, runs_sparse_weights
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
 
@@ -78,11 +79,14 @@ class Engine:
         model_path: the IR (``.xml``) or ONNX file.
         max_length: longest sequence that the model reads, in tokens.
         options: threads, precision and batching.
+        zero_weights: share of the weights that are zero; they stay compressed where the CPU has kernels for that.
     """
 
-    def __init__(self, model_path: Path, max_length: int, options: EngineOptions) -> None:
+    def __init__(self, model_path: Path, max_length: int, options: EngineOptions, *, zero_weights: float = 0.0) -> None:
         self.max_length = max_length
         self._batching = options.batching
+        # OpenVINO takes the option everywhere, as the share from which on a layer is kept compressed.
+        is_sparse = zero_weights >= SPARSE_SHARE and runs_sparse_weights()
         compiled = _core().compile_model(
             model_path,
             "CPU",
@@ -92,8 +96,11 @@ class Engine:
                 # OpenVINO would pin every process to the first cores (openvino#32444); the process mask does it.
                 "ENABLE_CPU_PINNING": False,
                 "INFERENCE_PRECISION_HINT": options.precision,
+                **({"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}),
             },
         )
+        #: Share of zeros from which on a layer's weights stay compressed; 1 for never.
+        self.sparse_rate = float(compiled.get_property("CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE"))
         self._inputs = [port.any_name for port in compiled.inputs]
         #: Names of the model's outputs, in the order of :attr:`BatchOutput.outputs`.
         self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]
