@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,6 +43,7 @@ class LocalHub:
     Attributes:
         url: for ``HF_ENDPOINT``.
         downloads: ``id/file`` of everything that was sent, in order.
+        ranges: by ``id/file``, where the last one that was asked for in part began.
         faults: by ``id/file``.
         is_down: every request is answered with 503.
     """
@@ -50,8 +52,10 @@ class LocalHub:
         self.root = root
         self.aliases = aliases or {}
         self.downloads: list[str] = []
+        self.ranges: dict[str, int] = {}
         self.faults: dict[str, Fault] = {}
         self.is_down = False
+        self.is_closed = False
         hub = self
 
         class Handler(_Handler):
@@ -74,7 +78,8 @@ class LocalHub:
         self.close()
 
     def close(self) -> None:
-        """Stop; nothing listens on its port any more."""
+        """Stop; nothing listens on its port any more, and connections that are open are answered no more."""
+        self.is_closed = True
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -105,22 +110,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
     def _answer(self) -> None:
+        if self.hub.is_closed:
+            self.close_connection = True
+            return
         path = unquote(urlsplit(self.path).path)
-        if self.hub.is_down:
-            return self._send(503)
-        for pattern, answer in ((_API, self._describe), (_CDN, self._deliver), (_RESOLVE, self._resolve)):
-            match = pattern.fullmatch(path)
-            if match is None:
-                continue
-            found = match.groupdict()
-            if found["id"] in self.hub.aliases:
-                return self._send(307, {"Location": self.path.replace(found["id"], self.hub.aliases[found["id"]], 1)})
-            if not self.hub.files(found["id"]):
-                return self._send(404, {"X-Error-Code": "RepoNotFound"})
-            if found.get("revision") not in {None, _MAIN, self.hub.commit(found["id"])}:
-                return self._send(404, {"X-Error-Code": "RevisionNotFound"})
-            return answer(found)
-        return self._send(404)
+        routes = ((_API, self._describe), (_CDN, self._deliver), (_RESOLVE, self._resolve))
+        found = next(((match, answer) for pattern, answer in routes if (match := pattern.fullmatch(path))), None)
+        if self.hub.is_down or found is None:
+            self._send(503 if self.hub.is_down else 404)
+        else:
+            self._answer_about(found[0].groupdict(), found[1])
+
+    def _answer_about(self, found: dict[str, str], answer: Callable[[dict[str, str]], None]) -> None:
+        if found["id"] in self.hub.aliases:
+            self._send(307, {"Location": self.path.replace(found["id"], self.hub.aliases[found["id"]], 1)})
+        elif not self.hub.files(found["id"]):
+            self._send(404, {"X-Error-Code": "RepoNotFound"})
+        elif found.get("revision") not in {None, _MAIN, self.hub.commit(found["id"])}:
+            self._send(404, {"X-Error-Code": "RevisionNotFound"})
+        else:
+            answer(found)
 
     def _describe(self, found: dict[str, str]) -> None:
         names = self.hub.files(found["id"])
@@ -159,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         start = int(asked[1]) if asked else 0
         if asked:
+            self.hub.ranges[key] = start
             headers = {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         body = content[start:]
         if fault is Fault.CUT and self.command == "GET":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ALIASES", "INC", "LABELS", "PUBLISHED", "SPARSE", "publish"]
+__all__ = ["ALIASES", "INC", "INFERENCE", "LABELS", "ONNX", "PUBLISHED", "QUESTIONS", "SPARSE", "TINY", "publish"]
 
 ONNX = "Intel/distilbert-base-uncased-finetuned-sst-2-english-int8-static"
 INC = f"{ONNX}-inc"
