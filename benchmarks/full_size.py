@@ -40,9 +40,10 @@ _MAX_SIZE_SHARE, _MAX_MEMORY_SHARE, _MAX_MEMORY_MIB = 0.27, 1.6, 140.0
 
 @dataclass(frozen=True)
 class Preparation:
-    """What ``python -m models prepare`` took; None where the model was there already."""
+    """What ``python -m models prepare`` took: by the clock, of CPU time, and at its peak of resident memory."""
 
     seconds: float
+    cpu_seconds: float
     peak_mib: float
 
 
@@ -109,7 +110,8 @@ def _run(module: list[str]) -> Preparation:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"python -m {' '.join(module)} failed")
-    return Preparation(time.monotonic() - started_s, usage.ru_maxrss / _KIB_PER_MIB)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Preparation(time.monotonic() - started_s, cpu_seconds, usage.ru_maxrss / _KIB_PER_MIB)
 
 
 def _describe(model: StoredModel, checkpoint: Path, preparation: Preparation | None) -> list[str]:
@@ -122,7 +124,8 @@ def _describe(model: StoredModel, checkpoint: Path, preparation: Preparation | N
     lines.append(f"operations: {json.dumps(model.manifest.operations)}")
     if preparation is None:
         return [*lines, "prepared by an earlier run (--again)"]
-    return [*lines, f"prepared in {preparation.seconds:.0f} s, {preparation.peak_mib:.0f} MiB at most"]
+    took = f"prepared in {preparation.seconds:.0f} s, {preparation.cpu_seconds:.0f} s of CPU"
+    return [*lines, f"{took}, {preparation.peak_mib:.0f} MiB at most"]
 
 
 def _size_mib(directory: Path) -> float:
