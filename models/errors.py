@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CorruptModelError", "ModelError", "ModelNotFoundError", "PreparationError", "QueueError", "WrongDataError"]
+__all__ = [
+    "AccuracyError",
+    "CorruptModelError",
+    "HubError",
+    "InvalidNameError",
+    "ModelError",
+    "ModelNotFoundError",
+    "NotRemovedError",
+    "PreparationError",
+    "QueueError",
+    "TokenizerError",
+    "UnsafeWeightsError",
+    "WrongDataError",
+]
 
 
 class ModelError(Exception):
     """Base of the errors of this package."""
+
+
+class InvalidNameError(ModelError):
+    """No model can be called this."""
 
 
 class ModelNotFoundError(ModelError):
@@ -31,8 +48,39 @@ class CorruptModelError(ModelError):
         self.path = path
 
 
+class NotRemovedError(ModelError):
+    """A model is not removed."""
+
+
 class PreparationError(ModelError):
     """A checkpoint cannot be prepared."""
+
+
+class AccuracyError(PreparationError):
+    """No recipe loses as little accuracy as was asked for."""
+
+
+class HubError(PreparationError):
+    """A repository of the hub could not be fetched."""
+
+    def __init__(self, hub_id: str, problem: str) -> None:
+        super().__init__(f"{hub_id} {problem}")
+        self.hub_id = hub_id
+
+
+class TokenizerError(PreparationError):
+    """No ``tokenizer.json`` gives the ids that the model's own tokenizer gives."""
+
+
+class UnsafeWeightsError(PreparationError):
+    """A pickled checkpoint holds something else than tensors."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path} is refused: it is a pickle with more than tensors in it, which could run anything ({problem}). "
+            "Nothing of it has run; ask its publisher for safetensors"
+        )
+        self.path = path
 
 
 class QueueError(ModelError):

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import CorruptModelError
+from models.contents import MANIFEST_NAME, check_contents
+from models.errors import CorruptModelError, InvalidNameError
+from models.names import check_name
 from producer.contract import TaskName
 
 __all__ = ["MANIFEST_NAME", "FileRecord", "Manifest", "Measurement", "digest", "record_files"]
 
-MANIFEST_NAME = "manifest.json"
 _REVISION_CHARACTERS = 12
 
 
@@ -33,7 +34,7 @@ class Measurement(_Record):
 
     Attributes:
         metric: what the shares (0 to 1) are of; F1 or accuracy.
-        fp32: before quantization.
+        fp32: before quantization; None where that is not published.
         int8: with f32 arithmetic for what is not quantized.
         int8_bf16: with bf16 arithmetic, where the CPU had it; else the same as ``int8``.
         rows_per_second: on one core, by the three names above; to compare, not to promise.
@@ -42,26 +43,48 @@ class Measurement(_Record):
     metric: str
     data: str
     rows: Annotated[int, Field(gt=0)]
-    fp32: float
+    fp32: float | None = None
     int8: float
     int8_bf16: float
     rows_per_second: dict[str, float]
 
 
 class Manifest(_Record):
-    """Everything that a worker must know of a model before it loads it."""
+    """Everything that a worker must know of a model before it loads it, and an owner wants to know.
+
+    Attributes:
+        source: the hub id, or what its owner says of where it comes from.
+        source_revision: the hub's commit; empty for a directory.
+        source_layout: how it is published; empty in manifests older than this field.
+        recipe: how it was made.
+        fp32_size_bytes: of the graph before quantization; None where that is not published.
+        zero_weights: share of the weights of matrix products that are zero, from 0 to 1.
+        operations: by OpenVINO's layer type, how many of the compiled graph run in which precision.
+        operations_cpu: the CPU that they were counted on; another one may run some in another precision.
+    """
 
     format: Literal[1] = 1
     name: str
     task: TaskName
     source: str
     source_sha256: str
+    source_revision: str = ""
+    source_layout: str = ""
     licence: str
     max_length_tokens: Annotated[int, Field(gt=0)]
     recipe: dict[str, str | int | float]
     versions: dict[str, str]
     files: dict[str, FileRecord]
     measurements: list[Measurement] = []
+    fp32_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    zero_weights: Annotated[float, Field(ge=0, le=1)] = 0.0
+    operations: dict[str, dict[str, int]] = {}
+    operations_cpu: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(record.size_bytes for record in self.files.values())
 
     @property
     def revision(self) -> str:
@@ -78,32 +101,41 @@ class Manifest(_Record):
         """
         path = directory / MANIFEST_NAME
         try:
-            return cls.model_validate_json(path.read_bytes())
+            manifest = cls.model_validate_json(path.read_bytes())
+            check_name(manifest.name)
         except FileNotFoundError:
             raise CorruptModelError(path, "is missing") from None
+        except OSError as error:
+            raise CorruptModelError(path, f"cannot be read ({error.strerror})") from None
+        except InvalidNameError as error:
+            raise CorruptModelError(path, f"has a wrong name ({error})") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise CorruptModelError(path, f"is not a manifest ({where}: {first['msg']})") from None
+        return manifest
 
     def write(self, directory: Path) -> None:
         """Write the manifest into ``directory``."""
         (directory / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def verify(self, directory: Path) -> None:
-        """Check every file against its size and checksum.
+        """Check what the directory holds, and every file against its size and checksum.
 
         Raises:
-            CorruptModelError: naming the first file that differs.
+            CorruptModelError: naming the first file that differs, is missing, or should not be there.
         """
+        check_contents(directory, self.files)
         for name, record in self.files.items():
             path = directory / name
-            if not path.is_file():
-                raise CorruptModelError(path, "is missing")
-            if path.stat().st_size != record.size_bytes:
-                raise CorruptModelError(path, f"has {path.stat().st_size} bytes instead of {record.size_bytes}")
-            if digest(path) != record.sha256:
-                raise CorruptModelError(path, "does not match its checksum")
+            try:
+                size_bytes = path.stat().st_size
+                if size_bytes != record.size_bytes:
+                    raise CorruptModelError(path, f"has {size_bytes} bytes instead of {record.size_bytes}")
+                if digest(path) != record.sha256:
+                    raise CorruptModelError(path, "does not match its checksum")
+            except OSError as error:
+                raise CorruptModelError(path, f"cannot be read ({error.strerror})") from None
 
 
 def digest(path: Path) -> str:

@@ -33,6 +33,8 @@ from producer.names import (
     VERSION_HEADER,
     QueueClass,
     TaskName,
+    class_of_queue,
+    model_queue_name,
     queue_name,
 )
 from producer.requests.base import Request
@@ -74,6 +76,8 @@ __all__ = [
     "UnknownTask",
     "ZeroShotClassificationRequest",
     "ZeroShotResult",
+    "class_of_queue",
+    "model_queue_name",
     "queue_name",
 ]
 

@@ -14,6 +14,7 @@ from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.metrics import setup as metrics
 from worker.results import RESULT_BACKENDS
+from worker.served import ModelAnnouncer, Served
 from worker.tasks import register_tasks
 
 __all__ = ["app", "create_app"]
@@ -23,17 +24,17 @@ def create_app(settings: Settings) -> Celery:
     """Make the app that serves ``settings.models``."""
     app = Celery("celeriac", amqp=TRANSPORT, events="worker.events:Events", set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
-    served = startup.served_models(settings)
-    tasks = sorted({model.manifest.task for model in served})
-    app.conf.update(celery_options(settings, tasks))
-    app.steps["consumer"].add(HeldWorkGate)
+    served = Served(startup.served_models(settings))
+    app.conf.update(celery_options(settings, served.own_tasks, served.names))
+    app.steps["consumer"].update((HeldWorkGate, ModelAnnouncer))
     app.celeriac_settings = settings
-    register_tasks(app, tasks)
+    app.celeriac_served = served
+    register_tasks(app, served.tasks)
     metrics.connect(app, settings)
     startup.connect(app, settings)
     logs.connect(settings)
     # Before the processes start: those that cannot are reported too.
-    sentry.connect(settings, served)
+    sentry.connect(settings, served.models)
     process.connect(settings)
     return app
 

@@ -6,7 +6,7 @@ It never imports OpenVINO, which does not survive a fork (openvinotoolkit/openvi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
@@ -16,6 +16,7 @@ from kombu.utils.imports import symbol_by_name
 from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
+from models.in_use import announce_use
 from models.store import StoredModel
 from worker import logs
 from worker.cores import usable_cores
@@ -35,6 +36,8 @@ class Prepared:
 
     leases: Leases
     reports: StartReports
+    #: Locked manifests of the models, so that ``python -m models remove`` can say who needs them.
+    uses: list[IO[bytes]]
 
 
 _prepared: Prepared | None = None
@@ -83,7 +86,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     grows = _check_pool(worker.pool_cls)
     if worker.app.conf.worker_disable_prefetch:
         refuse_to_start("worker_disable_prefetch would have each process wait for its next request; leave it out")
-    _verify_models(settings)
+    uses = _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
     cores = settings.cores
@@ -95,7 +98,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
         refuse_to_start(str(error))
     _set_processes(worker, len(leases.sets), wish, grows=grows)
     collect_seldom()
-    return Prepared(leases, StartReports())
+    return Prepared(leases, StartReports(), uses)
 
 
 def _check_pool(pool: Any) -> bool:
@@ -107,15 +110,20 @@ def _check_pool(pool: Any) -> bool:
     return bool(getattr(pool_class, "leases_as_it_grows", False))
 
 
-def _verify_models(settings: Settings) -> None:
+def _verify_models(settings: Settings) -> list[IO[bytes]]:
+    uses = []
     for name in settings.models:
         try:
             model = store.find(name, settings.model_dir)
+            use = announce_use(model.directory)
             model.verify()
         except ModelNotFoundError as error:
             refuse_to_start(f"{error}. Which models are served is the setting CELERIAC_MODELS")
         except ModelError as error:
             refuse_to_start(str(error))
+        if use is not None:
+            uses.append(use)
+    return uses
 
 
 def _set_range(worker: Any, settings: Settings, wish: Wish) -> None:

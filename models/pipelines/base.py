@@ -59,7 +59,13 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
         self.tokenizer = Tokenizer.from_file(str(model.directory / TOKENIZER_NAME))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.engine = engine or Engine(model.directory / MODEL_NAME, self.max_length, options)
+        self.engine = engine or Engine(
+            model.directory / MODEL_NAME,
+            self.max_length,
+            options,
+            zero_weights=model.manifest.zero_weights,
+            revision=model.manifest.revision,
+        )
 
     def warm_up(self) -> None:
         """Make the first request as fast as the next."""

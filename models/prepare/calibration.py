@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from models import pipelines
 from models.engine import EngineOptions, TokenSequence
 from models.errors import WrongDataError
@@ -9,8 +11,16 @@ from models.evaluation.data_sets import DataSet
 from models.evaluation.run import requests_of
 from models.pipelines.base import FlatItem
 from models.store import StoredModel
+from producer.contract import TaskName
 
-__all__ = ["calibration_sequences"]
+__all__ = ["built_in", "calibration_sequences"]
+
+_ROWS = Path(__file__).parent / "calibration_rows"
+
+
+def built_in(task: TaskName) -> Path:
+    """The rows of our own that serve where a user has none of their own; English."""
+    return _ROWS / f"{task.value}.jsonl"
 
 
 def calibration_sequences(model: StoredModel, data: DataSet) -> list[TokenSequence]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.catalog import CatalogEntry
 from models.manifest import Manifest, Measurement
+from models.prepare.operations import int8_share
 
 __all__ = ["model_card"]
 
@@ -14,7 +15,7 @@ def model_card(manifest: Manifest, entry: CatalogEntry | None) -> str:
     """The text of ``README.md`` in a prepared directory; ``entry`` is what the catalog knows of it, if anything."""
     summary = entry.summary if entry else f"Prepared from {manifest.source}."
     note = f"\n{entry.note}\n" if entry and entry.note else ""
-    size_mib = sum(record.size_bytes for record in manifest.files.values()) / _MEBIBYTE
+    size_mib = manifest.size_bytes / _MEBIBYTE
     recipe = "\n".join(f"| {name} | {value} |" for name, value in manifest.recipe.items())
     versions = ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))
     return f"""# {manifest.name}
@@ -24,7 +25,7 @@ def model_card(manifest: Manifest, entry: CatalogEntry | None) -> str:
 | | |
 | --- | --- |
 | task | `{manifest.task.value}` |
-| source | {manifest.source} |
+| source | {_source(manifest)} |
 | sha256 of the source's weights | `{manifest.source_sha256}` |
 | licence | {manifest.licence} |
 | longest input | {manifest.max_length_tokens} tokens; longer texts are cut |
@@ -33,24 +34,46 @@ def model_card(manifest: Manifest, entry: CatalogEntry | None) -> str:
 
 ## Recipe
 
-Exported by optimum-intel, quantized to INT8 by nncf ({versions}).
+With {versions}.
 
 | | |
 | --- | --- |
 {recipe}
 {note}
+## Precision
+
+{_precision(manifest)}
+
 ## Accuracy
 
 {_accuracy(manifest)}
 """
 
 
+def _source(manifest: Manifest) -> str:
+    commit = f" at {manifest.source_revision}" if manifest.source_revision else ""
+    return f"{manifest.source}{commit}, {manifest.source_layout}"
+
+
+def _precision(manifest: Manifest) -> str:
+    rows = "\n".join(
+        f"| {kind} | {', '.join(f'{count} in {name}' for name, count in counts.items())} |"
+        for kind, counts in manifest.operations.items()
+    )
+    zeros = f" {manifest.zero_weights:.1%} of their weights are zero." if manifest.zero_weights else ""
+    share = int8_share(manifest.operations)
+    return (
+        f"{share:.1%} of the matrix products run in INT8 ({manifest.operations_cpu}).{zeros}\n\n"
+        f"| operation | how many |\n| --- | --- |\n{rows}"
+    )
+
+
 def _accuracy(manifest: Manifest) -> str:
     if not manifest.measurements:
         return "Not measured."
     rows = "\n".join(
-        f"| {m.metric} on {m.data}, {m.rows} rows | {m.fp32:.4f} | {m.int8:.4f} | {m.int8_bf16:.4f} "
-        f"| {(m.fp32 - m.int8) * 100:.2f} | {_ratio(m, 'int8')} | {_ratio(m, 'int8_bf16')} |"
+        f"| {m.metric} on {m.data}, {m.rows} rows | {_share(m.fp32)} | {m.int8:.4f} | {m.int8_bf16:.4f} "
+        f"| {_lost(m)} | {_ratio(m, 'int8')} | {_ratio(m, 'int8_bf16')} |"
         for m in manifest.measurements
     )
     return (
@@ -62,6 +85,14 @@ def _accuracy(manifest: Manifest) -> str:
     )
 
 
+def _share(value: float | None) -> str:
+    return "not published" if value is None else f"{value:.4f}"
+
+
+def _lost(measurement: Measurement) -> str:
+    return "" if measurement.fp32 is None else f"{(measurement.fp32 - measurement.int8) * 100:.2f}"
+
+
 def _ratio(measurement: Measurement, name: str) -> str:
     rates = measurement.rows_per_second
-    return f"{rates[name] / rates['fp32']:.2f}"
+    return f"{rates[name] / rates['fp32']:.2f}" if "fp32" in rates else f"{rates[name]:.1f} rows/s"

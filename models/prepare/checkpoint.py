@@ -1,4 +1,4 @@
-"""What a local checkpoint must have before it can be exported."""
+"""What a model's configuration says of it, before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import PreparationError
-from models.store import CONFIG_NAME, TOKENIZER_NAME
+from models.prepare.layout import Layout, detect, weights_of
+from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
-WEIGHTS_NAME = "model.safetensors"
 _MAX_LENGTH = "max_position_embeddings"
 #: Families whose first token has the position behind the padding token's id: so many positions are never used
 #: (``create_position_ids_from_input_ids`` in ``transformers``).
@@ -29,16 +29,17 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in the layout of ``transformers``."""
+    """A model as it is published."""
 
     directory: Path
     config: dict[str, Any]
     task: TaskName
+    layout: Layout
 
     @property
     def weights(self) -> Path:
-        """The safetensors file."""
-        return self.directory / WEIGHTS_NAME
+        """The file with the graph's weights."""
+        return self.directory / weights_of(self.layout)
 
     @property
     def max_length_tokens(self) -> int:
@@ -49,26 +50,35 @@ class Checkpoint:
         return min(positions, _tokenizer_limit(self.directory))
 
 
-def read_checkpoint(directory: Path) -> Checkpoint:
+def read_checkpoint(directory: Path, task: TaskName | None = None) -> Checkpoint:
     """Read a checkpoint's configuration and check that its files are there.
 
+    Args:
+        directory: the files.
+        task: what it is for, where its architecture does not say.
+
     Raises:
-        PreparationError: a file is missing or broken, or no task is known for its architecture.
+        PreparationError: a file is missing or broken, its format cannot be read, or no task is known for its
+            architecture.
     """
-    for name in (CONFIG_NAME, WEIGHTS_NAME, TOKENIZER_NAME):
-        if not (directory / name).is_file():
-            raise PreparationError(f"{directory} is no checkpoint that can be prepared: it has no {name}")
+    if not (directory / CONFIG_NAME).is_file():
+        raise PreparationError(f"{directory} is no model that can be prepared: it has no {CONFIG_NAME}")
+    layout = detect({path.name for path in directory.iterdir()}, str(directory))
     config = _read_config(directory / CONFIG_NAME)
+    return Checkpoint(directory, config, task or _task_of(directory, config), layout)
+
+
+def _task_of(directory: Path, config: Mapping[str, Any]) -> TaskName:
     architecture = next(iter(config.get("architectures") or [""]))
     task = next((task for suffix, task in _TASKS.items() if architecture.endswith(suffix)), None)
     if task is None:
         raise PreparationError(
             f"{directory}: architecture {architecture or 'unknown'} is not supported; supported are "
-            f"architectures that end with {', '.join(_TASKS)}"
+            f"architectures that end with {', '.join(_TASKS)} (--task says what a model is for that does not say)"
         )
     if task is TaskName.TEXT_CLASSIFICATION and _is_about_entailment(config):
-        task = TaskName.ZERO_SHOT_CLASSIFICATION
-    return Checkpoint(directory, config, task)
+        return TaskName.ZERO_SHOT_CLASSIFICATION
+    return task
 
 
 def _is_about_entailment(config: Mapping[str, Any]) -> bool:

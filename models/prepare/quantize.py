@@ -1,95 +1,85 @@
-"""Export to OpenVINO IR and post-training quantization to INT8."""
+"""An FP32 graph → INT8."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import shutil
-import warnings
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nncf
 import numpy as np
 import openvino as ov
-from optimum.intel import OVModelForQuestionAnswering, OVModelForSequenceClassification
 
-from models.catalog import QuantizationRecipe
+from models.catalog import QuantizationMethod, QuantizationRecipe
 from models.engine import TokenSequence
 from models.errors import PreparationError
-from models.prepare.checkpoint import Checkpoint
-from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME
-from producer.contract import TaskName
+from models.store import CONFIG_NAME, MODEL_NAME
 
-__all__ = ["export", "quantize"]
+__all__ = ["products_after_activations", "quantize"]
 
-_LOADERS = {
-    TaskName.TEXT_CLASSIFICATION: OVModelForSequenceClassification,
-    TaskName.ZERO_SHOT_CLASSIFICATION: OVModelForSequenceClassification,
-    TaskName.QUESTION_ANSWERING: OVModelForQuestionAnswering,
-}
-
-
-def export(checkpoint: Checkpoint, target: Path) -> None:
-    """Write the FP32 model, its configuration and its tokenizer into ``target``.
-
-    Raises:
-        PreparationError: optimum-intel cannot read or export the checkpoint.
-    """
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # Notes of torch's tracer on lines of transformers that are constant for every input.
-        warnings.simplefilter("ignore")
-        try:
-            exported = _LOADERS[checkpoint.task].from_pretrained(
-                # A Path makes optimum-intel log an error of its own (it calls str.replace on it) and go on.
-                str(checkpoint.directory),
-                export=True,
-                load_in_8bit=False,
-                compile=False,
-                local_files_only=True,
-            )
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise PreparationError(f"{checkpoint.directory} cannot be exported: {problem}") from error
-    ov.save_model(exported.model, target / MODEL_NAME, compress_to_fp16=False)
-    copy_companions(checkpoint.directory, target)
+_ACTIVATIONS = frozenset({"Gelu", "Relu", "Swish", "HSwish", "Mish", "PRelu", "Elu"})
 
 
 def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> None:
-    """Write the INT8 model beside its configuration and tokenizer into ``target``.
+    """Write the INT8 graph beside its configuration into ``target``.
 
     Args:
-        fp32: the directory that :func:`export` wrote.
+        fp32: the directory of the FP32 graph.
         target: an existing directory.
         sequences: what the model shall read for calibration.
-        recipe: preset and SmoothQuant.
+        recipe: what is quantized, and how.
+
+    Raises:
+        PreparationError: nncf cannot quantize this graph.
     """
     model = ov.Core().read_model(fp32 / MODEL_NAME)
-    inputs = [port.any_name for port in model.inputs]
+    try:
+        # Its progress bars go to standard output, which is for what a command answers.
+        with contextlib.redirect_stdout(sys.stderr):
+            quantized = _quantize(model, sequences, recipe)
+    except (nncf.errors.InternalError, nncf.errors.ValidationError, RuntimeError, ValueError) as error:
+        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PreparationError(f"the model cannot be quantized ({recipe}): {problem}") from error
+    ov.save_model(quantized, target / MODEL_NAME)
+    shutil.copyfile(fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
+
+def _quantize(model: ov.Model, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> ov.Model:
+    if recipe.method is QuantizationMethod.WEIGHTS:
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    kept = products_after_activations(model) if recipe.keeps_products_after_activations else []
+    return nncf.quantize(
+        model,
+        nncf.Dataset(sequences, _to_inputs([port.any_name for port in model.inputs])),
+        preset=nncf.QuantizationPreset(recipe.preset),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(sequences),
+        ignored_scope=nncf.IgnoredScope(names=kept) if kept else None,
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=recipe.smooth_quant_alpha)
+        ),
+    )
+
+
+def products_after_activations(model: ov.Model) -> list[str]:
+    """Names of the matrix products whose input comes from an activation function, as in a feed-forward layer."""
+    return [
+        node.friendly_name
+        for node in model.get_ops()
+        if node.get_type_name() == "MatMul" and node.input_value(0).get_node().get_type_name() in _ACTIVATIONS
+    ]
+
+
+def _to_inputs(names: Sequence[str]) -> Any:
     def to_inputs(sequence: TokenSequence) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
         values = {
             "input_ids": sequence.ids,
             "attention_mask": [1] * len(sequence.ids),
             "token_type_ids": sequence.type_ids,
         }
-        return {name: np.array([values[name]], dtype=np.int64) for name in inputs}
+        return {name: np.array([values[name]], dtype=np.int64) for name in names}
 
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(sequences, to_inputs),
-        preset=nncf.QuantizationPreset(recipe.preset),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(sequences),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=recipe.smooth_quant_alpha)
-        ),
-    )
-    ov.save_model(quantized, target / MODEL_NAME)
-    copy_companions(fp32, target)
-
-
-def copy_companions(source: Path, target: Path) -> None:
-    """Copy what a served model has beside its graph."""
-    for name in (CONFIG_NAME, TOKENIZER_NAME):
-        shutil.copyfile(source / name, target / name)
+    return to_inputs

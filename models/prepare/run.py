@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from models.catalog import CATALOG, CatalogEntry, QuantizationRecipe
-from models.engine import EngineOptions
+from models.catalog import CATALOG
 from models.errors import PreparationError
-from models.evaluation.data_sets import DataSet, read_data_set
-from models.evaluation.run import answer_here, evaluate
-from models.manifest import Manifest, Measurement, digest, record_files
-from models.prepare.card import model_card
+from models.evaluation.data_sets import read_data_set
+from models.manifest import Manifest, digest
+from models.prepare.calibration import built_in
 from models.prepare.checkpoint import Checkpoint, read_checkpoint
-from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
+from models.prepare.layout import Layout
+from models.prepare.licence import UNKNOWN_LICENCE, read_licence
+from models.prepare.progress import say
+from models.prepare.room import put_in_place, working_room
+from models.prepare.source import Source, is_hub_id, locate
+from models.store import StoredModel
+from producer.contract import TaskName
 
 __all__ = ["PreparationOptions", "prepare"]
 
-CARD_NAME = "README.md"
-_FILES = [CONFIG_NAME, MODEL_NAME, Path(MODEL_NAME).with_suffix(".bin").name, TOKENIZER_NAME]
 _TOOLS = ("nncf", "openvino", "optimum-intel", "torch", "transformers")
-_RATE_DIGITS, _SHARE_DIGITS = 1, 4
+#: Room on the disk for each byte of the source's weights: the export in FP32, INT8, and what is made on the way.
+_ROOM_PER_BYTE = 3
 
 
 @dataclass(frozen=True)
@@ -32,128 +35,118 @@ class PreparationOptions:
     """What to prepare, and how.
 
     Attributes:
-        checkpoint: a directory in the layout of ``transformers``.
+        origin: a hub id, or a directory.
         name: the name that requests will use.
         target: the directory to make; one of that name is replaced.
+        revision: branch, tag or commit of the hub's repository.
+        task: what the model is for, where its architecture does not say.
         calibration: JSON Lines with the columns of the task's requests: ``text``; ``premise`` and ``hypothesis``;
-            ``question`` and ``context``.
+            ``question`` and ``context``. The built-in rows if None.
         evaluations: labelled rows to measure FP32 and INT8 on, if any.
+        max_drop_points: how much accuracy INT8 may lose on any of them.
         source: what the card and the manifest say of where it comes from.
     """
 
-    checkpoint: Path
+    origin: str
     name: str
     target: Path
-    calibration: Path
-    evaluations: tuple[Path, ...]
-    source: str
+    revision: str | None = None
+    task: TaskName | None = None
+    calibration: Path | None = None
+    evaluations: tuple[Path, ...] = ()
+    max_drop_points: float = 0.5
+    source: str | None = None
 
 
 def prepare(options: PreparationOptions) -> StoredModel:
-    """Export, quantize, measure, and put the result in place in one step.
+    """Fetch, make fit for OpenVINO, quantize, measure, and put the result in place in one step.
 
     Raises:
-        PreparationError: the checkpoint cannot be prepared.
+        PreparationError: the model cannot be prepared, for one of the reasons that its subclasses name.
         WrongDataError: the calibration or evaluation data does not fit.
     """
-    checkpoint = read_checkpoint(options.checkpoint)
-    entry = CATALOG.get(options.name)
-    recipe = entry.recipe if entry else QuantizationRecipe()
-    calibration = read_data_set(options.calibration, checkpoint.task, labelled=False, limit=recipe.calibration_rows)
-    evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
-    options.target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.target.parent, prefix=f".{options.name}-") as room:
-        draft = _draft(options, checkpoint, entry, recipe)
-        fp32 = _export(checkpoint, Path(room) / "fp32", draft)
-        int8 = _quantize(fp32, Path(room) / "int8", calibration, recipe)
-        measurements = [_measure(fp32, int8, data) for data in evaluations]
-        manifest = int8.manifest.model_copy(update={"measurements": measurements})
-        manifest.write(int8.directory)
-        (int8.directory / CARD_NAME).write_text(model_card(manifest, entry), encoding="utf-8")
-        _put_in_place(int8.directory, options.target)
-    return StoredModel(options.target, manifest)
+    with _typed_failures():
+        _check_extra()
+        source = locate(options.origin, options.revision)
+        checkpoint = read_checkpoint(source.directory, options.task)
+        if checkpoint.layout is Layout.INC:
+            raise _unreadable_int8(options.origin)
+        calibration = read_data_set(options.calibration or built_in(checkpoint.task), checkpoint.task, labelled=False)
+        evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
+        from models.prepare.make import Maker
+
+        with working_room(options.target) as room:
+            _check_space(checkpoint, room)
+            say(f"{source.name}: {checkpoint.layout.value}, for {checkpoint.task.value}")
+            made = Maker(
+                checkpoint=checkpoint,
+                draft=_draft(options, source, checkpoint),
+                calibration=calibration,
+                evaluations=evaluations,
+                max_drop_points=options.max_drop_points,
+                room=room,
+            ).make()
+            put_in_place(made.directory, options.target)
+        return StoredModel(options.target, made.manifest)
 
 
-def _draft(
-    options: PreparationOptions, checkpoint: Checkpoint, entry: CatalogEntry | None, recipe: QuantizationRecipe
-) -> Manifest:
+def _draft(options: PreparationOptions, source: Source, checkpoint: Checkpoint) -> Manifest:
     """The manifest before there are files."""
+    entry = CATALOG.get(options.name)
+    licence = read_licence(source.directory)
     return Manifest(
         name=options.name,
         task=checkpoint.task,
-        source=options.source,
+        source=options.source or source.name,
         source_sha256=digest(checkpoint.weights),
-        licence=entry.licence if entry else "unknown",
+        source_revision=source.revision,
+        source_layout=checkpoint.layout.value,
+        licence=entry.licence if entry and licence == UNKNOWN_LICENCE else licence,
         max_length_tokens=checkpoint.max_length_tokens,
-        recipe={
-            "method": "nncf post-training quantization",
-            "preset": recipe.preset,
-            "smooth_quant_alpha": recipe.smooth_quant_alpha,
-            "calibration_rows": recipe.calibration_rows,
-            "calibration_data": options.calibration.name,
-        },
-        versions={tool: _version(tool) for tool in _TOOLS},
+        recipe={},
+        versions={tool: version(tool) for tool in _TOOLS},
         files={},
     )
 
 
-def _version(tool: str) -> str:
+def _check_extra() -> None:
     try:
-        return version(tool)
+        for tool in _TOOLS:
+            version(tool)
     except ModuleNotFoundError as error:
-        raise _needs_extra(error) from error
+        raise PreparationError(f"{error}: preparation needs pip install 'celeriac[prepare]'") from error
 
 
-def _needs_extra(error: ImportError) -> PreparationError:
-    return PreparationError(f"{error}: preparation needs pip install 'celeriac[prepare]'")
+def _check_space(checkpoint: Checkpoint, room: Path) -> None:
+    needed, free = checkpoint.weights.stat().st_size * _ROOM_PER_BYTE, shutil.disk_usage(room).free
+    if free < needed:
+        raise PreparationError(
+            f"{room.parent} has {free / 1e6:.0f} MB free, and preparing this model takes up to {needed / 1e6:.0f} MB; "
+            "--models-dir names another place"
+        )
 
 
-def _export(checkpoint: Checkpoint, directory: Path, draft: Manifest) -> StoredModel:
-    try:
-        from models.prepare.quantize import export
-    except ImportError as error:
-        raise _needs_extra(error) from error
-    _say("exporting to OpenVINO (about 10 s)")
-    directory.mkdir()
-    export(checkpoint, directory)
-    files = record_files(directory, _FILES)
-    return StoredModel(directory, draft.model_copy(update={"files": files, "name": f"{draft.name} FP32"}))
-
-
-def _quantize(fp32: StoredModel, directory: Path, data: DataSet, recipe: QuantizationRecipe) -> StoredModel:
-    from models.prepare.calibration import calibration_sequences
-    from models.prepare.quantize import quantize
-
-    sequences = calibration_sequences(fp32, data)
-    _say(f"quantizing to INT8 with {len(sequences)} calibration rows")
-    directory.mkdir()
-    quantize(fp32.directory, directory, sequences, recipe)
-    name = fp32.manifest.name.removesuffix(" FP32")
-    manifest = fp32.manifest.model_copy(update={"files": record_files(directory, _FILES), "name": name})
-    return StoredModel(directory, manifest)
-
-
-def _measure(fp32: StoredModel, int8: StoredModel, data: DataSet) -> Measurement:
-    reports = {}
-    for name, model, precision in (("fp32", fp32, "f32"), ("int8", int8, "f32"), ("int8_bf16", int8, "bf16")):
-        options = EngineOptions(precision=precision)
-        reports[name] = evaluate(model, data, answer_here(model, data, options), options=options)
-    return Measurement(
-        metric=reports["int8"].metric,
-        data=data.name,
-        rows=len(data.rows),
-        rows_per_second={name: round(report.rows_per_second, _RATE_DIGITS) for name, report in reports.items()},
-        **{name: round(report.value, _SHARE_DIGITS) for name, report in reports.items()},
+def _unreadable_int8(origin: str) -> PreparationError:
+    sibling = origin.removesuffix("-inc")
+    known = is_hub_id(origin) and sibling != origin
+    advice = (
+        f"its ONNX sibling can be served: python -m models prepare {sibling}"
+        if known
+        else "prepare an ONNX export of it, or the FP32 model that it was made from"
+    )
+    return PreparationError(
+        f"{origin} is a PyTorch checkpoint that Intel Neural Compressor has quantized, a format that OpenVINO and "
+        f"transformers cannot read; {advice}"
     )
 
 
-def _put_in_place(made: Path, target: Path) -> None:
-    if target.exists():
-        old = made.parent / "old"
-        target.rename(old)
-    made.rename(target)
-    shutil.rmtree(made.parent / "old", ignore_errors=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+@contextmanager
+def _typed_failures() -> Iterator[None]:
+    """What the system refuses, a full disk above all, as an error of this package."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise PreparationError(f"{where}{error.strerror or error}") from error
+    except MemoryError as error:
+        raise PreparationError("there is not enough memory to prepare this model") from error

@@ -39,6 +39,11 @@ def test_a_classifier_without_names_for_its_labels_is_a_classifier(tmp_path: Pat
     assert read_checkpoint(tmp_path / "tiny").task is TaskName.TEXT_CLASSIFICATION
 
 
+def test_a_task_that_is_given_goes_before_the_architecture(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "tiny", INFERENCE_LABELS)
+    assert read_checkpoint(tmp_path / "tiny", TaskName.TEXT_CLASSIFICATION).task is TaskName.TEXT_CLASSIFICATION
+
+
 def test_the_weights_and_the_configuration_are_those_of_the_directory(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "tiny")
     checkpoint = read_checkpoint(tmp_path / "tiny")

@@ -55,6 +55,8 @@ def prepare(place: Path, checkpoint: Path, *evaluations: list[dict[str, Any]]) -
         file.write_text("".join(f"{json.dumps(row)}\n" for row in data), encoding="utf-8")
     arguments: list[str | Path] = ["--models-dir", place, "prepare", checkpoint, "--as", "mine", "--source", "a test"]
     measured = [argument for file in files for argument in ("--evaluate", file)]
+    # With random weights a row is won or lost by chance: any drop will do.
+    arguments += ["--max-drop", "100"]
     command = [sys.executable, "-m", "models", *arguments, "--calibration", files[0], *measured]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -172,15 +174,22 @@ def refused(checkpoint: Path, target: Path, calibration: Path, capsys: pytest.Ca
     return captured.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("config.json", "is no model that can be prepared: it has no config.json"),
+        ("model.safetensors", "is no model that can be prepared: it has none of openvino_model.xml, model.onnx, "),
+        ("tokenizer.json", "has no tokenizer that can be read: "),
+    ],
+)
 def test_a_checkpoint_that_misses_a_file_is_refused_by_its_name(
-    checkpoint: Path, tmp_path: Path, rows: Rows, capsys: pytest.CaptureFixture[str], name: str
+    checkpoint: Path, tmp_path: Path, rows: Rows, capsys: pytest.CaptureFixture[str], name: str, shown: str
 ) -> None:
     broken = shutil.copytree(checkpoint, tmp_path / "broken")
     (broken / name).unlink()
     calibration = rows({"text": text} for text in TEXTS)
     message = refused(broken, tmp_path / "models" / "mine", calibration, capsys)
-    assert message == f"error: {broken} is no checkpoint that can be prepared: it has no {name}"
+    assert message.startswith(f"error: {broken} {shown}")
 
 
 @pytest.mark.parametrize(("architectures", "shown"), [(["BertForMaskedLM"], "BertForMaskedLM"), ([], "unknown")])

@@ -179,4 +179,5 @@ def test_the_bundled_model_loses_no_more_than_half_a_point_to_its_original(senti
     data = read_data_set(DATA / "sst2" / "dev.jsonl", sentiment.manifest.task)
     report = evaluate(sentiment, data, answer_here(sentiment, data, options), options=options, progress=False)
     assert report.rows == prepared.rows
+    assert prepared.fp32 is not None
     assert report.value >= prepared.fp32 - 0.005

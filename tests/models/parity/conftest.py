@@ -41,7 +41,8 @@ def _needs() -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[TaskName, AnyPipeline]]:
     """Exports a checkpoint, once, and loads it with f32 arithmetic for every task that it can do."""
     from models.prepare.checkpoint import read_checkpoint
-    from models.prepare.quantize import export
+    from models.prepare.export import export
+    from models.prepare.tokenizer import write_tokenizer
 
     loaded: dict[str, dict[TaskName, AnyPipeline]] = {}
 
@@ -50,6 +51,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[T
             directory = tmp_path_factory.mktemp(name)
             checkpoint = read_checkpoint(CHECKPOINTS / name)
             export(checkpoint, directory)
+            write_tokenizer(checkpoint.directory, directory)
             model = StoredModel(directory, _manifest(name, checkpoint.task, checkpoint.max_length_tokens))
             loaded[name] = pipelines.load_all(model, EngineOptions(threads=2, precision="f32"))
         return loaded[name]

@@ -1,0 +1,193 @@
+"""Each of the five published models, from its hub id to answers through the queue."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examples.local_stack import LocalServer, LocalWorker
+from models import cpu
+from models.__main__ import main
+from models.engine import Engine, EngineOptions, TokenSequence
+from models.prepare.operations import int8_share
+from models.store import MODEL_NAME, StoredModel, find
+from producer import Client
+from producer.contract import TaskName
+from tests.models.hub import LocalHub
+from tests.models.prepare.conftest import Prepare, left_behind, serve
+from tests.models.published import INC, LABELS, ONNX, PUBLISHED, SPARSE
+
+pytestmark = pytest.mark.prepare
+NAMES = dict(zip(PUBLISHED, ("onnx", "sparse", "topics", "answers", "tiny"), strict=True))
+ROWS = {
+    "topics": [{"premise": "the food was good", "hypothesis": "This example is food."}] * 4,
+    "answers": [{"question": "who was in paris?", "context": "ada was in paris."}] * 4,
+}
+
+
+@pytest.fixture(scope="module")
+def place(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A models directory with all five, and what was said while each was prepared."""
+    place = tmp_path_factory.mktemp("five")
+    models_dir = place / "models"
+    said: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for hub in serve(repositories, place, patch):
+            for hub_id, name in NAMES.items():
+                said[name] = _prepare(hub, models_dir, hub_id, name)
+        yield models_dir, said
+
+
+def _prepare(hub: LocalHub, models_dir: Path, hub_id: str, name: str) -> str:
+    arguments = ["--models-dir", str(models_dir), "prepare", hub_id, "--as", name]
+    if name in ROWS:
+        rows = models_dir.parent / f"{name}.jsonl"
+        rows.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS[name]))
+        arguments += ["--calibration", str(rows)]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        assert main(arguments) == 0, said.getvalue()
+    assert hub.downloads
+    return said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def models(place: tuple[Path, dict[str, str]]) -> dict[str, StoredModel]:
+    """All five by the name that they were given."""
+    return {name: find(name, place[0]) for name in NAMES.values()}
+
+
+def test_all_five_are_served_through_the_queue_by_one_worker(
+    place: tuple[Path, dict[str, str]], own_server: LocalServer, own_environment: dict[str, str]
+) -> None:
+    environment = {
+        **own_environment,
+        "CELERIAC_MODEL_DIR": str(place[0]),
+        "CELERIAC_MODELS": ",".join(NAMES.values()),
+        "CELERIAC_PROCESSES_MAX": "1",
+    }
+    context = "ada was in paris. the food was good."
+    with LocalWorker(environment=environment) as worker, Client(own_server.url, timeout_s=60.0) as client:
+        worker.wait_until_ready()
+        for name in ("onnx", "sparse"):
+            scored = client.classify("this film was terrible", top_k=None, model=name)
+            assert {entry["label"] for entry in scored} == set(LABELS.values())
+        zero_shot = client.classify_zero_shot("the food was good", ["food", "film"], model="topics")
+        assert sorted(zero_shot["labels"]) == ["film", "food"]
+        for name in ("answers", "tiny"):
+            answer = client.answer(question="who was in paris?", context=context, model=name)
+            assert context[answer["start"] : answer["end"]] == answer["answer"] != ""
+
+
+def test_the_manifests_say_where_each_comes_from_and_how_it_was_made(
+    models: dict[str, StoredModel],
+) -> None:
+    for hub_id, name in NAMES.items():
+        manifest = models[name].manifest
+        assert manifest.source == hub_id
+        assert len(manifest.source_revision) == 40
+        assert manifest.operations_cpu == cpu.cpu_name()
+        assert int8_share(manifest.operations) > 0.8
+        models[name].verify()
+    assert [models[name].manifest.source_layout for name in NAMES.values()] == [
+        "ONNX",
+        "OpenVINO IR",
+        "PyTorch (pytorch_model.bin)",
+        "PyTorch (safetensors)",
+        "PyTorch (pytorch_model.bin)",
+    ]
+    assert models["onnx"].manifest.recipe == {"method": "taken as it is published, ONNX"}
+    assert models["topics"].manifest.recipe["smooth_quant_alpha"] == 0.95
+    assert models["topics"].manifest.recipe["calibration_data"] == "topics.jsonl"
+    assert models["tiny"].manifest.recipe["calibration_data"] == "question-answering.jsonl"
+    assert [models[name].manifest.task for name in NAMES.values()] == [
+        TaskName.TEXT_CLASSIFICATION,
+        TaskName.TEXT_CLASSIFICATION,
+        TaskName.ZERO_SHOT_CLASSIFICATION,
+        TaskName.QUESTION_ANSWERING,
+        TaskName.QUESTION_ANSWERING,
+    ]
+    assert (models["onnx"].manifest.licence, models["topics"].manifest.licence) == ("apache-2.0", "unknown")
+
+
+def test_a_served_directory_holds_a_graph_and_json_and_its_card_alone(models: dict[str, StoredModel]) -> None:
+    for model in models.values():
+        assert {path.name for path in model.directory.iterdir()} == {
+            "README.md",
+            "config.json",
+            "manifest.json",
+            "openvino_model.bin",
+            "openvino_model.xml",
+            "tokenizer.json",
+        }
+
+
+def test_what_is_quantized_already_has_the_answers_of_its_publisher(
+    models: dict[str, StoredModel], repositories: Path
+) -> None:
+    import openvino as ov
+
+    ids = [2, 40, 50, 60, 3]
+    inputs = {"input_ids": [ids], "attention_mask": [[1] * 5], "token_type_ids": [[0] * 5]}
+    for hub_id, name, graph in ((ONNX, "onnx", "model.onnx"), (SPARSE, "sparse", "openvino_model.xml")):
+        published = ov.Core().compile_model(repositories / hub_id / graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        wanted = published({port.any_name: np.array(inputs[port.any_name]) for port in published.inputs})[0]
+        engine = Engine(models[name].directory / MODEL_NAME, 64, EngineOptions())
+        ((logits,),) = engine.compute([TokenSequence(ids, [0] * 5)])
+        np.testing.assert_allclose(logits, wanted[0], atol=1e-6)
+
+
+def test_the_sparse_model_is_known_as_sparse_and_the_report_says_whether_the_cpu_makes_use_of_it(
+    place: tuple[Path, dict[str, str]], models: dict[str, StoredModel]
+) -> None:
+    assert models["sparse"].manifest.zero_weights == pytest.approx(0.8, abs=0.1)
+    assert models["onnx"].manifest.zero_weights < 0.2
+    can = "has" if cpu.runs_sparse_weights() else "does not have"
+    assert f"of the weights are zero; this CPU {can} the kernels (AMX)" in place[1]["sparse"]
+
+
+def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernels_for_them(
+    models: dict[str, StoredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenVINO takes the option on every CPU and leaves the weights alone where it has no kernels for it.
+    path = models["sparse"].directory / MODEL_NAME
+    sequences = [TokenSequence([2, 40, 50, 60, 3], [0] * 5)]
+    monkeypatch.setattr("models.engine.runs_sparse_weights", lambda: True)
+    with_option = Engine(path, 64, EngineOptions(), zero_weights=0.8)
+    assert with_option.sparse_rate == 0.5
+    assert Engine(path, 64, EngineOptions(), zero_weights=0.4).sparse_rate == 1.0
+    monkeypatch.setattr("models.engine.runs_sparse_weights", lambda: False)
+    without = Engine(path, 64, EngineOptions(), zero_weights=0.8)
+    assert without.sparse_rate == 1.0
+    np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)
+
+
+def test_without_labelled_rows_it_is_said_that_no_other_recipe_is_tried(place: tuple[Path, dict[str, str]]) -> None:
+    assert "accuracy is not measured, and no other recipe is tried" in place[1]["topics"]
+
+
+@pytest.mark.usefixtures("hub")
+def test_the_sibling_in_a_format_of_its_own_is_refused_with_the_name_of_the_one_that_can_be_served(
+    prepare: Prepare, tmp_path: Path
+) -> None:
+    status, message = prepare(INC)
+    assert status == 1
+    assert message.startswith(f"error: {INC} is a PyTorch checkpoint that Intel Neural Compressor has quantized")
+    assert message.endswith(f"its ONNX sibling can be served: python -m models prepare {ONNX}")
+    assert left_behind(tmp_path / "models") == []
+
+
+def test_a_prepared_model_is_replaced_by_another_with_its_name(hub: LocalHub, prepare: Prepare, tmp_path: Path) -> None:
+    revisions: list[Any] = []
+    for hub_id in (ONNX, SPARSE):
+        assert prepare(hub_id, "--as", "mine")[0] == 0
+        revisions.append(find("mine", tmp_path / "models").manifest.source_revision)
+    assert revisions == [hub.commit(ONNX), hub.commit(SPARSE)]
+    assert left_behind(tmp_path / "models") == ["mine"]
