@@ -63,8 +63,8 @@ class LoadWatch:
         if self._sampler is None:
             self._sampler = DepthSampler(self._worker.app, self._worker.hostname, self.queues, lambda: self._fetched_s)
             self._sampler.start()
-        sample = self._sampler.latest
-        if sample is None or time.monotonic() - sample.at_s > _STALE_S:
+        sample = self._fresh_sample()
+        if sample is None:
             return None
         waiting_s = sum(
             count / sample.workers[queue] * self.seconds_of(queue) for queue, count in sample.waiting.items()
@@ -77,6 +77,10 @@ class LoadWatch:
         )
         return SeenLoad(load, sample, held.total(), held_s)
 
+    def is_answered(self) -> bool:
+        """Whether Redis has answered lately; for any thread."""
+        return self._fresh_sample() is not None
+
     def seconds_of(self, queue: str | None) -> float:
         """What a request from a queue is expected to take a process."""
         seconds_of = getattr(self._worker.pool, "seconds_of", None)
@@ -86,6 +90,10 @@ class LoadWatch:
     def queues(self) -> list[str]:
         """What the worker consumes."""
         return [queue.name for queue in self._worker.consumer.task_consumer.queues]
+
+    def _fresh_sample(self) -> DepthSample | None:
+        sample = self._sampler.latest if self._sampler is not None else None
+        return sample if sample is not None and time.monotonic() - sample.at_s < _STALE_S else None
 
 
 def load_watch_of(worker: Any) -> LoadWatch:

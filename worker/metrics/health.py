@@ -53,10 +53,11 @@ def why_not_ready(vitals: Vitals) -> list[str]:
     reasons = []
     if not vitals.is_connected:
         reasons.append("there is no connection to the broker")
-    elif vitals.beat_ago_s > BEAT_LATE_S:
-        reasons.append(f"the event loop has not turned for {vitals.beat_ago_s:.0f} s")
-    elif not vitals.broker_answers:
-        reasons.append("the broker does not answer")
+    else:
+        if vitals.beat_ago_s > BEAT_LATE_S:
+            reasons.append(f"the event loop has not turned for {vitals.beat_ago_s:.0f} s")
+        if not vitals.broker_answers:
+            reasons.append("the broker does not answer")
     if not vitals.processes_ready:
         reasons.append("no process has loaded its models")
     if vitals.deaf_for_s is not None:

@@ -43,6 +43,9 @@ class Outcome(StrEnum):
     GIVEN_AWAY = "given_away"
 
 
+_ANSWERED = frozenset({Outcome.SUCCEEDED, Outcome.FAILED})
+
+
 class Since(StrEnum):
     """From when a request's times are measured."""
 
@@ -82,6 +85,8 @@ class Meter:
     def __init__(self) -> None:
         self._models: Mapping[str, Sequence[str]] = {}
         self.requests: dict[tuple[str, str, str], RequestSeries] = {}
+        #: The same by what requests say: task, model, and whether they are bulk; of models that are served.
+        self._by_request: dict[tuple[str, str | None, bool], RequestSeries] = {}
         self.batches: dict[tuple[str, str], BatchSeries] = {}
         #: By task and code.
         self.errors: Counter[tuple[str, str]] = Counter()
@@ -119,7 +124,7 @@ class Meter:
         series.outcomes[outcome] += 1
         if code is not None:
             self.errors[series.labels[0], code] += 1
-        if request.from_s is not None and outcome in {Outcome.SUCCEEDED, Outcome.FAILED}:
+        if request.from_s is not None and outcome in _ANSWERED:
             series.total[request.since].observe(monotonic() - request.from_s)
 
     def refused(self, task: object, code: str) -> None:
@@ -139,11 +144,15 @@ class Meter:
 
     def series_of(self, task: str, model: Hashable, queue: str | None) -> RequestSeries:
         """The counts for requests of a task from a queue that name a model, or none."""
-        queue_class = QueueClass.BULK if is_bulk(queue) else QueueClass.INTERACTIVE
-        labels = (task, self._label(task, model), queue_class.value)
-        found = self.requests.get(labels)
+        named = model if model is None or isinstance(model, str) else _OTHER
+        key = task, named, is_bulk(queue)
+        found = self._by_request.get(key)
         if found is None:
-            found = self.requests[labels] = RequestSeries(labels)
+            queue_class = QueueClass.BULK if key[2] else QueueClass.INTERACTIVE
+            labels = (task, self._label(task, named), queue_class.value)
+            found = self.requests.setdefault(labels, RequestSeries(labels))
+            if labels[1] != _OTHER:
+                self._by_request[key] = found
         return found
 
     def _series_of(self, request: MeasuredRequest) -> RequestSeries:

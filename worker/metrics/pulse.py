@@ -108,7 +108,7 @@ class Pulse:
             is_connected=self._is_connected(),
             beat_ago_s=time.monotonic() - beat.at_s,
             processes_ready=beat.processes.get("ready", 0),
-            broker_answers=beat.seen is not None,
+            broker_answers=load_watch_of(self._worker).is_answered(),
             deaf_for_s=beat.deaf_for_s,
         )
 

@@ -30,14 +30,15 @@ _SCALE_LASTS_S = 1.0
 
 def connect(app: Celery, settings: Settings) -> None:
     """Serve the pages of every worker of ``app`` if a port is set."""
-    if settings.metrics.port is None:
+    port = settings.metrics.port
+    if port is None:
         return
     app.steps["worker"].add(Monitoring)
 
     def on_worker_init(sender: Any, **_: object) -> None:
         if sender.app is app:
             # Before anything is leased or forked: who cannot be watched does not start.
-            sender.celeriac_monitoring = _listen(settings)
+            sender.celeriac_monitoring = _listen(settings.metrics.host, port)
             _measure_requests(app, settings)
 
     signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid="celeriac.metrics")
@@ -79,7 +80,6 @@ class Pages:
     """
 
     def __init__(self, worker: Any, pulse: Pulse, settings: Settings) -> None:
-        # Not without a port; and not while a process may be forked.
         from prometheus_client import CollectorRegistry, ProcessCollector
         from prometheus_client.exposition import choose_encoder
 
@@ -139,9 +139,7 @@ class Pages:
         )
 
 
-def _listen(settings: Settings) -> MonitoringServer:
-    host, port = settings.metrics.host, settings.metrics.port
-    assert port is not None  # noqa: S101 - asked before
+def _listen(host: str, port: int) -> MonitoringServer:
     try:
         return MonitoringServer(host, port)
     except OSError as error:
