@@ -12,10 +12,11 @@ from producer import Client
 from producer.contract import TextClassificationRequest
 from tests.monitored_worker import MonitoredWorker
 from tests.producer.proxy import proxy
+from worker.transport.script import SHA
 
 TEXT = TextClassificationRequest.parse({"inputs": "A few words."})
-#: What only a call that fetches names.
-FETCH = b"unacked_index"
+#: By what a call that fetches is known.
+FETCH = SHA.encode()
 
 
 class HalfDeadLink:
