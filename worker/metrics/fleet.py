@@ -38,6 +38,8 @@ def announced(client: Any, seen: SeenLoad) -> list[Announced]:
         redis.exceptions.RedisError: Redis does not answer.
     """
     workers = seen.sample.workers
+    if not workers:
+        return []
     queue = min(workers, key=lambda name: workers[name])
     names = client.zrangebyscore(workers_key(queue), time.time() - GONE_S, "+inf")
     found = client.mget([load_key(name.decode()) for name in names]) if names else []

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from config import Settings
@@ -123,7 +124,7 @@ class Pages:
                     return _unavailable("the queues were not looked at yet, or the broker does not answer")
                 try:
                     self._asked = time.monotonic(), self._ask(seen)
-                except (RedisError, OSError) as error:
+                except (RedisError, KombuError, OSError) as error:
                     return _unavailable(f"the broker does not answer: {type(error).__name__}")
             return Page.of(HTTPStatus.OK, self._asked[1])
 
