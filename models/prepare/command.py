@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from models.errors import PreparationError
 from models.manifest import Manifest
 from producer.contract import TaskName
 
@@ -78,6 +79,8 @@ def _run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, _end)
     name = options.name or Path(options.origin).expanduser().resolve().name
+    if not _NAME.fullmatch(name):
+        raise PreparationError(f"{name!r} is no name for a model: give it one with --as NAME")
     model = prepare(
         PreparationOptions(
             origin=options.origin,
