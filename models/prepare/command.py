@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from models.commands.describe import describe_measurements
-from models.errors import InvalidNameError
+from models.errors import InvalidNameError, PreparationError
 from models.names import check_name
 from producer.contract import TaskName
 
@@ -78,7 +78,10 @@ def _run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, _end)
     name = options.name or Path(options.origin).expanduser().resolve().name
-    check_name(name)
+    try:
+        check_name(name)
+    except InvalidNameError:
+        raise PreparationError(f"{name!r} is no name for a model: give it one with --as NAME") from None
     model = prepare(
         PreparationOptions(
             origin=options.origin,

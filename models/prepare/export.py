@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
 import torch
 from optimum.intel import OVModelForQuestionAnswering, OVModelForSequenceClassification
 from tqdm import tqdm
@@ -16,10 +15,11 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 
 from models.errors import PreparationError
 from models.prepare.checkpoint import Checkpoint
+from models.prepare.graph_file import write_graph
 from models.prepare.layout import Layout, weights_of
 from models.prepare.progress import bar
 from models.prepare.pytorch_weights import write_safetensors
-from models.store import CONFIG_NAME, MODEL_NAME
+from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
 __all__ = ["export"]
@@ -80,7 +80,7 @@ def _convert(checkpoint: Checkpoint, room: Path, target: Path, steps: tqdm[Any])
             exported = exporter.from_pretrained(
                 str(room), export=True, load_in_8bit=False, compile=False, trust_remote_code=False
             )
-            ov.save_model(exported.model, target / MODEL_NAME, compress_to_fp16=False)
+            write_graph(exported.model, target)
         except PreparationError:
             raise
         except Exception as error:

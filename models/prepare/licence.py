@@ -15,10 +15,11 @@ def read_licence(directory: Path) -> str:
     if not path.is_file():
         return UNKNOWN_LICENCE
     from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
     try:
         data = ModelCard.load(path).data
-    except (OSError, ValueError):
+    except (OSError, ValueError, YAMLError):
         return UNKNOWN_LICENCE
     licence = data.get("license_name") or data.get("license")
     return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence or UNKNOWN_LICENCE)

@@ -47,8 +47,16 @@ def count_operations(path: Path) -> Operations:
         if kind == "Subgraph" and products & set(facts["originalLayersNames"].split(",")):
             kind = "MatMul in Subgraph"
         if kind not in _NO_COMPUTATION:
-            counts[kind][facts["runtimePrecision"]] += 1
+            counts[kind][_precision(node, facts)] += 1
     return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
+
+
+def _precision(node: ov.Node, facts: dict[str, str]) -> str:
+    """As reported; but a product of compressed weights is reported with their type, and computes with its input's."""
+    reported = facts["runtimePrecision"]
+    if facts["layerType"] == "FullyConnected" and node.get_input_element_type(0) == ov.Type.f32:
+        return "f32"
+    return reported
 
 
 def int8_share(operations: Operations) -> float:

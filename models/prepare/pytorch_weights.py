@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from models.errors import PreparationError, UnsafeWeightsError
@@ -22,7 +24,10 @@ def write_safetensors(source: Path, target: Path) -> None:
         PreparationError: the file is truncated or no checkpoint.
     """
     try:
-        weights = torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # On pickles that torch itself would not have written, before it refuses them.
+            warnings.simplefilter("ignore")
+            weights = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnsafeWeightsError(source, str(error).strip().splitlines()[0]) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
@@ -34,4 +39,7 @@ def write_safetensors(source: Path, target: Path) -> None:
         raise PreparationError(f"{source} holds PyTorch INT8 tensors, which OpenVINO cannot read")
     # Tensors that share memory, as tied embeddings do, are refused by the format: each gets its own.
     separate = {name: value.detach().clone().contiguous() for name, value in weights.items()}
-    save_file(separate, target, metadata={"format": "pt"})
+    try:
+        save_file(separate, target, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise PreparationError(f"{target} could not be written; is the disk full? ({error})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import openvino as ov
 from models.catalog import QuantizationMethod, QuantizationRecipe
 from models.engine import TokenSequence
 from models.errors import PreparationError
+from models.prepare.graph_file import write_graph
 from models.store import CONFIG_NAME, MODEL_NAME
 
 __all__ = ["products_after_activations", "quantize"]
@@ -35,21 +37,26 @@ def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recip
     Raises:
         PreparationError: nncf cannot quantize this graph.
     """
+    # Its notes go to standard output, which is for what a command answers.
+    nncf.set_log_level(logging.ERROR)
     model = ov.Core().read_model(fp32 / MODEL_NAME)
     try:
-        # Its progress bars go to standard output, which is for what a command answers.
+        # So do its progress bars.
         with contextlib.redirect_stdout(sys.stderr):
             quantized = _quantize(model, sequences, recipe)
     except (nncf.errors.InternalError, nncf.errors.ValidationError, RuntimeError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PreparationError(f"the model cannot be quantized ({recipe}): {problem}") from error
-    ov.save_model(quantized, target / MODEL_NAME)
+    write_graph(quantized, target, in_fp16=True)
     shutil.copyfile(fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
 
 def _quantize(model: ov.Model, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> ov.Model:
     if recipe.method is QuantizationMethod.WEIGHTS:
-        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+        compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+        # Otherwise the CPU plugin quantizes the activations as they come, which is what loses accuracy.
+        compressed.set_rt_info(0, ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
+        return compressed
     kept = products_after_activations(model) if recipe.keeps_products_after_activations else []
     return nncf.quantize(
         model,

@@ -11,8 +11,9 @@ from openvino.preprocess import PrePostProcessor
 
 from models.errors import PreparationError
 from models.prepare.checkpoint import Checkpoint
+from models.prepare.graph_file import write_graph
 from models.prepare.layout import graph_of
-from models.store import CONFIG_NAME, MODEL_NAME
+from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
 __all__ = ["is_quantized", "quantizes_activations", "read_graph", "save_graph", "zero_share"]
@@ -63,7 +64,7 @@ def _with_int64_inputs(model: ov.Model) -> ov.Model:
 
 def save_graph(checkpoint: Checkpoint, model: ov.Model, target: Path) -> None:
     """Write the graph as IR beside the configuration."""
-    ov.save_model(model, target / MODEL_NAME, compress_to_fp16=False)
+    write_graph(model, target)
     shutil.copyfile(checkpoint.directory / CONFIG_NAME, target / CONFIG_NAME)
 
 

@@ -49,7 +49,7 @@ def _candidates(source: Path, shipped: Path) -> Iterator[Any]:
     if shipped.is_file():
         yield lambda made: shutil.copyfile(shipped, made)
     # With what tokenizer_config.json changes of a tokenizer.json, or from the slow tokenizer's files.
-    yield lambda made: _load(source, is_fast=True).backend_tokenizer.save(str(made))
+    yield lambda made: made.write_text(_load(source, is_fast=True).backend_tokenizer.to_str(), encoding="utf-8")
 
 
 def _load(source: Path, *, is_fast: bool) -> Any:
