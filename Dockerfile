@@ -15,7 +15,8 @@ RUN useradd --system --uid 10001 --no-create-home celeriac
 COPY --from=build /opt/celeriac /opt/celeriac
 ENV PATH=/opt/celeriac/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    CELERIAC_COMPILED_DIR=/tmp/celeriac-compiled
 USER 10001
 WORKDIR /tmp
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
