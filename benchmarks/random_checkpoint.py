@@ -1,4 +1,4 @@
-"""A checkpoint of random weights: ``python -m benchmarks.random_checkpoint MODEL TARGET [--distilbert]``.
+"""A checkpoint of random weights: ``python -m benchmarks.random_checkpoint MODEL TARGET [--distilbert | --bert]``.
 
 Speed does not depend on the weights, so a checkpoint that nobody has to download does for a comparison of speeds.
 """
@@ -22,6 +22,7 @@ _PROBES = 64
 #: Wider than what a model is trained from, so that texts differ in what comes out.
 _SPREAD = 0.06
 _MAX_TOKENS = 512
+_LABELS: dict[str, Any] = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}, "label2id": {"NEGATIVE": 0, "POSITIVE": 1}}
 
 
 def main() -> int:
@@ -29,11 +30,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_checkpoint", description=__doc__)
     parser.add_argument("model", type=Path, help="prepared model whose tokenizer and architecture are taken")
     parser.add_argument("target", type=Path, help="directory to make")
-    parser.add_argument("--distilbert", action="store_true", help="DistilBERT (6 layers of 768) in its place")
+    in_place = parser.add_mutually_exclusive_group()
+    in_place.add_argument("--distilbert", action="store_true", help="DistilBERT (6 layers of 768) in its place")
+    in_place.add_argument("--bert", action="store_true", help="BERT-base (12 layers of 768) in its place")
     options = parser.parse_args()
     torch.manual_seed(_SEED)
     config: dict[str, Any] = json.loads((options.model / "config.json").read_bytes())
-    model = _distilbert(config) if options.distilbert else _same_architecture(config)
+    make = _distilbert if options.distilbert else _bert if options.bert else _same_architecture
+    model = make(config)
     options.target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(options.model / "tokenizer.json", options.target / "tokenizer.json")
     if model.config.architectures is None:
@@ -46,7 +50,6 @@ def main() -> int:
 
 
 def _distilbert(config: dict[str, Any]) -> Any:
-    names = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}, "label2id": {"NEGATIVE": 0, "POSITIVE": 1}}
     made = transformers.DistilBertConfig(
         vocab_size=config["vocab_size"],
         dim=768,
@@ -54,9 +57,14 @@ def _distilbert(config: dict[str, Any]) -> Any:
         n_heads=12,
         hidden_dim=3072,
         initializer_range=_SPREAD,
-        **names,
+        **_LABELS,
     )
     return transformers.DistilBertForSequenceClassification(made)
+
+
+def _bert(config: dict[str, Any]) -> Any:
+    made = transformers.BertConfig(vocab_size=config["vocab_size"], initializer_range=_SPREAD, **_LABELS)
+    return transformers.BertForSequenceClassification(made)
 
 
 def _same_architecture(config: dict[str, Any]) -> Any:

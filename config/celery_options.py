@@ -5,12 +5,13 @@ Each line that differs from Celery's default says why; issues are those of celer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kombu import Exchange, Queue
 
 from config.settings import Settings
-from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, queue_name
+from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
 
 __all__ = ["TRANSPORT", "celery_options"]
 
@@ -24,15 +25,15 @@ _RESTORE_INTERVAL_S = 5
 _RESTORE_MUTEX_S = 30
 
 
-def celery_options(settings: Settings, tasks: list[TaskName]) -> dict[str, Any]:
-    """Celery's lower-case settings for a worker that serves ``tasks``."""
+def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[str] = ()) -> dict[str, Any]:
+    """Celery's lower-case settings for a worker that serves ``models``, which are made for ``tasks``."""
     broker_url = settings.broker_url.get_secret_value()
     backend_url = settings.result_backend_url.get_secret_value() if settings.result_backend_url else broker_url
     return {
         "broker_url": broker_url,
         "result_backend": backend_url,
         **_messages(settings),
-        **_queues(tasks),
+        **_queues(tasks, models),
         **_broker(settings),
         **_results(settings),
         **_worker(settings),
@@ -57,8 +58,15 @@ def _messages(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _queues(tasks: list[TaskName]) -> dict[str, Any]:
-    names = [queue_name(task, queue_class) for queue_class in QueueClass for task in tasks]
+def _queues(tasks: list[TaskName], models: Sequence[str]) -> dict[str, Any]:
+    names = [
+        name
+        for queue_class in QueueClass
+        for name in (
+            *(queue_name(task, queue_class) for task in tasks),
+            *(model_queue_name(model, queue_class) for model in models),
+        )
+    ]
     return {
         "task_default_queue": DEFAULT_QUEUE,
         # The exchange is what Celery declares for a queue that a stock producer names, so that both agree.

@@ -142,6 +142,9 @@ class Engine(_Group):
     precision: InferencePrecision = InferencePrecision.F32
     """Arithmetic of what is not quantized: `f32`, or `bf16` on CPUs that have it (faster, 5e-3 away from `f32`)."""
 
+    cache: bool = True
+    """Keep compiled models on disk: processes start sooner, and those of one host share the memory of the weights."""
+
 
 class Limits(_Group):
     """How much a worker takes on."""
@@ -221,6 +224,9 @@ class Settings(BaseSettings):
 
     model_dir: Directory = Path("~/.cache/celeriac/models")
     """Where prepared models are kept, beside the bundled ones."""
+
+    compiled_dir: Directory = Path("~/.cache/celeriac/compiled")
+    """Where compiled models are kept, apart for each type of CPU and version of OpenVINO; on a local file system."""
 
     show_request_text: bool = False
     """Show requests' texts in events, logs, Flower and Sentry."""

@@ -6,18 +6,22 @@ when the library is loaded, and one thread keeps the old mask if it changes late
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
 from models.batching import BatchingOptions, BatchPlan, plan_batches
+from models.compiled_cache import Blob, compiled_file
 from models.cpu import SPARSE_SHARE, runs_sparse_weights
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
 
@@ -34,11 +38,13 @@ class EngineOptions:
         precision: arithmetic of what is not quantized, ``f32`` or ``bf16``. OpenVINO's own default is bf16 where
             the CPU has it, which is 5e-3 away from f32.
         batching: how sequences are put together.
+        cache_dir: where compiled models are kept, for the next process; None for nowhere.
     """
 
     threads: int = 1
     precision: str = "f32"
     batching: BatchingOptions = field(default_factory=BatchingOptions)
+    cache_dir: Path | None = None
 
 
 class TokenSequence(NamedTuple):
@@ -72,33 +78,63 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
+def _properties(options: EngineOptions, zero_weights: float) -> dict[str, Any]:
+    # OpenVINO takes the option everywhere, as the share from which on a layer is kept compressed.
+    is_sparse = zero_weights >= SPARSE_SHARE and runs_sparse_weights()
+    return {
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": 1,
+        # OpenVINO would pin every process to the first cores (openvino#32444); the process mask does it.
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": options.precision,
+        **({"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}),
+    }
+
+
+def _compile(
+    model_path: Path, properties: dict[str, Any], cache_dir: Path | None, revision: str | None
+) -> tuple[ov.CompiledModel, Blob | None]:
+    """The compiled model, and the memory that it reads its weights from, if they are in the cache."""
+
+    def compile_here() -> ov.CompiledModel:
+        return _core().compile_model(model_path, "CPU", properties)
+
+    if cache_dir is not None and revision is not None:
+        place = compiled_file(cache_dir, revision, ov.get_version(), properties)
+        blob = place.read_or_fill(lambda: compile_here().export_model().getbuffer())
+        if blob is not None:
+            try:
+                return _core().import_model(ov.Tensor(blob, shared_memory=True), "CPU", properties), blob
+            except RuntimeError:
+                logger.warning("OpenVINO does not take %s: the model is compiled again", place.path, exc_info=True)
+                place.discard()
+    return compile_here(), None
+
+
 class Engine:
     """A compiled model and its one inference request; for one thread.
 
     Args:
         model_path: the IR (``.xml``) or ONNX file.
         max_length: longest sequence that the model reads, in tokens.
-        options: threads, precision and batching.
+        options: threads, precision, batching and cache.
         zero_weights: share of the weights that are zero; they stay compressed where the CPU has kernels for that.
+        revision: names exactly the model's files; without it nothing is kept in the cache.
     """
 
-    def __init__(self, model_path: Path, max_length: int, options: EngineOptions, *, zero_weights: float = 0.0) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        max_length: int,
+        options: EngineOptions,
+        *,
+        zero_weights: float = 0.0,
+        revision: str | None = None,
+    ) -> None:
         self.max_length = max_length
         self._batching = options.batching
-        # OpenVINO takes the option everywhere, as the share from which on a layer is kept compressed.
-        is_sparse = zero_weights >= SPARSE_SHARE and runs_sparse_weights()
-        compiled = _core().compile_model(
-            model_path,
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": options.threads,
-                "NUM_STREAMS": 1,
-                # OpenVINO would pin every process to the first cores (openvino#32444); the process mask does it.
-                "ENABLE_CPU_PINNING": False,
-                "INFERENCE_PRECISION_HINT": options.precision,
-                **({"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}),
-            },
-        )
+        properties = _properties(options, zero_weights)
+        compiled, self._blob = _compile(model_path, properties, options.cache_dir, revision)
         #: Share of zeros from which on a layer's weights stay compressed; 1 for never.
         self.sparse_rate = float(compiled.get_property("CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE"))
         self._inputs = [port.any_name for port in compiled.inputs]

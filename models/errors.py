@@ -8,8 +8,10 @@ __all__ = [
     "AccuracyError",
     "CorruptModelError",
     "HubError",
+    "InvalidNameError",
     "ModelError",
     "ModelNotFoundError",
+    "NotRemovedError",
     "PreparationError",
     "QueueError",
     "TokenizerError",
@@ -20,6 +22,10 @@ __all__ = [
 
 class ModelError(Exception):
     """Base of the errors of this package."""
+
+
+class InvalidNameError(ModelError):
+    """No model can be called this."""
 
 
 class ModelNotFoundError(ModelError):
@@ -40,6 +46,10 @@ class CorruptModelError(ModelError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}; prepare the model again or restore the file")
         self.path = path
+
+
+class NotRemovedError(ModelError):
+    """A model is not removed."""
 
 
 class PreparationError(ModelError):

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import CorruptModelError
+from models.contents import MANIFEST_NAME, check_contents
+from models.errors import CorruptModelError, InvalidNameError
+from models.names import check_name
 from producer.contract import TaskName
 
 __all__ = ["MANIFEST_NAME", "FileRecord", "Manifest", "Measurement", "digest", "record_files"]
 
-MANIFEST_NAME = "manifest.json"
 _REVISION_CHARACTERS = 12
 
 
@@ -100,32 +101,41 @@ class Manifest(_Record):
         """
         path = directory / MANIFEST_NAME
         try:
-            return cls.model_validate_json(path.read_bytes())
+            manifest = cls.model_validate_json(path.read_bytes())
+            check_name(manifest.name)
         except FileNotFoundError:
             raise CorruptModelError(path, "is missing") from None
+        except OSError as error:
+            raise CorruptModelError(path, f"cannot be read ({error.strerror})") from None
+        except InvalidNameError as error:
+            raise CorruptModelError(path, f"has a wrong name ({error})") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise CorruptModelError(path, f"is not a manifest ({where}: {first['msg']})") from None
+        return manifest
 
     def write(self, directory: Path) -> None:
         """Write the manifest into ``directory``."""
         (directory / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def verify(self, directory: Path) -> None:
-        """Check every file against its size and checksum.
+        """Check what the directory holds, and every file against its size and checksum.
 
         Raises:
-            CorruptModelError: naming the first file that differs.
+            CorruptModelError: naming the first file that differs, is missing, or should not be there.
         """
+        check_contents(directory, self.files)
         for name, record in self.files.items():
             path = directory / name
-            if not path.is_file():
-                raise CorruptModelError(path, "is missing")
-            if path.stat().st_size != record.size_bytes:
-                raise CorruptModelError(path, f"has {path.stat().st_size} bytes instead of {record.size_bytes}")
-            if digest(path) != record.sha256:
-                raise CorruptModelError(path, "does not match its checksum")
+            try:
+                size_bytes = path.stat().st_size
+                if size_bytes != record.size_bytes:
+                    raise CorruptModelError(path, f"has {size_bytes} bytes instead of {record.size_bytes}")
+                if digest(path) != record.sha256:
+                    raise CorruptModelError(path, "does not match its checksum")
+            except OSError as error:
+                raise CorruptModelError(path, f"cannot be read ({error.strerror})") from None
 
 
 def digest(path: Path) -> str:

@@ -32,6 +32,8 @@ from producer.names import (
     VERSION_HEADER,
     QueueClass,
     TaskName,
+    class_of_queue,
+    model_queue_name,
     queue_name,
 )
 from producer.requests.base import Request
@@ -72,6 +74,8 @@ __all__ = [
     "UnknownTask",
     "ZeroShotClassificationRequest",
     "ZeroShotResult",
+    "class_of_queue",
+    "model_queue_name",
     "queue_name",
 ]
 

@@ -11,6 +11,8 @@ __all__ = [
     "VERSION_HEADER",
     "QueueClass",
     "TaskName",
+    "class_of_queue",
+    "model_queue_name",
     "queue_name",
 ]
 
@@ -42,3 +44,19 @@ class QueueClass(StrEnum):
 def queue_name(task: TaskName, queue_class: QueueClass = QueueClass.INTERACTIVE) -> str:
     """Name of the Redis list of a task: ``text-classification`` or ``text-classification.bulk``."""
     return task.value if queue_class is QueueClass.INTERACTIVE else f"{task.value}.bulk"
+
+
+def model_queue_name(model: str, queue_class: QueueClass = QueueClass.INTERACTIVE) -> str:
+    """Name of the Redis list of the requests that must go to one model: ``model:qa`` or ``model.bulk:qa``.
+
+    A producer need not use it: a worker that lacks the model which a request names moves the request there.
+    """
+    return f"model:{model}" if queue_class is QueueClass.INTERACTIVE else f"model.bulk:{model}"
+
+
+def class_of_queue(name: str | None) -> QueueClass:
+    """Which class of requests a queue of any name holds."""
+    return QueueClass.BULK if name in _BULK_QUEUES or (name or "").startswith("model.bulk:") else QueueClass.INTERACTIVE
+
+
+_BULK_QUEUES = frozenset(queue_name(task, QueueClass.BULK) for task in TaskName)

@@ -18,8 +18,10 @@ from producer.contract import TaskName
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: The checkpoints beside the project.
 CHECKPOINTS = DATA.parent / "checkpoints"
+#: The one setting that all tests have.
+COMPILED_DIR = "CELERIAC_COMPILED_DIR"
 #: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
-LASTING_KEYS = ("_kombu.binding", "unacked", "celery", *(task.value for task in TaskName))
+LASTING_KEYS = ("_kombu.binding", "unacked", "celery", "model:", "model.bulk:", *(task.value for task in TaskName))
 
 
 @pytest.fixture(scope="session")
@@ -95,10 +97,18 @@ def plain_celery(server: LocalServer) -> Iterator[Celery]:
     app.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_models_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers keep compiled models with the tests' files, and find those of the workers before them."""
+    with pytest.MonkeyPatch.context() as session:
+        session.setenv(COMPILED_DIR, str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the person who runs it has configured."""
-    for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
+    for name in [name for name in os.environ if name.startswith("CELERIAC_") and name != COMPILED_DIR]:
         monkeypatch.delenv(name)
 
 

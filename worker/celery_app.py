@@ -9,6 +9,7 @@ from config.celery_options import TRANSPORT
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.results import RESULT_BACKENDS
+from worker.served import ModelAnnouncer, Served
 from worker.tasks import register_tasks
 
 __all__ = ["app", "create_app"]
@@ -18,12 +19,12 @@ def create_app(settings: Settings) -> Celery:
     """Make the app that serves ``settings.models``."""
     app = Celery("celeriac", amqp=TRANSPORT, events="worker.events:Events", set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
-    served = startup.served_models(settings)
-    tasks = sorted({model.manifest.task for model in served})
-    app.conf.update(celery_options(settings, tasks))
-    app.steps["consumer"].add(HeldWorkGate)
+    served = Served(startup.served_models(settings))
+    app.conf.update(celery_options(settings, served.own_tasks, served.names))
+    app.steps["consumer"].update((HeldWorkGate, ModelAnnouncer))
     app.celeriac_settings = settings
-    register_tasks(app, tasks)
+    app.celeriac_served = served
+    register_tasks(app, served.tasks)
     startup.connect(app, settings)
     process.connect(settings)
     logs.connect(settings)

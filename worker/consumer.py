@@ -6,6 +6,7 @@ Celery logs such messages, body and all, and drops them; their senders wait unti
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from celery.app.task import Context
@@ -19,6 +20,7 @@ from producer.contract import ErrorCode, RequestError, TaskName, UnknownTask, qu
 from worker.events import FLUSH_S
 from worker.messages import find_fault, is_text, shorten, unreadable
 from worker.request import HIDDEN
+from worker.served import is_announced, queue_elsewhere
 
 __all__ = ["Consumer"]
 
@@ -50,6 +52,8 @@ class Consumer(CeleryConsumer):
         """The callback that Celery calls with every message."""
         handle = super().create_task_handler(promise)
         show_text = self.app.celeriac_settings.show_request_text
+        served = self.app.celeriac_served
+        is_known = partial(is_announced, self.app)
 
         def on_message(message: Any) -> None:
             fault = find_fault(message)
@@ -57,6 +61,10 @@ class Consumer(CeleryConsumer):
                 self._refuse(message, fault)
                 return
             if _waits_here(message):
+                return
+            elsewhere = queue_elsewhere(message, served, is_known)
+            if elsewhere is not None:
+                self._move(message, elsewhere)
                 return
             if not show_text:
                 # Written by the sender, in clear by a stock one; events, logs and Flower would show them.

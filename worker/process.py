@@ -106,10 +106,13 @@ def _load(settings: Settings, threads: int) -> dict[TaskName, dict[str, AnyPipel
         threads=threads,
         precision=settings.engine.precision.value,
         batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
+        cache_dir=settings.compiled_dir if settings.engine.cache else None,
     )
     loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
     beside: list[tuple[TaskName, AnyPipeline]] = []
     for model in startup.served_models(settings):
+        # The parent has; a process may come much later.
+        model.verify()
         for task, pipeline in pipelines.load_all(model, options).items():
             if task is model.manifest.task:
                 pipeline.warm_up()

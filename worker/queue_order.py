@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from producer.contract import QueueClass, TaskName, queue_name
+from producer.contract import QueueClass, class_of_queue
 
 __all__ = ["InteractiveFirst", "is_bulk"]
-
-_BULK_QUEUES = frozenset(queue_name(task, QueueClass.BULK) for task in TaskName)
 
 
 def is_bulk(queue: str | None) -> bool:
     """Whether what is in a queue may wait for interactive requests."""
-    return queue in _BULK_QUEUES
+    return class_of_queue(queue) is QueueClass.BULK
 
 
 class InteractiveFirst:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
@@ -18,6 +18,7 @@ from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
 from models.store import StoredModel
+from models.usage import announce_use
 from worker.cores import usable_cores
 from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, Wish, take_leases
@@ -35,6 +36,8 @@ class Prepared:
 
     leases: Leases
     reports: StartReports
+    #: Locked manifests of the models, so that ``python -m models remove`` can say who needs them.
+    uses: list[IO[bytes]]
 
 
 _prepared: Prepared | None = None
@@ -83,7 +86,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     grows = _check_pool(worker.pool_cls)
     if worker.app.conf.worker_disable_prefetch:
         _stop("worker_disable_prefetch would have each process wait for its next request; leave it out")
-    _verify_models(settings)
+    uses = _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
     cores = settings.cores
@@ -95,7 +98,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
         _stop(str(error))
     _set_processes(worker, len(leases.sets), wish, grows=grows)
     collect_seldom()
-    return Prepared(leases, StartReports())
+    return Prepared(leases, StartReports(), uses)
 
 
 def _check_pool(pool: Any) -> bool:
@@ -107,15 +110,20 @@ def _check_pool(pool: Any) -> bool:
     return bool(getattr(pool_class, "leases_as_it_grows", False))
 
 
-def _verify_models(settings: Settings) -> None:
+def _verify_models(settings: Settings) -> list[IO[bytes]]:
+    uses = []
     for name in settings.models:
         try:
             model = store.find(name, settings.model_dir)
+            use = announce_use(model.directory)
             model.verify()
         except ModelNotFoundError as error:
             _stop(f"{error}. Which models are served is the setting CELERIAC_MODELS")
         except ModelError as error:
             _stop(str(error))
+        if use is not None:
+            uses.append(use)
+    return uses
 
 
 def _set_range(worker: Any, settings: Settings, wish: Wish) -> None:

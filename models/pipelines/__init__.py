@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from models.pipelines.base import AnyPipeline
     from models.store import StoredModel
 
-__all__ = ["load", "load_all"]
+__all__ = ["load", "load_all", "tasks_of"]
 
 _PIPELINES = {
     TaskName.TEXT_CLASSIFICATION: ("models.pipelines.text_classification", "TextClassificationPipeline"),
@@ -24,6 +24,11 @@ _PIPELINES = {
 }
 #: The tasks that a model for a task can do beside it: natural language inference is a classification of pairs.
 _BESIDE = {TaskName.ZERO_SHOT_CLASSIFICATION: (TaskName.TEXT_CLASSIFICATION,)}
+
+
+def tasks_of(model: StoredModel) -> tuple[TaskName, ...]:
+    """The tasks that a model can do: the one that it is made for, then those beside it."""
+    return (model.manifest.task, *_BESIDE.get(model.manifest.task, ()))
 
 
 def load(model: StoredModel, options: EngineOptions) -> AnyPipeline:
@@ -43,7 +48,7 @@ def load_all(model: StoredModel, options: EngineOptions) -> dict[TaskName, AnyPi
     """
     task = model.manifest.task
     first = load(model, options)
-    beside = {other: _class_of(other)(model, options, first.engine) for other in _BESIDE.get(task, ())}
+    beside = {other: _class_of(other)(model, options, first.engine) for other in tasks_of(model)[1:]}
     return {task: first, **beside}
 
 

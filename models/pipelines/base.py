@@ -60,7 +60,11 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.engine = engine or Engine(
-            model.directory / MODEL_NAME, self.max_length, options, zero_weights=model.manifest.zero_weights
+            model.directory / MODEL_NAME,
+            self.max_length,
+            options,
+            zero_weights=model.manifest.zero_weights,
+            revision=model.manifest.revision,
         )
 
     def warm_up(self) -> None:

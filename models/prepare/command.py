@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
 
-from models.errors import PreparationError
-from models.manifest import Manifest
+from models.commands.describe import describe_measurements
+from models.errors import InvalidNameError
+from models.names import check_name
 from producer.contract import TaskName
 
-__all__ = ["add_arguments", "describe_measurements"]
+__all__ = ["add_arguments"]
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,199}")
 _EXAMPLES = """examples:
   python -m models prepare typeform/distilbert-base-uncased-mnli --as topics
   python -m models prepare path/to/checkpoint --evaluate labelled.jsonl --max-drop 1
@@ -67,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            "letters, digits, '.', '_' and '-' only, at most 200, the first a letter or digit"
-        )
+    try:
+        check_name(text)
+    except InvalidNameError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 
@@ -79,8 +78,10 @@ def _run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, _end)
     name = options.name or Path(options.origin).expanduser().resolve().name
-    if not _NAME.fullmatch(name):
-        raise PreparationError(f"{name!r} is no name for a model: give it one with --as NAME")
+    try:
+        check_name(name)
+    except InvalidNameError as error:
+        raise InvalidNameError(f"{error}: choose one with --as NAME") from None
     model = prepare(
         PreparationOptions(
             origin=options.origin,
@@ -102,13 +103,3 @@ def _run(options: argparse.Namespace) -> int:
 def _end(number: int, _frame: object) -> None:
     """End as an error does, so that what is half-made goes."""
     sys.exit(128 + number)
-
-
-def describe_measurements(manifest: Manifest) -> str:
-    """One line for each set of rows that was measured at preparation."""
-    lines = []
-    for measured in manifest.measurements:
-        before = "not published" if measured.fp32 is None else f"{measured.fp32:.4f}"
-        lost = "" if measured.fp32 is None else f", {(measured.fp32 - measured.int8) * 100:.2f} points lost"
-        lines.append(f"at preparation, on {measured.data}: FP32 {before}, INT8 {measured.int8:.4f}{lost}")
-    return "\n".join(lines) or "accuracy was not measured at preparation (--evaluate FILE does)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from producer.contract import DEFAULT_QUEUE, TaskName
 ALL_TASKS = list(TaskName)
 
 
-def options(tasks: list[TaskName] = ALL_TASKS) -> dict[str, Any]:
-    return celery_options(load_settings(), tasks)
+def options(tasks: list[TaskName] = ALL_TASKS, models: Sequence[str] = ()) -> dict[str, Any]:
+    return celery_options(load_settings(), tasks, models)
 
 
 @pytest.fixture
@@ -73,9 +74,17 @@ def test_interactive_queues_come_before_bulk_ones_and_those_of_stock_producers_f
     ]
 
 
-def test_only_the_queues_of_the_served_tasks_are_read() -> None:
-    names = [queue.name for queue in options([TaskName.QUESTION_ANSWERING])["task_queues"]]
-    assert names == [DEFAULT_QUEUE, "question-answering", "question-answering.bulk"]
+def test_only_the_queues_of_the_served_tasks_and_models_are_read() -> None:
+    names = [queue.name for queue in options([TaskName.QUESTION_ANSWERING], ["qa", "mine"])["task_queues"]]
+    assert names == [
+        DEFAULT_QUEUE,
+        "question-answering",
+        "model:qa",
+        "model:mine",
+        "question-answering.bulk",
+        "model.bulk:qa",
+        "model.bulk:mine",
+    ]
 
 
 def test_each_queue_is_bound_as_celery_binds_a_queue_that_a_stock_producer_names(app: Celery) -> None:

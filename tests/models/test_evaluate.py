@@ -184,8 +184,8 @@ def test_the_models_directory_is_that_of_the_setting(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "mine").symlink_to(sentiment.directory)
+    mine = shutil.copytree(sentiment.directory, tmp_path / "models" / "mine")
+    sentiment.manifest.model_copy(update={"name": "mine"}).write(mine)
     monkeypatch.setenv("CELERIAC_MODEL_DIR", str(tmp_path / "models"))
     assert main(["evaluate", "mine", "--data", str(rows(LABELLED)), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["value"] == 0.75

@@ -13,7 +13,12 @@ from models.manifest import MANIFEST_NAME, Manifest, Measurement, record_files
 from models.store import StoredModel
 from producer.contract import TaskName
 
-FILES = {"config.json": b"{}", "openvino_model.xml": b"<net/>", "tokenizer.json": b"[]"}
+FILES = {
+    "config.json": b"{}",
+    "openvino_model.bin": b"\1\2\3",
+    "openvino_model.xml": b"<net/>",
+    "tokenizer.json": b"[]",
+}
 
 
 def make(directory: Path, **fields: Any) -> Manifest:
@@ -91,6 +96,24 @@ def test_a_manifest_with_a_wrong_field_is_refused_by_its_name(
     with pytest.raises(CorruptModelError, match=f"is not a manifest \\({reason}: ") as caught:
         Manifest.read(tmp_path)
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_truncated_manifest_is_refused(tmp_path: Path, share: float) -> None:
+    make(tmp_path)
+    path = tmp_path / MANIFEST_NAME
+    whole = path.read_bytes().rstrip()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(CorruptModelError, match="is not a manifest") as caught:
+        Manifest.read(tmp_path)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("name", ["", "my model", "../elsewhere", "-rf", "x" * 201, "naïve", "a:b"])
+def test_a_manifest_with_a_name_that_no_model_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    make(tmp_path, name=name)
+    with pytest.raises(CorruptModelError, match="has a wrong name"):
+        Manifest.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])

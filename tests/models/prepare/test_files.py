@@ -92,7 +92,7 @@ def test_the_cpu_is_known_by_its_name() -> None:
 def test_a_name_that_is_no_directory_name_is_wrong_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["prepare", "owner/name", "--as", name])
-    assert "letters, digits" in capsys.readouterr().err
+    assert "cannot be the name of a model" in capsys.readouterr().err
 
 
 def test_a_directory_whose_name_is_none_for_a_model_needs_one(
@@ -100,7 +100,9 @@ def test_a_directory_whose_name_is_none_for_a_model_needs_one(
 ) -> None:
     (tmp_path / "my model").mkdir()
     assert main(["prepare", str(tmp_path / "my model")]) == 1
-    assert capsys.readouterr().err == "error: 'my model' is no name for a model: give it one with --as NAME\n"
+    message = capsys.readouterr().err
+    assert message.startswith("error: 'my model' cannot be the name of a model: ")
+    assert message.endswith(": choose one with --as NAME\n")
 
 
 @pytest.mark.prepare

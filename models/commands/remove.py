@@ -1,0 +1,54 @@
+"""``remove``: delete a model that was prepared here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from models.compiled_cache import DEFAULT_CACHE_DIR, forget
+from models.errors import CorruptModelError, NotRemovedError
+from models.manifest import Manifest
+from models.store import removable, remove
+from models.usage import is_in_use
+
+__all__ = ["add_remove"]
+
+
+def add_remove(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("remove", help="delete a model that was prepared here; the bundled ones stay")
+    parser.add_argument("model", metavar="NAME", help="name of the model")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(run=_remove)
+
+
+def _remove(options: argparse.Namespace) -> int:
+    directory = removable(options.model, options.models_dir)
+    if is_in_use(directory):
+        print(
+            f"a worker of this host serves {options.model}: once it is gone, no process of that worker can start again",
+            file=sys.stderr,
+        )
+    if not options.yes and not _confirm(f"delete {directory}?"):
+        print("nothing was deleted", file=sys.stderr)
+        return 1
+    revision = _revision(directory)
+    print(f"deleted {remove(options.model, options.models_dir)}")
+    if revision:
+        forget(Path(os.environ.get("CELERIAC_COMPILED_DIR") or DEFAULT_CACHE_DIR).expanduser(), revision)
+    return 0
+
+
+def _revision(directory: Path) -> str | None:
+    try:
+        return Manifest.read(directory).revision
+    except CorruptModelError:
+        return None
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise NotRemovedError("nobody can be asked here, standard input is no terminal: say --yes to delete it")
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
