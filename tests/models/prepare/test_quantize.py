@@ -76,7 +76,7 @@ def labelled_by_the_original(repository: Path, place: Path) -> Path:
     words = ["the", "a", "is", "was", "film", "good", "bad", "food", "service", "paris", "ada", "great", "terrible"]
     rows: list[dict[str, Any]] = []
     for _ in range(120):
-        premise, hypothesis = (" ".join(choose.choices(words, k=choose.randint(2, 8))) for _ in range(2))
+        premise, hypothesis = (" ".join(choose.choices(words, k=6)) for _ in range(2))
         with torch.no_grad():
             logits = model(**tokenizer(premise, hypothesis, return_tensors="pt", return_token_type_ids=False)).logits
         label = model.config.id2label[int(logits.argmax())]
