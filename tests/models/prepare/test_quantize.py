@@ -40,6 +40,8 @@ def test_a_recipe_quantizes_what_it_says(fp32: Path, tmp_path: Path, recipe: Qua
 
     quantize(fp32, tmp_path, SEQUENCES, recipe)
     operations = count_operations(tmp_path / MODEL_NAME)
+    # Attention is fused with what is around it.
+    assert sum(operations["MatMul in Subgraph"].values()) == 2
     # Two layers of six products with weights, one behind an activation function, and the head's two.
     assert sum(operations["FullyConnected"].values()) == 14
     in_fp32 = operations["FullyConnected"].get("f32", 0)
