@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.commands.describe import describe_measurements
-from models.errors import InvalidNameError, PreparationError
+from models.errors import InvalidNameError
 from models.names import check_name
 from producer.contract import TaskName
 
@@ -76,30 +78,40 @@ def _name(text: str) -> str:
 def _run(options: argparse.Namespace) -> int:
     from models.prepare.run import PreparationOptions, prepare
 
-    signal.signal(signal.SIGTERM, _end)
     name = options.name or Path(options.origin).expanduser().resolve().name
     try:
         check_name(name)
-    except InvalidNameError:
-        raise PreparationError(f"{name!r} is no name for a model: give it one with --as NAME") from None
-    model = prepare(
-        PreparationOptions(
-            origin=options.origin,
-            name=name,
-            target=options.output or options.models_dir / name,
-            revision=options.revision,
-            task=options.task,
-            calibration=options.calibration,
-            evaluations=tuple(options.evaluate),
-            max_drop_points=options.max_drop,
-            source=options.source,
+    except InvalidNameError as error:
+        raise InvalidNameError(f"{error}: choose one with --as NAME") from None
+    with _ended_by_signals():
+        model = prepare(
+            PreparationOptions(
+                origin=options.origin,
+                name=name,
+                target=options.output or options.models_dir / name,
+                revision=options.revision,
+                task=options.task,
+                calibration=options.calibration,
+                evaluations=tuple(options.evaluate),
+                max_drop_points=options.max_drop,
+                source=options.source,
+            )
         )
-    )
     print(f"{model.name} {model.manifest.revision} is ready in {model.directory}")
     print(describe_measurements(model.manifest))
     return 0
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end as an error does, so that what is half-made goes, and without a traceback."""
+    before = {number: signal.signal(number, _end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _end(number: int, _frame: object) -> None:
-    """End as an error does, so that what is half-made goes."""
     sys.exit(128 + number)

@@ -46,11 +46,8 @@ def fetch(hub_id: str, revision: str | None) -> Source:
         raise HubError(hub_id, "is not on the hub, or is private (HF_TOKEN)") from error
     except RevisionNotFoundError as error:
         raise HubError(hub_id, f"has no revision {revision}") from error
-    except LocalEntryNotFoundError as error:
-        raise HubError(hub_id, "is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE)") from error
     except (HfHubHTTPError, RequestException, OSError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise HubError(hub_id, f"could not be fetched; run again to go on where it stopped: {problem}") from error
+        raise HubError(hub_id, f"could not be fetched; run again to go on where it stopped: {_line(error)}") from error
     for path in sorted(directory.iterdir()):
         _check(hub_id, path)
     return Source(directory, hub_id, directory.name)
@@ -62,11 +59,19 @@ def _download(hub_id: str, revision: str | None) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise
     except (HfHubHTTPError, OfflineModeIsEnabled, RequestException) as error:
-        cached = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        try:
+            cached = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            reason = f"is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE): {_line(error)}"
+            raise HubError(hub_id, reason) from error
         print(f"{hub_id}: no answer from the hub ({type(error).__name__}), taking what is cached", file=sys.stderr)
         return cached
     names = needed_files((sibling.rfilename for sibling in listing.siblings or ()), hub_id)
     return Path(snapshot_download(hub_id, revision=revision, allow_patterns=names))
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _check(hub_id: str, path: Path) -> None:

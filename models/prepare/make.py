@@ -115,8 +115,10 @@ class Maker:
             say(f"quantizing to INT8: {recipe}")
             directory = self._directory("int8")
             quantize(fp32.directory, directory, used, recipe)
-            rows = {"calibration_data": self._calibration.path.name} if used else {}
-            made = self._record(directory, {**recipe.facts, **rows})
+            facts = recipe.facts
+            if used:
+                facts |= {"calibration_rows": len(used), "calibration_data": self._calibration.path.name}
+            made = self._record(directory, facts)
             return made, measurer.drop_points(made)
 
         recipes = recipes_from(entry.recipe if entry else QuantizationRecipe(smooth_quant_alpha=SMOOTH_QUANT_ALPHA))

@@ -16,7 +16,9 @@ _NO_COMPUTATION = frozenset(
     {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert", "ShapeOf", "Broadcast", "Concatenation"}
     | {"StridedSlice", "Split", "MemoryInput", "MemoryOutput"}
 )
-_PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph")
+#: Attention is two products in one node of the graph.
+_PRODUCT_NODES = frozenset({"MatMul", "ScaledDotProductAttention"})
+_PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph", "ScaledDotProductAttention")
 _INT8 = frozenset({"i8", "u8"})
 
 Operations = dict[str, dict[str, int]]
@@ -35,7 +37,7 @@ def count_operations(path: Path) -> Operations:
     core = ov.Core()
     try:
         model = core.read_model(path)
-        products = {node.friendly_name for node in model.get_ops() if node.get_type_name() == "MatMul"}
+        products = {node.friendly_name for node in model.get_ops() if node.get_type_name() in _PRODUCT_NODES}
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         runtime = compiled.get_runtime_model()
     except RuntimeError as error:

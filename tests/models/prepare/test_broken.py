@@ -242,8 +242,9 @@ def test_one_that_is_terminated_leaves_nothing_behind(own_repositories: Path, tm
     next(line for line in running.stderr if "checking the tokenizer" in line)
     assert left_behind(models_dir) != []
     running.send_signal(signal.SIGTERM)
-    running.communicate()
+    rest = running.communicate()[1]
     assert running.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in rest
     assert left_behind(models_dir) == []
 
 

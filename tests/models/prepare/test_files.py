@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_cpu_is_known_by_its_name() -> None:
 def test_a_name_that_is_no_directory_name_is_wrong_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["prepare", "owner/name", "--as", name])
-    assert "letters, digits" in capsys.readouterr().err
+    assert "cannot be the name of a model" in capsys.readouterr().err
 
 
 def test_a_directory_whose_name_is_none_for_a_model_needs_one(
@@ -100,7 +101,21 @@ def test_a_directory_whose_name_is_none_for_a_model_needs_one(
 ) -> None:
     (tmp_path / "my model").mkdir()
     assert main(["prepare", str(tmp_path / "my model")]) == 1
-    assert capsys.readouterr().err == "error: 'my model' is no name for a model: give it one with --as NAME\n"
+    message = capsys.readouterr().err
+    assert message.startswith("error: 'my model' cannot be the name of a model: ")
+    assert message.endswith(": choose one with --as NAME\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_preparation_as_an_error_does_and_is_everybodys_again_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr("models.prepare.run.prepare", lambda _: signal.raise_signal(number))
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", str(tmp_path), "--as", "mine"])
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.prepare

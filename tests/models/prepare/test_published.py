@@ -106,6 +106,7 @@ def test_the_manifests_say_where_each_comes_from_and_how_it_was_made(
     assert models["onnx"].manifest.recipe == {"method": "taken as it is published, ONNX"}
     assert models["topics"].manifest.recipe["smooth_quant_alpha"] == 0.95
     assert models["topics"].manifest.recipe["calibration_data"] == "topics.jsonl"
+    assert models["topics"].manifest.recipe["calibration_rows"] == 4
     assert models["tiny"].manifest.recipe["calibration_data"] == "question-answering.jsonl"
     assert [models[name].manifest.task for name in NAMES.values()] == [
         TaskName.TEXT_CLASSIFICATION,
