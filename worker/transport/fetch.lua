@@ -98,17 +98,16 @@ local function take(list, q, wanted)         -- how many messages it took from t
 end
 
 local function drain(first_key, first_queue, count)
-  repeat
-    local took = 0
+  -- Most levels are empty: one read says so, however many lists they have.
+  while redis.call('EXISTS', unpack(KEYS, first_key, first_key + count - 1)) > 0 do
     local share = fair and math.ceil(credit / count) or credit
     for i = 0, count - 1 do
       repeat
         if credit <= 0 or full then return end
         local seen = take(KEYS[first_key + i], first_queue + i, math.min(share, credit))
-        took = took + seen
       until fair or seen == 0
     end
-  until took == 0
+  end
 end
 
 local key = 5
@@ -119,7 +118,7 @@ for l = 1, levels do
 end
 if #recorded > 0 then redis.call('SET', record, token .. ' ' .. cjson.encode(recorded), 'PX', record_ms) end
 
--- Every list was read last when it was empty: with CLIENT TRACKING that read makes the next write to it push a message
+-- Every list was looked at last when it was empty: with CLIENT TRACKING that read makes the next write to it push a message
 -- to this connection. So that one message does not start every idle consumer, only the one that waits longest heeds it,
 -- and whoever leaves that place rings for the next. The place of one that died is taken when another one, looking by
 -- itself after a few seconds, finds messages.
