@@ -34,7 +34,7 @@ _MEBIBYTE, _KIB_PER_MIB = 1024 * 1024, 1024
 _READY = re.compile(r"is ready on core .* after ([\d.]+) s")
 _PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph")
 _TEXTS = 256
-#: What was aimed at: the directory as a share of FP32's; private memory as a multiple of the INT8 graph, and so much more.
+#: What was aimed at: the directory as a share of FP32's; private memory as a multiple of the INT8 graph, and this much.
 _MAX_SIZE_SHARE, _MAX_MEMORY_SHARE, _MAX_MEMORY_BYTES = 0.27, 1.6, 140e6
 
 

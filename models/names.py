@@ -25,6 +25,6 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InvalidNameError(
-            f"{name!r} cannot be the name of a model: a name has 1 to {MAX_NAME_CHARACTERS} letters (a to z), digits, "
+            f"{name!r} cannot be the name of a model: a name has 1 to {MAX_NAME_CHARACTERS} letters, digits, "
             f"'.', '_' and '-', and begins with a letter or a digit"
         )

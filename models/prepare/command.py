@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.commands.describe import describe_measurements
-from models.errors import InvalidNameError
+from models.errors import InvalidNameError, PreparationError
 from models.names import check_name
 from producer.contract import TaskName
 
@@ -81,8 +81,8 @@ def _run(options: argparse.Namespace) -> int:
     name = options.name or Path(options.origin).expanduser().resolve().name
     try:
         check_name(name)
-    except InvalidNameError as error:
-        raise InvalidNameError(f"{error}: choose one with --as NAME") from None
+    except InvalidNameError:
+        raise PreparationError(f"{name!r} is no name for a model: give it one with --as NAME") from None
     with _ended_by_signals():
         model = prepare(
             PreparationOptions(

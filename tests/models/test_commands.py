@@ -152,4 +152,4 @@ def test_a_model_cannot_be_prepared_under_a_name_that_none_can_have(
     assert caught.value.code == 2
     assert "cannot be the name of a model" in capsys.readouterr().err
     assert run(tmp_path, "prepare", str(tmp_path / "an odd name")) == 1
-    assert "cannot be the name of a model" in capsys.readouterr().err
+    assert "is no name for a model" in capsys.readouterr().err
