@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import openvino as ov
 from models.batching import BatchingOptions, BatchPlan, plan_batches
 from models.compiled_cache import Blob, compiled_file
 from models.cpu import SPARSE_SHARE, runs_sparse_weights
+from models.openvino_core import shared_core
 from models.usage import Usage
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
@@ -69,17 +69,6 @@ class BatchOutput:
     outputs: list[npt.NDArray[np.float32]]
 
 
-@cache
-def _core() -> ov.Core:
-    """The one of this process, for as long as that lives.
-
-    Each gives its thread a stack for signals when it first compiles (for CPUs with AMX, 2026.4.1), and puts the former
-    one back when it goes: of several that go in the order in which they came, the last leaves a stack that is no more,
-    and the next signal ends the process.
-    """
-    return ov.Core()
-
-
 def _properties(options: EngineOptions, zero_weights: float) -> dict[str, Any]:
     # OpenVINO takes the option everywhere, as the share from which on a layer is kept compressed.
     is_sparse = zero_weights >= SPARSE_SHARE and runs_sparse_weights()
@@ -99,14 +88,14 @@ def _compile(
     """The compiled model, and the memory that it reads its weights from, if they are in the cache."""
 
     def compile_here() -> ov.CompiledModel:
-        return _core().compile_model(model_path, "CPU", properties)
+        return shared_core().compile_model(model_path, "CPU", properties)
 
     if cache_dir is not None and revision is not None:
         place = compiled_file(cache_dir, revision, ov.get_version(), properties)
         blob = place.read_or_fill(lambda: compile_here().export_model().getbuffer())
         if blob is not None:
             try:
-                return _core().import_model(ov.Tensor(blob, shared_memory=True), "CPU", properties), blob
+                return shared_core().import_model(ov.Tensor(blob, shared_memory=True), "CPU", properties), blob
             except RuntimeError:
                 logger.warning("OpenVINO does not take %s: the model is compiled again", place.path, exc_info=True)
                 place.discard()

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("worker", "producer", "config", "models")
 MAX_LINES = 400
+CORE = Path("models/openvino_core.py")
 #: What each package may import of the others; of the producer, never more than its contract.
 ALLOWED = {
     "producer": set[str](),
@@ -63,8 +64,15 @@ def test_models_know_nothing_of_celery_and_redis() -> None:
 
 def test_only_the_engine_and_the_preparation_import_openvino() -> None:
     importers = users(["openvino"], *PACKAGES)
-    assert Path("models/engine.py") in importers
-    assert importers - {Path("models/engine.py")} <= set(sources("models/prepare"))
+    assert {Path("models/engine.py"), CORE} <= importers
+    assert importers - {Path("models/engine.py"), CORE} <= set(sources("models/prepare"))
+
+
+def test_there_is_one_openvino_core_a_process_since_a_second_one_that_goes_leaves_a_crash() -> None:
+    makers = {
+        source for source in sources(*PACKAGES, "tests") if "ov." + "Core()" in (ROOT / source).read_text("utf-8")
+    }
+    assert makers == {CORE}
 
 
 def test_only_the_preparation_imports_what_its_extra_installs() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import openvino as ov
 
 from models.errors import PreparationError
+from models.openvino_core import shared_core
 
 __all__ = ["count_operations", "int8_share"]
 
@@ -34,7 +35,7 @@ def count_operations(path: Path) -> Operations:
     Raises:
         PreparationError: OpenVINO cannot compile it.
     """
-    core = ov.Core()
+    core = shared_core()
     try:
         model = core.read_model(path)
         products = {node.friendly_name for node in model.get_ops() if node.get_type_name() in _PRODUCT_NODES}

@@ -17,6 +17,7 @@ import openvino as ov
 from models.catalog import QuantizationMethod, QuantizationRecipe
 from models.engine import TokenSequence
 from models.errors import PreparationError
+from models.openvino_core import shared_core
 from models.prepare.graph_file import write_graph
 from models.store import CONFIG_NAME, MODEL_NAME
 
@@ -38,8 +39,9 @@ def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recip
         PreparationError: nncf cannot quantize this graph.
     """
     # Its notes go to standard output, which is for what a command answers.
-    nncf.set_log_level(logging.ERROR)
-    model = ov.Core().read_model(fp32 / MODEL_NAME)
+    # nncf.set_log_level changes the handlers of the whole process.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    model = shared_core().read_model(fp32 / MODEL_NAME)
     try:
         # So do its progress bars.
         with contextlib.redirect_stdout(sys.stderr):

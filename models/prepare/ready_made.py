@@ -10,6 +10,7 @@ import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
 from models.errors import PreparationError
+from models.openvino_core import shared_core
 from models.prepare.checkpoint import Checkpoint
 from models.prepare.graph_file import write_graph
 from models.prepare.layout import graph_of
@@ -33,7 +34,7 @@ def read_graph(checkpoint: Checkpoint) -> ov.Model:
     """
     path = checkpoint.directory / graph_of(checkpoint.layout)
     try:
-        model = ov.Core().read_model(path)
+        model = shared_core().read_model(path)
         _check_ports(path, model, checkpoint.task)
         if any(port.partial_shape.is_static for port in model.inputs):
             model.reshape({port: ov.PartialShape([-1, -1]) for port in model.inputs})

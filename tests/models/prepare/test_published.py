@@ -16,6 +16,7 @@ from examples.local_stack import LocalServer, LocalWorker
 from models import cpu
 from models.__main__ import main
 from models.engine import Engine, EngineOptions, TokenSequence
+from models.openvino_core import shared_core
 from models.prepare.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
 from producer import Client
@@ -133,12 +134,13 @@ def test_a_served_directory_holds_a_graph_and_json_and_its_card_alone(models: di
 def test_what_is_quantized_already_has_the_answers_of_its_publisher(
     models: dict[str, StoredModel], repositories: Path
 ) -> None:
-    import openvino as ov
 
     ids = [2, 40, 50, 60, 3]
     inputs = {"input_ids": [ids], "attention_mask": [[1] * 5], "token_type_ids": [[0] * 5]}
     for hub_id, name, graph in ((ONNX, "onnx", "model.onnx"), (SPARSE, "sparse", "openvino_model.xml")):
-        published = ov.Core().compile_model(repositories / hub_id / graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        published = shared_core().compile_model(
+            repositories / hub_id / graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        )
         wanted = published({port.any_name: np.array(inputs[port.any_name]) for port in published.inputs})[0]
         engine = Engine(models[name].directory / MODEL_NAME, 64, EngineOptions())
         ((logits,),) = engine.compute([TokenSequence(ids, [0] * 5)])

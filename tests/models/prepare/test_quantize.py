@@ -12,6 +12,7 @@ import pytest
 
 from models.catalog import QuantizationMethod, QuantizationRecipe
 from models.engine import TokenSequence
+from models.openvino_core import shared_core
 from models.prepare.checkpoint import read_checkpoint
 from models.prepare.operations import count_operations, int8_share
 from models.prepare.recipes import recipes_from
@@ -54,12 +55,11 @@ def test_a_recipe_quantizes_what_it_says(fp32: Path, tmp_path: Path, recipe: Qua
 
 
 def test_with_weights_alone_openvino_does_not_quantize_the_activations_as_they_come(fp32: Path, tmp_path: Path) -> None:
-    import openvino as ov
 
     from models.prepare.quantize import quantize
 
     quantize(fp32, tmp_path, [], RECIPES[-1])
-    compiled = ov.Core().compile_model(tmp_path / MODEL_NAME, "CPU")
+    compiled = shared_core().compile_model(tmp_path / MODEL_NAME, "CPU")
     assert int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) == 0
 
 
