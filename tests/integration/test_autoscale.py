@@ -42,7 +42,7 @@ def worker(environment: dict[str, str]) -> Iterator[LocalWorker]:
 
 
 def stats(app: Celery) -> dict[str, Any]:
-    replies = app.control.inspect(timeout=2).stats() or {}
+    replies = app.control.inspect(timeout=5, limit=1).stats() or {}
     (found,) = replies.values()
     return dict(found)
 
@@ -80,12 +80,12 @@ def test_it_grows_with_the_queue_and_shrinks_when_it_is_calm(
 
 
 def test_the_control_command_sets_the_range(worker: LocalWorker, own_stock: Celery) -> None:
-    (reply,) = own_stock.control.autoscale(max=2, min=2, reply=True, timeout=2)
+    (reply,) = own_stock.control.autoscale(max=2, min=2, reply=True, timeout=5, limit=1)
     assert "max=2 min=2" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 2)
     assert stats(own_stock)["pool"]["max-concurrency"] == 2
 
-    (reply,) = own_stock.control.autoscale(max=1, min=1, reply=True, timeout=2)
+    (reply,) = own_stock.control.autoscale(max=1, min=1, reply=True, timeout=5, limit=1)
     assert "max=1 min=1" in str(reply)
     worker.wait_for(lambda: len(worker.processes) == 1)
 
@@ -109,9 +109,9 @@ def test_it_does_not_grow_onto_the_cores_of_another_worker(
 
 
 def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, own_stock: Celery) -> None:
-    own_stock.control.autoscale(max=2, min=2, reply=True, timeout=2)
+    own_stock.control.autoscale(max=2, min=2, reply=True, timeout=5, limit=1)
     worker.wait_for(lambda: len(worker.processes) == 2)
-    own_stock.control.autoscale(max=1, min=1, reply=True, timeout=2)
+    own_stock.control.autoscale(max=1, min=1, reply=True, timeout=5, limit=1)
     worker.wait_for(lambda: len(worker.processes) == 1)
     ((_, pid),) = worker.processes.items()
 

@@ -16,14 +16,14 @@ LONG_SECRET = (SECRET + " ") * 60
 
 
 def test_inspect_tells_the_cores_of_each_process(worker: LocalWorker, stock: Celery) -> None:
-    (stats,) = stock.control.inspect(timeout=5).stats().values()
+    (stats,) = stock.control.inspect(timeout=5, limit=1).stats().values()
 
     assert {int(pid) for pid in stats["pool"]["cores"]} == set(worker.processes.values())
     assert stats["pool"]["max-concurrency"] == len(worker.processes)
 
 
 def test_the_pool_does_not_grow_beyond_its_cores(worker: LocalWorker, stock: Celery) -> None:
-    (reply,) = stock.control.pool_grow(1, reply=True, timeout=5)
+    (reply,) = stock.control.pool_grow(1, reply=True, timeout=5, limit=1)
 
     assert "no cores for 1 more process" in json.dumps(reply)
     assert worker.log.count("could not start") == 0
@@ -56,7 +56,7 @@ def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(worker: Lo
     assert listening.wait(20)
 
     sent = [stock.send_task(task, kwargs=arguments) for task, arguments in requests]
-    inspect = stock.control.inspect(timeout=3)
+    inspect = stock.control.inspect(timeout=5, limit=1)
     shown = json.dumps([inspect.active(), inspect.reserved()])
     for result in sent:
         result.get(timeout=30, propagate=False)

@@ -104,14 +104,14 @@ def test_queues_are_cancelled_and_added_by_remote_control(
 ) -> None:
     with PlainWorker(own_server.url) as worker:
         worker.wait_until_ready()
-        control.control.cancel_consumer("celery", reply=True, timeout=5)
+        control.control.cancel_consumer("celery", reply=True, timeout=5, limit=1)
         send(own_server.url, range(3))
-        assert [*control.control.ping(timeout=2)[0].values()] == [{"ok": "pong"}]
+        assert [*control.control.ping(timeout=5, limit=1)[0].values()] == [{"ok": "pong"}]
         assert done(own_server.url) == []
         assert keys.llen("celery") == 3
-        control.control.add_consumer("celery", reply=True, timeout=5)
+        control.control.add_consumer("celery", reply=True, timeout=5, limit=1)
         worker.wait_for(lambda: done(own_server.url) == [0, 1, 2])
-        assert next(iter(control.control.inspect(timeout=5).active_queues().values()))[0]["name"] == "celery"
+        assert next(iter(control.control.inspect(timeout=5, limit=1).active_queues().values()))[0]["name"] == "celery"
 
 
 @pytest.mark.parametrize("arguments", [("--pool=prefork",), ("--pool=solo",), ("--pool=threads",)])
