@@ -10,10 +10,10 @@ import os
 import random
 import sys
 import time
-from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.processes import rss_anon_mib
 from examples.demo.texts import generate, read_examples
 from models.store import DEFAULT_MODELS_DIR, find
 from producer.contract import TextClassificationRequest
@@ -37,23 +37,18 @@ def main() -> int:
     dice = random.Random(1)  # noqa: S311 - request sizes for a measurement
     started_s = time.perf_counter()
     done = 0
-    seen = {0: _anonymous_mib()}
+    seen = {0: rss_anon_mib(os.getpid())}
     with tqdm(total=len(texts), unit="text") as bar:
         while done < len(texts):
             chunk = texts[done : done + dice.choice(_SIZES)]
             pipeline.answer([TextClassificationRequest.parse({"inputs": chunk})])
             done += len(chunk)
             bar.update(len(chunk))
-            seen.setdefault(done // _STEP * _STEP, _anonymous_mib())
+            seen.setdefault(done // _STEP * _STEP, rss_anon_mib(os.getpid()))
     for texts_done, mib in seen.items():
-        print(f"after {texts_done:6d} texts: {mib} MiB")
+        print(f"after {texts_done:6d} texts: {mib:.0f} MiB")
     print(f"{len(texts) / (time.perf_counter() - started_s):.0f} texts/s")
     return 0
-
-
-def _anonymous_mib() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("RssAnon:"))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,14 @@ import argparse
 import os
 import sys
 import tempfile
-from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.processes import cpu_seconds
 from examples.demo.load import run_callers
 from examples.demo.texts import generate, read_examples
 from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
-
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -34,24 +32,15 @@ def main() -> int:
                 "server": [server.pid],
                 "client": [os.getpid()],
             }
-            before = {name: _cpu_s(pids) for name, pids in parties.items()}
+            before = {name: cpu_seconds(pids) for name, pids in parties.items()}
             with tqdm(total=options.texts, unit="text") as bar:
                 texts = generate(read_examples(), options.texts)
                 load = run_callers(client, texts, callers=options.callers, advance=bar.update)
-            costs = {name: (_cpu_s(pids) - before[name]) / load.texts * 1000 for name, pids in parties.items()}
+            costs = {name: (cpu_seconds(pids) - before[name]) / load.texts * 1000 for name, pids in parties.items()}
     print(f"{load.texts_per_second:.0f} texts/s, p50 {load.latency_ms(50):.1f} ms, {options.callers} callers")
     for name, cost in costs.items():
         print(f"{name:<10} {cost:5.2f} ms CPU a message")
     return 0
-
-
-def _cpu_s(pids: list[int]) -> float:
-    """User and system time of processes, in seconds."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS_PER_SECOND
 
 
 if __name__ == "__main__":

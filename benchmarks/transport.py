@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import sys
@@ -22,10 +21,9 @@ from typing import Any
 import redis
 from tqdm import tqdm
 
+from benchmarks.processes import cpu_seconds
 from benchmarks.transport_worker import KINDS, NoopWorker, enqueue
 from examples.local_stack import LocalServer
-
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -78,10 +76,10 @@ def _cpu_us(kind: str, prefetch: int, options: argparse.Namespace) -> float:
             # Queued while the worker stands still, so that all of them wait when it goes on.
             worker.signal(signal.SIGSTOP)
             enqueue(keys, options.messages)
-            before = _cpu_s(worker.pid)
+            before = cpu_seconds([worker.pid])
             worker.signal(signal.SIGCONT)
             worker.wait_for(lambda: settled(keys), 120)
-            return (_cpu_s(worker.pid) - before) / int(options.messages) * 1e6
+            return (cpu_seconds([worker.pid]) - before) / int(options.messages) * 1e6
 
 
 def _lone_ms(kind: str, options: argparse.Namespace) -> float:
@@ -124,11 +122,6 @@ def _commands(keys: redis.Redis) -> int:
 def settled(keys: redis.Redis) -> bool:
     """Whether every message is acknowledged."""
     return not keys.exists("celery", "unacked_index")
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
 def _faults(options: argparse.Namespace) -> dict[str, Any]:

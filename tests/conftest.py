@@ -54,6 +54,13 @@ def own_stock(own_server: LocalServer) -> Iterator[Celery]:
     yield from plain_celery(own_server)
 
 
+@pytest.fixture
+def own_redis(own_server: LocalServer) -> Iterator[redis.Redis]:
+    """The test's own server itself."""
+    with redis.Redis.from_url(own_server.url) as connected:
+        yield connected
+
+
 @pytest.fixture(scope="session")
 def worker_environment(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Settings of a worker on the shared server, with core leases of its own."""

@@ -26,11 +26,11 @@ class _Gathered:
     """What a batch stores.
 
     Attributes:
-        known: by key, what was stored inside; None where nothing was.
+        keys: whose values wait for the end.
         writes: by key, the last value and its time to live in seconds.
     """
 
-    known: dict[Any, Any]
+    keys: set[Any]
     writes: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ class RedisBackend(CeleryRedisBackend):
         Raises:
             redis.exceptions.RedisError: none of it could be stored, after the backend's retries.
         """
-        self._gathered = _Gathered(dict.fromkeys(map(self.get_key_for_task, task_ids)))
+        self._gathered = _Gathered(set(map(self.get_key_for_task, task_ids)))
         try:
             yield
         finally:
@@ -61,8 +61,8 @@ class RedisBackend(CeleryRedisBackend):
     def get(self, key: Any) -> Any:
         """What a key holds."""
         gathered = self._gathered
-        if gathered is not None and key in gathered.known:
-            return gathered.known[key]
+        if gathered is not None and key in gathered.keys:
+            return gathered.writes.get(key, (None,))[0]
         return super().get(key)
 
     def set(self, key: Any, value: Any, expires: int | None = None, **retry_policy: Any) -> Any:
@@ -72,11 +72,10 @@ class RedisBackend(CeleryRedisBackend):
             BackendStoreError: it is larger than Redis allows.
         """
         gathered = self._gathered
-        if gathered is None or key not in gathered.known:
+        if gathered is None or key not in gathered.keys:
             return super().set(key, value, expires=expires, **retry_policy)
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend")
-        gathered.known[key] = value
         gathered.writes[key] = value, expires
         return None
 
@@ -91,7 +90,7 @@ class RedisBackend(CeleryRedisBackend):
         is_followed = request is not None and bool(request.chord or request.errbacks)
         if gathered is not None and (is_followed or state not in _GATHERED_STATES):
             key = self.get_key_for_task(task_id)
-            gathered.known.pop(key, None)
+            gathered.keys.discard(key)
             gathered.writes.pop(key, None)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 

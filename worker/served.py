@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from celery import bootsteps
@@ -34,26 +35,30 @@ class Served:
 
     models: Sequence[StoredModel]
 
-    @property
+    @cached_property
     def own_tasks(self) -> list[TaskName]:
         """The tasks that a model is made for: their queues are consumed."""
         return sorted({model.manifest.task for model in self.models})
 
-    @property
+    @cached_property
     def tasks(self) -> list[TaskName]:
         """The tasks that a model can do, some of them only when it is named."""
         return sorted({task for model in self.models for task in tasks_of(model)})
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The models' names, each once."""
         return list(dict.fromkeys(model.name for model in self.models))
 
     def has(self, task: TaskName, model: str | None) -> bool:
         """Whether a request for ``task`` that names ``model``, or none, can be answered here."""
-        if model is None:
-            return task in self.own_tasks
-        return any(found.name == model and task in tasks_of(found) for found in self.models)
+        return (task, model) in self._answered
+
+    @cached_property
+    def _answered(self) -> frozenset[tuple[TaskName, str | None]]:
+        """Asked for every message: by task, the models that may be named, and None where none need be."""
+        named = {(task, model.name) for model in self.models for task in tasks_of(model)}
+        return frozenset(named | {(task, None) for task in self.own_tasks})
 
 
 def queue_elsewhere(message: Any, served: Served, is_known: Callable[[TaskName, str], bool]) -> str | None:

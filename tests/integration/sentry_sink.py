@@ -4,40 +4,25 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 import zlib
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.http_server import LocalHttpServer
 
 Item = dict[str, Any]
 
 
-class SentrySink:
+class SentrySink(LocalHttpServer):
     """Keeps every envelope; its DSN is what a Sentry client is given."""
 
     def __init__(self) -> None:
         #: The envelopes, as they came.
         self.received: list[bytes] = []
-        received = self.received
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                gzipped = self.headers.get("Content-Encoding") == "gzip"
-                received.append(zlib.decompress(body, wbits=31) if gzipped else body)
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__(_Handler)
 
     @property
     def dsn(self) -> str:
-        return f"http://key@127.0.0.1:{self._server.server_port}/1"
+        return f"http://key@127.0.0.1:{self.port}/1"
 
     @property
     def events(self) -> list[Item]:
@@ -67,12 +52,17 @@ class SentrySink:
             ]
         return found
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Any
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        gzipped = self.headers.get("Content-Encoding") == "gzip"
+        self.server.owner.received.append(zlib.decompress(body, wbits=31) if gzipped else body)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable
 from enum import Enum, auto
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.http_server import LocalHttpServer
 
 __all__ = ["Fault", "LocalHub"]
 
@@ -33,7 +33,7 @@ class Fault(Enum):
     """As many bytes as there should be, one of them another one."""
 
 
-class LocalHub:
+class LocalHub(LocalHttpServer):
     """Serves each directory ``OWNER/NAME`` of ``root`` as a repository with one commit.
 
     Args:
@@ -56,34 +56,13 @@ class LocalHub:
         self.faults: dict[str, Fault] = {}
         self.is_down = False
         self.is_closed = False
-        hub = self
-
-        class Handler(_Handler):
-            def setup(self) -> None:
-                super().setup()
-                self.hub = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(_Handler)
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """Stop; nothing listens on its port any more, and connections that are open are answered no more."""
+        """Stop; connections that are open are answered no more."""
         self.is_closed = True
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        super().close()
 
     def files(self, hub_id: str) -> dict[str, Path]:
         """The files of a repository by name; none if there is no such repository."""
@@ -97,7 +76,13 @@ class LocalHub:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    hub: LocalHub
+    server: Any
+
+    @property
+    def hub(self) -> LocalHub:
+        hub: LocalHub = self.server.owner
+        return hub
+
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:

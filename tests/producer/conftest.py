@@ -40,13 +40,6 @@ def _empty(server: LocalServer) -> None:
 
 
 @pytest.fixture
-def own_redis(own_server: LocalServer) -> Iterator[redis.Redis]:
-    """The test's own server itself."""
-    with redis.Redis.from_url(own_server.url) as connected:
-        yield connected
-
-
-@pytest.fixture
 def own_client(own_server: LocalServer) -> Iterator[Client]:
     """Our client of the test's own server."""
     with Client(own_server.url, timeout_s=10.0) as connected:

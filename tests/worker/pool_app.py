@@ -56,10 +56,15 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+def _wait_for(condition: Callable[[], bool]) -> None:
+    """In small pieces, in which signals are heard; nobody could tell this process of a file."""
+    while not condition():
+        time.sleep(_POLL_S)
+
+
 def _hang(until: str) -> None:
     Path(until + ".held").touch()
-    while not Path(until).exists():
-        time.sleep(_POLL_S)
+    _wait_for(Path(until).exists)
 
 
 def _die_then_hang(until: str) -> None:
@@ -71,8 +76,7 @@ def _die_then_hang(until: str) -> None:
 
 def _sleep_softly(seconds: float) -> None:
     give_up_s = time.monotonic() + seconds
-    while time.monotonic() < give_up_s:
-        time.sleep(_POLL_S)
+    _wait_for(lambda: time.monotonic() >= give_up_s)
 
 
 #: What a request can do to its whole batch or process, by ``do``; the value is its ``with``.
@@ -199,8 +203,8 @@ def errback(task_id: str) -> None:
 def _on_process_init(**_: object) -> None:
     note(starts=current_process().index)
     loading = os.environ.get(LOADING_VARIABLE)
-    while loading and Path(loading).exists():
-        time.sleep(_POLL_S)
+    if loading:
+        _wait_for(lambda: not Path(loading).exists())
 
 
 def _note_signal(name: str) -> None:

@@ -19,12 +19,6 @@ QUEUES = ["celery", "text-classification"]
 
 
 @pytest.fixture
-def connected(own_server: LocalServer) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(own_server.url) as client:
-        yield client
-
-
-@pytest.fixture
 def channel(own_server: LocalServer) -> Iterator[Any]:
     with Connection(own_server.url) as connection:
         yield connection.default_channel
@@ -41,10 +35,10 @@ def push(client: redis.Redis, name: str, ago_s: float | None, **headers: Any) ->
     client.lpush(name, json.dumps({"body": "e30=", "headers": headers, "properties": {}}))
 
 
-def test_all_lists_of_a_queue_count(connected: redis.Redis, channel: Any) -> None:
+def test_all_lists_of_a_queue_count(own_redis: redis.Redis, channel: Any) -> None:
     for name in ("text-classification", "text-classification", "text-classification\x06\x163", "unrelated"):
-        push(connected, name, None)
-    connected.hset("unacked", mapping={"a": "1", "b": "2"})
+        push(own_redis, name, None)
+    own_redis.hset("unacked", mapping={"a": "1", "b": "2"})
 
     seen = sampler().sample(channel)
 
@@ -53,10 +47,10 @@ def test_all_lists_of_a_queue_count(connected: redis.Redis, channel: Any) -> Non
     assert seen.mark == 7.0
 
 
-def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(connected: redis.Redis, channel: Any) -> None:
+def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(own_redis: redis.Redis, channel: Any) -> None:
     for ago_s in (50.0, 1.0):
-        push(connected, "text-classification", ago_s)
-    push(connected, "text-classification\x06\x163", 20.0)
+        push(own_redis, "text-classification", ago_s)
+    push(own_redis, "text-classification\x06\x163", 20.0)
 
     (queue,) = seen = sampler().sample(channel).oldest_s
 
@@ -70,20 +64,20 @@ def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(connected: red
     ids=["none", "text", "another header's text", "null"],
 )
 def test_a_message_that_does_not_say_when_it_was_sent_has_no_age(
-    connected: redis.Redis, channel: Any, headers: dict[str, Any]
+    own_redis: redis.Redis, channel: Any, headers: dict[str, Any]
 ) -> None:
-    push(connected, "celery", None, **headers)
+    push(own_redis, "celery", None, **headers)
 
     assert sampler().sample(channel).oldest_s == {}
 
 
-def test_workers_hear_of_each_other_and_what_they_say_expires(connected: redis.Redis, channel: Any) -> None:
-    connected.zadd(workers_key("celery"), {"gone@here": time.time() - 60})
+def test_workers_hear_of_each_other_and_what_they_say_expires(own_redis: redis.Redis, channel: Any) -> None:
+    own_redis.zadd(workers_key("celery"), {"gone@here": time.time() - 60})
     other = sampler("other@here")
     other.announcement = "something"
     other.sample(channel)
 
     assert sampler().sample(channel).workers == {"celery": 2, "text-classification": 2}
-    assert connected.get(load_key("other@here")) == b"something"
-    assert connected.get(load_key("one@here")) is None
-    assert all(connected.ttl(key) > 0 for key in (load_key("other@here"), *map(workers_key, QUEUES)))
+    assert own_redis.get(load_key("other@here")) == b"something"
+    assert own_redis.get(load_key("one@here")) is None
+    assert all(own_redis.ttl(key) > 0 for key in (load_key("other@here"), *map(workers_key, QUEUES)))

@@ -21,7 +21,7 @@ from worker.metrics.pulse import Pulse
 from worker.metrics.server import MonitoringServer, Page
 from worker.pool import BatchTask
 from worker.scaling_rule import ScalingRule, ScalingTargets
-from worker.startup import refuse_to_start, served_models
+from worker.startup import refuse_to_start
 
 __all__ = ["Monitoring", "connect"]
 
@@ -40,7 +40,7 @@ def connect(app: Celery, settings: Settings) -> None:
         if sender.app is app:
             # Before anything is leased or forked: who cannot be watched does not start.
             sender.celeriac_monitoring = _listen(settings.metrics.host, port)
-            _measure_requests(app, settings)
+            _measure_requests(app)
 
     signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid="celeriac.metrics")
 
@@ -150,9 +150,9 @@ def _listen(host: str, port: int) -> MonitoringServer:
         )
 
 
-def _measure_requests(app: Celery, settings: Settings) -> None:
+def _measure_requests(app: Celery) -> None:
     models: dict[str, list[str]] = {}
-    for model in served_models(settings):
+    for model in app.celeriac_served.models:
         models.setdefault(model.manifest.task.value, []).append(model.name)
     meter.serve(models)
     for task in app.tasks.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -52,6 +51,5 @@ def _note(command: Callable[[redis.Redis], object]) -> None:
 
 
 def _until_go(notes: redis.Redis) -> None:
-    if not notes.exists("go"):
-        time.sleep(0.05)
+    if not notes.blmove("go", "go", timeout=1):
         raise RedisError("not yet")
