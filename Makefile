@@ -16,7 +16,7 @@ demo: $(STAMP) ## the main job on real text: a Redis server, a worker on this ma
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## the tests, against a real server, worker and model (EXTRAS=dev,prepare adds those of the preparation)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -14,6 +14,9 @@ from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
 from producer.contract import TaskName
 
+# Tests run side by side on few cores: torch's threads would spin against each other's. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 #: The evaluation data beside the project.
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: The checkpoints beside the project.
