@@ -11,6 +11,7 @@ from benchmarks.contestants.base import Contestant, Round, UnavailableError
 from benchmarks.processes import cpu_seconds
 from benchmarks.stack import Stack
 from benchmarks.workloads import Workload
+from producer.contract import MAX_INPUTS
 
 __all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "equal_share", "measure", "summarize", "turns"]
 
@@ -18,8 +19,6 @@ __all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "equal_share", "measure", "summa
 #: batches of other shapes round differently, which turns an answer that hangs in the balance now and then.
 LEAST_EQUAL_SHARE = 0.95
 _FIRST_ITEMS = 64
-#: A count of items is a multiple of what a bulk message holds.
-_MULTIPLE = 64
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,13 @@ def measure(
 def _warm_up(contestant: Contestant, options: RoundOptions) -> int:
     """Load until it has had enough, and say how many items take as long as a turn should."""
     items = contestant.workload.items
+    # So that no core is left with one bulk message less than another.
+    multiple = MAX_INPUTS * len(contestant.situation.cores)
     count, spent_s = min(_FIRST_ITEMS, len(items)), 0.0
     while True:
         run = contestant.run(items[:count])
         spent_s += run.seconds
-        wanted = int(run.texts_per_second * options.seconds) // _MULTIPLE * _MULTIPLE
+        wanted = int(run.texts_per_second * options.seconds) // multiple * multiple
         if spent_s >= options.warm_up_s and (run.seconds >= options.seconds / 4 or count == len(items)):
             return min(max(contestant.least_items, wanted), len(items))
         # No more than fits a turn: a slow contestant is not warmed up for minutes.
