@@ -6,7 +6,6 @@ Two workers, one with metrics that are scraped as Prometheus does and one withou
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.processes import cpu_seconds
 from examples.demo.texts import generate, read_examples
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import LocalServer, LocalWorker, free_port
 from producer import Client, TextClassificationRequest
 
 _SCRAPE_S = 15.0
@@ -42,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     texts = [TextClassificationRequest.parse({"inputs": text}) for text in generate(read_examples(), options.texts)]
     with ExitStack() as stack:
-        port = _free_port()
+        port = free_port()
         off = _start(stack, {})
         on = _start(stack, {"CELERIAC_METRICS_PORT": str(port)})
         _scrape(stack, port)
@@ -93,13 +92,6 @@ def _scrape(stack: ExitStack, port: int) -> None:
 
     threading.Thread(target=scrape, daemon=True).start()
     stack.callback(done.set)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

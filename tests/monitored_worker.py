@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from examples.local_stack import LocalWorker
+from examples.local_stack import LocalWorker, free_port
 
-__all__ = ["MonitoredWorker", "free_port"]
+__all__ = ["MonitoredWorker"]
 
 _TIMEOUT_S = 10.0
 
@@ -78,11 +77,3 @@ class MonitoredWorker(LocalWorker):
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

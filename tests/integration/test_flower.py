@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import LocalServer, LocalWorker, free_port
 from producer import Client
 from producer.contract import TextClassificationRequest
 from worker.cores import usable_cores
@@ -50,13 +49,6 @@ class Flower:
     def _ask(request: urllib.request.Request) -> Any:
         with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own server
             return json.loads(reply.read() or b"null")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
