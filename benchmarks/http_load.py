@@ -75,7 +75,7 @@ async def _arrive(port: int, bodies: Sequence[Any], arrivals: Sequence[float], l
     started_s = time.perf_counter()
 
     async def ask(body: Any, due_s: float) -> None:
-        connection = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+        connection = _pop_open(idle) or await asyncio.open_connection("127.0.0.1", port)
         if await _exchange(connection, body) is not None:
             latencies.append(time.perf_counter() - due_s)
         idle.append(connection)
@@ -86,6 +86,16 @@ async def _arrive(port: int, bodies: Sequence[Any], arrivals: Sequence[float], l
             group.create_task(ask(body, started_s + arrival))
     for _, writer in idle:
         writer.close()
+
+
+def _pop_open(idle: list[_Connection]) -> _Connection | None:
+    """A connection that the server has not closed: it does so after some seconds without a request."""
+    while idle:
+        reader, writer = idle.pop()
+        if not reader.at_eof():
+            return reader, writer
+        writer.close()
+    return None
 
 
 async def _ask_in_turn(port: int, todo: Iterator[tuple[int, Any]], answers: list[Any]) -> None:
