@@ -18,7 +18,6 @@ from benchmarks.stack import open_stack
 from benchmarks.stack_samples import Parts, print_table, record, shares
 from benchmarks.workloads import make_workload
 
-_CONTESTANT = "celeriac_single"
 _ITEMS = 2048
 _PARENT: Parts = {
     "waiting (epoll)": ("kombu/utils/eventio.py",),
@@ -47,14 +46,15 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.time_profile", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=15, help="how long py-spy looks (default: %(default)s)")
-
+    parser.add_argument("--bulk", action="store_true", help="bulk messages of many texts instead")
     options = parser.parse_args()
-    workload = make_workload("short", _ITEMS, model=None, checkpoint=None, same_weights=False)
-    with open_stack(workload, (_CONTESTANT,), in_flight=_ITEMS, quick=False, step=itertools.repeat(None)) as stack:
+    name, items = ("celeriac_bulk", 4 * _ITEMS) if options.bulk else ("celeriac_single", _ITEMS)
+    workload = make_workload("short", items, model=None, checkpoint=None, same_weights=False)
+    with open_stack(workload, (name,), in_flight=_ITEMS, quick=False, step=itertools.repeat(None)) as stack:
         if stack.unavailable:
             print(f"error: {stack.unavailable}", file=sys.stderr)
             return 1
-        contestant = stack.contestants[_CONTESTANT]
+        contestant = stack.contestants[name]
         contestant.answer(workload.items)
         for party, parts in (("parent", _PARENT), ("processes", _PROCESS)):
             stacks, cost_ms = _sample(contestant, party, options.seconds)
