@@ -23,7 +23,7 @@ _CLOSE_S = 2.0
 
 
 class Channel(stock.Channel):
-    """kombu's channel; publishing, purging, fanout and the sweep are untouched.
+    """kombu's channel; publishing, purging and the sweep are untouched.
 
     The options below are read from ``broker_transport_options``, as kombu's are.
     """
@@ -97,10 +97,16 @@ class Channel(stock.Channel):
         return pool
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **options: Any) -> Any:
-        """Consume from a queue, from the next turn on."""
+        """Consume from a queue, from the next turn on; from a fanout queue, at once.
+
+        Raises:
+            redis.exceptions.ConnectionError: the server cannot be reached for a fanout queue.
+        """
         self.unrecorded = self.unrecorded | {queue} if no_ack else self.unrecorded - {queue}
         result = super().basic_consume(queue, no_ack, *args, **options)
         self.fetcher.queues_changed()
+        if queue in self.active_fanout_queues:
+            self.connection.cycle.listen(self)
         return result
 
     def _basic_cancel(self, consumer_tag: str) -> Any:

@@ -34,6 +34,15 @@ class Poller(stock.MultiChannelPoller):
             if channel.active_fanout_queues:
                 self._register_LISTEN(channel)
 
+    def listen(self, channel: Any) -> None:
+        """Subscribe a channel to all its fanout queues now.
+
+        kombu does so when the next turn begins. Celery says that a worker is ready before its first turn, and what is
+        broadcast to it in between, such as a control command, is lost.
+        """
+        channel._in_listen = None  # noqa: SLF001 - kombu's mark of a channel that has subscribed, to fewer queues
+        self._register_LISTEN(channel)
+
     def _register_fetch(self, channel: Any) -> None:
         if not self._client_registered(channel, channel.client, FETCH):
             channel.fetcher.link.attach(channel.client.connection)

@@ -113,7 +113,7 @@ def test_the_queue_order_names_its_classes() -> None:
 
 INTERNALS = {
     stock.Channel: "_q_for_pri _queue_cycle _basic_cancel _get_pool _disconnect_pools _on_connection_disconnect "
-    "_do_restore_message _poll_error _flush_brpop_reauth _connparams active_queues conn_or_acquire",
+    "_do_restore_message _poll_error _flush_brpop_reauth _connparams active_queues conn_or_acquire _in_listen",
     stock.QoS: "append ack reject restore_by_tag restore_unacked restore_visible",
     stock.MultiChannelPoller: "on_poll_start on_readable get fds _register _register_LISTEN _client_registered "
     "maybe_restore_messages maybe_check_brpop_health",
