@@ -13,7 +13,7 @@ from tests.worker.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
 COMPANY: list[dict[str, Any]] = [{"value": "company"}] * 3
-LONG: dict[str, Any] = {"do": "sleep", "value": 60}
+LONG: dict[str, Any] = {"do": "last", "value": 60}
 NAMES = pytest.mark.parametrize("name", ["probe", "early", "plain"])
 #: Celery's own pool notices the end of a process after up to five seconds, so it shows only one.
 ENDS_A_PROCESS = pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_one_that_waits_again_is_reserved_and_is_revoked_without_ending_a_proces
 def test_one_over_its_soft_limit_fails_alone(stack: PoolStack, events: Events, name: str) -> None:
     pids = stack.pids()
 
-    target, others = run(stack, name, do="sleep", value=60, soft_time_limit=0.3)
+    target, others = run(stack, name, do="last", value=60, soft_time_limit=0.3)
 
     assert stack.failure(target)[0] == "SoftTimeLimitExceeded"
     check_others(stack, events, target, others)
@@ -142,7 +142,7 @@ def test_one_over_its_soft_limit_fails_alone(stack: PoolStack, events: Events, n
 
 @pytest.mark.parametrize("name", ["probe", "early"])
 def test_one_over_its_hard_limit_fails_alone(stack: PoolStack, events: Events, name: str) -> None:
-    target, others = run(stack, name, do="sleep", value=60, time_limit=0.3)
+    target, others = run(stack, name, do="last", value=60, time_limit=0.3)
 
     assert stack.failure(target)[0] == "TimeLimitExceeded"
     check_others(stack, events, target, others)

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,10 @@ def _raise(error: BaseException) -> None:
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    """In small pieces, in which signals are heard; nobody could tell this process of a file."""
+    """Until a file is there or gone, of which nobody could tell this process; signals are heard meanwhile."""
+    never = threading.Event()
     while not condition():
-        time.sleep(_POLL_S)
+        never.wait(_POLL_S)
 
 
 def _hang(until: str) -> None:
@@ -74,11 +75,6 @@ def _die_then_hang(until: str) -> None:
     _hang(until)
 
 
-def _sleep_softly(seconds: float) -> None:
-    give_up_s = time.monotonic() + seconds
-    _wait_for(lambda: time.monotonic() >= give_up_s)
-
-
 #: What a request can do to its whole batch or process, by ``do``; the value is its ``with``.
 DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "raise": lambda text: _raise(ValueError(text)),
@@ -88,7 +84,8 @@ DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "signal": lambda number: os.kill(os.getpid(), number),
     "hang": _hang,
     "die_then_hang": _die_then_hang,
-    "sleep": _sleep_softly,
+    # Long, until a signal ends it.
+    "last": lambda seconds: threading.Event().wait(seconds),
 }
 
 
