@@ -57,7 +57,8 @@ def test_a_warm_shutdown_ends_what_runs_and_gives_back_what_waits(
             stack.wait_until_received([*waiting, later])
             stack.worker.signal(signal.SIGTERM)
             stack.worker.wait_for(lambda: "Warm shutdown" in stack.worker.log)
-        assert stack.worker.wait_for_exit() == 0
+        # Celery's own pool may not hear of a process's last result, waits 30 s for it and puts its message back.
+        assert stack.worker.wait_for_exit(timeout_s=30 if stack.is_ours else 60) == 0
         assert stack.get(running)["size"] == 1
         unanswered = [result for result in waiting if stack.client.AsyncResult(result.id).state == "PENDING"]
         assert unanswered
@@ -66,7 +67,8 @@ def test_a_warm_shutdown_ends_what_runs_and_gives_back_what_waits(
 
         assert [stack.get(result)["value"] for result in waiting] == list(range(100))
         assert stack.get(later)["value"] == "later"
-        assert all(stack.computations(result) == 1 for result in waiting)
+        repeated = sum(stack.computations(result) - 1 for result in waiting)
+        assert 0 <= repeated <= (0 if stack.is_ours else 1)
         stack.worker.wait_for(lambda: stack.unacknowledged() == 0)
 
 

@@ -114,22 +114,26 @@ def test_queues_are_cancelled_and_added_by_remote_control(
         assert next(iter(control.control.inspect(timeout=5, limit=1).active_queues().values()))[0]["name"] == "celery"
 
 
-@pytest.mark.parametrize("arguments", [("--pool=prefork",), ("--pool=solo",), ("--pool=threads",)])
+# Celery's own pool may not hear of a process's last result (billiard 4.3, with kombu's own transport as well): it puts
+# that message back although it is done.
+@pytest.mark.parametrize(
+    ("arguments", "unheard"), [(("--pool=prefork",), 1), (("--pool=solo",), 0), (("--pool=threads",), 0)]
+)
 def test_a_warm_shutdown_settles_what_is_done_and_puts_back_the_rest(
-    own_server: LocalServer, keys: redis.Redis, arguments: tuple[str, ...]
+    own_server: LocalServer, keys: redis.Redis, arguments: tuple[str, ...], unheard: int
 ) -> None:
     with PlainWorker(own_server.url, *arguments, options=PATIENT) as worker:
         worker.wait_until_ready()
         send(own_server.url, range(200))
         worker.wait_for(lambda: len(done(own_server.url)) > 5)
-        # Celery's own pool may not hear of a process's last result, for which that process waits 30 s (billiard 4.3),
-        # with kombu's own transport as well.
-        assert worker.stop(timeout_s=60) == 0
+        assert worker.stop() == 0
         finished = done(own_server.url)
     assert not keys.exists("unacked", "unacked_index")
-    assert len(finished) + int(keys.llen("celery")) == 200
+    repeated = len(finished) + int(keys.llen("celery")) - 200
+    assert 0 <= repeated <= unheard
     with PlainWorker(own_server.url, *arguments, options=PATIENT) as worker:
-        worker.wait_for(lambda: done(own_server.url) == list(range(200)))
+        worker.wait_for(lambda: len(done(own_server.url)) == 200 + repeated)
+        assert set(done(own_server.url)) == set(range(200))
 
 
 def test_a_server_without_tracking_is_polled_by_a_worker(own_server: LocalServer, keys: redis.Redis) -> None:
@@ -137,7 +141,7 @@ def test_a_server_without_tracking_is_polled_by_a_worker(own_server: LocalServer
     keys.execute_command("ACL", "SETUSER", "poller", "-client|tracking")
     with PlainWorker(own_server.url.replace("redis://", "redis://poller:pw@"), notes=own_server.url) as worker:
         worker.wait_until_ready()
-        assert "queues are polled" in worker.log
+        worker.wait_for(lambda: "queues are polled" in worker.log)
         send(own_server.url, range(20))
         worker.wait_for(lambda: done(own_server.url) == list(range(20)))
 

@@ -166,6 +166,8 @@ class PoolStack:
     def _start(self) -> None:
         self.worker.start()
         self.worker.wait_for(lambda: " ready." in self.worker.log, WAIT_S)
+        # Celery says so before its first turn, and stock kombu subscribes to what is broadcast in that turn.
+        self.worker.wait_for(lambda: bool(self.client.control.ping(timeout=1, limit=1)), WAIT_S)
         self.worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0, WAIT_S)
 
     def send(self, name: str = "probe", do: str = "", value: Any = None, **options: Any) -> AsyncResult:

@@ -135,6 +135,10 @@ class PlainWorker(LocalWorker):
         self._command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", module, "worker", "--loglevel=INFO"]
         self._command += ["--concurrency=1", "--without-gossip", "--without-mingle", *arguments]
 
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """As any worker; but a process of Celery's own pool whose last result was not heard waits 30 s for that."""
+        return super().stop(timeout_s)
+
     def wait_until_ready(self, timeout_s: float = 60.0) -> float:
         started_s = time.monotonic()
         self.wait_for(lambda: " ready." in self.log, timeout_s)
