@@ -8,17 +8,19 @@
 -- ARGV  the numbers and names below; then the acknowledged tags; then for each queue the list for its malformed
 --       messages and whether it is recorded ('1') or not; then for each level its first queue and how many it has
 
-local HEAD = 16
+local HEAD = 17
 local index, unacked, record, idle = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, token = ARGV[1], ARGV[2]
-local credit, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local fair = ARGV[5] == '1'
-local wake = ARGV[6]                         -- 'no', 'all' (every idle consumer) or 'one' (the one that waits longest)
-local record_ms = ARGV[7]
-local dead_length, dead_s = tonumber(ARGV[8]), ARGV[9]
-local me, bell_prefix, stale_s = ARGV[10], ARGV[11], tonumber(ARGV[12])
-local rechecks = ARGV[13] == '1'              -- nobody woke it: it looks by itself
-local acks, queues, levels = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local credit = tonumber(ARGV[3])
+local max_bytes = tonumber(ARGV[4])          -- of whole messages: it bounds what one reply weighs
+local room_bytes = tonumber(ARGV[5])         -- of decoded bodies: what the consumer counts of what it holds
+local fair = ARGV[6] == '1'
+local wake = ARGV[7]                         -- 'no', 'all' (every idle consumer) or 'one' (the one that waits longest)
+local record_ms = ARGV[8]
+local dead_length, dead_s = tonumber(ARGV[9]), ARGV[10]
+local me, bell_prefix, stale_s = ARGV[11], ARGV[12], tonumber(ARGV[13])
+local rechecks = ARGV[14] == '1'              -- nobody woke it: it looks by itself
+local acks, queues, levels = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 
 local QUEUES = HEAD + acks                   -- ARGV[QUEUES + 2 * q - 1] and the next belong to queue q
 local LEVELS = QUEUES + 2 * queues
@@ -46,7 +48,7 @@ end
 if queues == 0 then return {-1, 0} end       -- acknowledgements alone: nothing was looked at
 
 local found, dead, recorded = {}, {}, {}
-local bytes, step, full = 0, 8, false
+local bytes, body_bytes, step, full = 0, 0, 8, false
 
 local function delivery(raw)
   local ok, message = pcall(cjson.decode, raw)
@@ -58,7 +60,13 @@ local function delivery(raw)
   local tag, info = properties.delivery_tag, properties.delivery_info
   if type(tag) ~= 'string' or tag == '' then return end
   if type(info.exchange) ~= 'string' or type(info.routing_key) ~= 'string' then return end
-  return tag, info
+  local body = type(message.body) == 'string' and #message.body or 0
+  if properties.body_encoding == 'base64' then body = math.floor(body * 3 / 4) end
+  return tag, info, body
+end
+
+local function more(limit, used, seen)       -- how many further messages of the size so far
+  return math.floor((limit - used) * seen / (used + 1))
 end
 
 local function take(list, q, wanted)         -- how many messages it took from the end of the list
@@ -68,13 +76,14 @@ local function take(list, q, wanted)         -- how many messages it took from t
     local raw = raws[i]
     if bytes > 0 and bytes + #raw > max_bytes then full = true; break end
     bytes, seen = bytes + #raw, seen + 1
-    local tag, info = delivery(raw)
+    local tag, info, body = delivery(raw)
     if not tag then
       redis.call('LPUSH', ARGV[QUEUES + 2 * q - 1], raw)
       redis.call('LTRIM', ARGV[QUEUES + 2 * q - 1], 0, dead_length - 1)
       redis.call('EXPIRE', ARGV[QUEUES + 2 * q - 1], dead_s)
       dead[#dead + 1] = q; dead[#dead + 1] = #raw
     else
+      body_bytes = body_bytes + body
       if ARGV[QUEUES + 2 * q] == '1' then
         scores[#scores + 1] = now; scores[#scores + 1] = tag
         entries[#entries + 1] = tag
@@ -83,6 +92,8 @@ local function take(list, q, wanted)         -- how many messages it took from t
         recorded[#recorded + 1] = tag
       end
       found[#found + 1] = q; found[#found + 1] = tag; found[#found + 1] = raw
+      -- The one that fills the room is still taken: else what is left would be fetched with a call for each message.
+      if body_bytes >= room_bytes then full = true; break end
     end
   end
   if #scores > 0 then
@@ -92,7 +103,7 @@ local function take(list, q, wanted)         -- how many messages it took from t
   if seen > 0 then
     redis.call('LTRIM', list, 0, -seen - 1)
     credit = credit - seen                   -- malformed ones count: they bound the time that this takes
-    step = math.max(1, math.min(64, math.floor((max_bytes - bytes) * seen / (bytes + 1))))
+    step = math.max(1, math.min(64, more(max_bytes, bytes, seen), more(room_bytes, body_bytes, seen) + 1))
   end
   return seen
 end

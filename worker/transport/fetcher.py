@@ -17,7 +17,7 @@ from worker.transport.link import Link
 from worker.transport.look import Look
 from worker.transport.reading import ReadOrder
 from worker.transport.reclaim import reclaim
-from worker.transport.script import Fetch, FetchReply
+from worker.transport.script import UNLIMITED, Fetch, FetchReply
 
 __all__ = ["Fetcher"]
 
@@ -32,7 +32,6 @@ _PAUSE_S = 0.001
 _MAX_ACKS = 5000
 #: Coming from idle, a consumer asks for this part of its prefetch and doubles from there, so that others get a share.
 _FIRST_SHARE = 16
-_UNLIMITED = 1 << 30
 
 
 class Fetcher:
@@ -94,13 +93,13 @@ class Fetcher:
             self.link.send(Fetch(self.link.consumer, 0, time(), acks=self._some_acks()))
 
     def _credit(self) -> tuple[int, int]:
-        """Messages and bytes that may be fetched now."""
+        """Messages, and bytes of their bodies, that may be fetched now."""
         channel, qos = self._channel, self._channel.qos
         if not channel.active_queues or not qos.can_consume():
             return 0, 0
         estimate = qos.can_consume_max_estimate()
-        credit = min(_UNLIMITED if estimate is None else estimate, channel.fetch_messages)
-        room_bytes = channel.fetch_bytes
+        credit = min(UNLIMITED if estimate is None else estimate, channel.fetch_messages)
+        room_bytes = UNLIMITED
         if qos.room_bytes is not None:
             room_bytes = min(room_bytes, max(1, qos.room_bytes()))
         elif "can_consume" in vars(qos):
@@ -125,7 +124,8 @@ class Fetcher:
             token=self._token,
             now_s=time(),
             credit=credit,
-            max_bytes=room_bytes,
+            max_bytes=channel.fetch_bytes,
+            room_bytes=room_bytes,
             acks=self._some_acks(),
             levels=levels,
             lists=lists,
@@ -159,7 +159,7 @@ class Fetcher:
             logger.error("set aside a malformed message of %d bytes in the list %s", size, self.link.names.dead(queue))
         found = len(reply.found) + len(reply.dead)
         self.fetched += found
-        self._share = 0 if not found else min(2 * self._share, _UNLIMITED) if found >= fetch.credit else self._share
+        self._share = 0 if not found else min(2 * self._share, UNLIMITED) if found >= fetch.credit else self._share
         self._look.note(fetch, reply.place, found)
         if self._look.pause_s and not self._messages:
             self._call_later(self._look.pause_s)

@@ -14,8 +14,8 @@ class QoS(stock.QoS):
     """kombu's accounts of what is delivered and not acknowledged, without a round trip for each entry.
 
     A wrapper of ``can_consume`` that bounds more than a number of messages may set ``room_bytes``, a function without
-    arguments that says how many bytes may be fetched. Without it a wrapped channel fetches one message at a time, and
-    asks before each.
+    arguments that says for how many bytes of decoded bodies there is room. Without it a wrapped channel fetches one
+    message at a time, and asks before each.
     """
 
     room_bytes: Any = None

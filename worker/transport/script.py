@@ -10,7 +10,10 @@ from typing import Any
 
 from worker.transport.queue_levels import Levels
 
-__all__ = ["SHA", "SOURCE", "Fetch", "FetchReply", "Names"]
+__all__ = ["SHA", "SOURCE", "UNLIMITED", "Fetch", "FetchReply", "Names"]
+
+#: Messages or bytes.
+UNLIMITED = 1 << 30
 
 SOURCE = Path(__file__).with_name("fetch.lua").read_text(encoding="utf-8")
 #: By which EVALSHA names the script.
@@ -51,7 +54,10 @@ class Fetch:
     token: int
     now_s: float
     credit: int = 0
+    #: Of whole messages, in one reply; a single message may be larger.
     max_bytes: int = 0
+    #: Of decoded bodies; the message that fills it is the last one.
+    room_bytes: int = UNLIMITED
     acks: Sequence[str] = ()
     levels: Levels = field(default=Levels((), (), fair=False))
     lists: Sequence[str] = ()
@@ -70,7 +76,8 @@ class Fetch:
         yield 4 + len(self.lists)
         yield from (names.index, names.unacked, names.record(self.consumer), names.idle(self.idle_group))
         yield from self.lists
-        yield from (self.now_s, self.token, self.credit, self.max_bytes, int(self.levels.fair), self.wake)
+        yield from (self.now_s, self.token, self.credit, self.max_bytes, self.room_bytes)
+        yield from (int(self.levels.fair), self.wake)
         yield from (max(1, round(self.record_s * 1000)), self.dead_length, self.dead_s)
         yield from (self.consumer, names.bell, self.stale_s, int(self.rechecks))
         yield from (len(self.acks), len(queues), len(runs))

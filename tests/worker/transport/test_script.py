@@ -68,30 +68,34 @@ def test_arguments_that_do_not_fit_are_refused_and_change_nothing(keys: redis.Re
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     credit=st.integers(1, 80),
     max_bytes=st.sampled_from([1, 500, 5000, 10**6]),
+    room_bytes=st.sampled_from([1, 30, 300, 10**6]),
     fair=st.booleans(),
 )
 def test_every_message_is_on_its_list_or_recorded_and_given_out(
-    keys: redis.Redis, sizes: list[int], credit: int, max_bytes: int, fair: bool
+    keys: redis.Redis, sizes: list[int], credit: int, max_bytes: int, room_bytes: int, fair: bool
 ) -> None:
     keys.flushdb()
     queues = tuple(f"q{n}" for n in range(len(sizes)))
     for queue, size in zip(queues, sizes, strict=True):
         for n in range(size):
-            keys.lpush(queue, message(f"{queue}-{n}"))
+            keys.lpush(queue, message(f"{queue}-{n}", body="x" * 10))
     levels = Levels(queues, ((0, 0, len(queues)),), fair=fair)
 
-    reply = call(keys, replace(ONE, credit=credit, max_bytes=max_bytes, levels=levels, lists=queues))
+    fetch = replace(ONE, credit=credit, max_bytes=max_bytes, room_bytes=room_bytes, levels=levels, lists=queues)
+
+    reply = call(keys, fetch)
 
     tags = [tag for _, tag, _ in reply.found]
     assert len(tags) == len(set(tags)) <= credit
-    assert len(tags) == min(credit, sum(sizes)) or max_bytes < 10**6
+    assert len(tags) == min(credit, sum(sizes), -(-room_bytes // 10)) or max_bytes < 10**6
     assert bool(tags) is bool(sum(sizes))
     assert set(keys.hkeys("unacked")) == set(tags)
     assert sum(int(keys.llen(queue)) for queue in queues) == sum(sizes) - len(tags)
     for queue in queues:
         numbers = [int(tag.rpartition(b"-")[2]) for name, tag, _ in reply.found if name == queue]
         assert numbers == list(range(len(numbers))), "each queue in its order"
-    assert (reply.place == 0) is (len(tags) < credit and len(tags) == sum(sizes))
+    is_full = len(tags) * 10 >= room_bytes
+    assert (reply.place == 0) is (len(tags) < credit and len(tags) == sum(sizes) and not is_full)
 
 
 def test_a_call_on_a_connection_that_was_given_up_takes_nothing(keys: redis.Redis) -> None:
@@ -117,3 +121,15 @@ def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) ->
     assert keys.lrange("q.dead", 0, -1) == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
     assert 0 < keys.ttl("q.dead") <= 60
     assert keys.hkeys("unacked") == [b"good"]
+
+
+@pytest.mark.parametrize(("encoding", "taken"), [("base64", 4), (None, 3)])
+def test_the_room_is_counted_in_bytes_of_decoded_bodies(keys: redis.Redis, encoding: str | None, taken: int) -> None:
+    for n in range(10):
+        info = {"exchange": "", "routing_key": "q"}
+        properties = {"delivery_tag": str(n), "delivery_info": info, "body_encoding": encoding}
+        keys.lpush("q", message(str(n), body="x" * 40, properties=properties))
+
+    reply = call(keys, replace(ONE, room_bytes=120))
+
+    assert [tag for _, tag, _ in reply.found] == [str(n).encode() for n in range(taken)]
