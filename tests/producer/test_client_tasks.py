@@ -121,7 +121,6 @@ def test_headers_name_version_deadline_and_parameters_but_no_text(
         (lambda client: client.classify_zero_shot("a", b"x"), "candidate_labels"),
         (lambda client: client.classify_zero_shot("a", range(2)), "candidate_labels[0]"),
         (lambda client: client.classify_zero_shot("a", "x", hypothesis_template="x"), "hypothesis_template"),
-        (lambda client: client.classify_zero_shot("a", "x", multi_class=True), "multi_class"),
         (lambda client: client.answer("", "b"), "question"),
         (lambda client: client.answer("a?", ""), "context"),
         (lambda client: client.answer(["a?", "b?"], ["c"]), "context"),
@@ -131,7 +130,8 @@ def test_headers_name_version_deadline_and_parameters_but_no_text(
         (lambda client: client.answer("a?", bytearray(b"b")), "context"),
         (lambda client: client.answer("a?", {"text": "b"}), "context"),
         (lambda client: client.answer("a?", "b", top_k=0), "top_k"),
-        (lambda client: client.answer("a?", "b", stride=1), "stride"),
+        (lambda client: client.answer("a?", "b", top_k=True), "top_k"),
+        (lambda client: client.classify_zero_shot("a", "x", multi_label=0), "multi_label"),
     ],
 )
 def test_what_the_contract_does_not_take_is_refused_by_the_name_of_its_field_before_it_is_sent(

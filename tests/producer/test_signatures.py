@@ -1,0 +1,121 @@
+"""What ``help()`` and an editor say of the calls: every parameter by name, with the default that the worker applies."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import producer
+from producer import Client, InvalidRequest
+from producer.contract import (
+    AnswerSpan,
+    ItemFailure,
+    LabelScore,
+    QuestionAnsweringRequest,
+    Request,
+    TextClassificationRequest,
+    ZeroShotClassificationRequest,
+    ZeroShotResult,
+)
+
+if TYPE_CHECKING:
+    # `make lint` checks what a caller's type checker makes of the calls.
+    def check_types(client: Client, top_k: int) -> None:
+        typing.assert_type(client.classify("a", top_k=None, model="m"), list[LabelScore])
+        typing.assert_type(client.classify(["a"], truncation=False), list[list[LabelScore] | ItemFailure])
+        typing.assert_type(client.classify_zero_shot("a", "x", multi_label=True), ZeroShotResult)
+        typing.assert_type(client.classify_zero_shot(["a"], ["x"]), list[ZeroShotResult | ItemFailure])
+        typing.assert_type(client.answer("a?", "b", doc_stride=10), AnswerSpan)
+        typing.assert_type(client.answer("a?", "b", top_k=top_k, timeout_s=1), AnswerSpan | list[AnswerSpan])
+        typing.assert_type(client.answer(["a?"], ["b"]), list[AnswerSpan | list[AnswerSpan] | ItemFailure])
+
+
+SCHEMAS: dict[str, type[Request]] = {
+    "classify": TextClassificationRequest,
+    "classify_zero_shot": ZeroShotClassificationRequest,
+    "answer": QuestionAnsweringRequest,
+}
+#: What a call has beside the parameters of its request.
+OF_THE_CALL = {"self", "timeout_s"}
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every function of ours that a caller of an exported name can reach, with its overloads."""
+    for name in producer.__all__:
+        exported = getattr(producer, name)
+        classes = inspect.getmro(exported) if inspect.isclass(exported) else ()
+        members = [member for cls in classes if cls.__module__.startswith("producer") for member in vars(cls).items()]
+        for member_name, member in [*members, (name, exported)]:
+            function = getattr(member, "__func__", member)
+            if inspect.isfunction(function) and (not member_name.startswith("_") or member_name == "__init__"):
+                yield f"{name}.{member_name}", function
+                for number, overload in enumerate(typing.get_overloads(function)):
+                    yield f"{name}.{member_name}, overload {number}", overload
+
+
+PUBLIC = dict(public_functions())
+
+
+def test_the_calls_of_the_client_are_among_the_public_functions() -> None:
+    assert {f"Client.{name}" for name in (*SCHEMAS, "submit", "wait", "map", "__init__")} <= set(PUBLIC)
+    assert "Client.answer, overload 2" in PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_public_function_hides_its_parameters(name: str) -> None:
+    parameters = inspect.signature(PUBLIC[name]).parameters.values()
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    assert [parameter.name for parameter in parameters if parameter.kind in variable] == []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_call_has_the_parameters_of_its_request_with_the_same_defaults(name: str) -> None:
+    fields = SCHEMAS[name].model_fields
+    parameters = inspect.signature(getattr(Client, name)).parameters
+    assert set(parameters) - OF_THE_CALL == set(fields)
+    for field, described in fields.items():
+        if described.is_required():
+            assert parameters[field].default is inspect.Parameter.empty
+        else:
+            assert (type(parameters[field].default), parameters[field].default) == (
+                type(described.default),
+                described.default,
+            )
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_an_overload_has_the_parameters_and_the_defaults_of_its_function(name: str) -> None:
+    function = getattr(Client, name)
+    parameters = inspect.signature(function).parameters
+    for overload in typing.get_overloads(function):
+        overloaded = inspect.signature(overload).parameters
+        assert set(overloaded) == set(parameters)
+        stated = {key: value.default for key, value in overloaded.items() if value.default is not value.empty}
+        assert stated == {key: parameters[key].default for key in stated}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_help_names_each_parameter_and_says_what_it_is(name: str) -> None:
+    parameters = set(inspect.signature(getattr(Client, name)).parameters) - {"self"}
+    documented = inspect.getdoc(getattr(Client, name)) or ""
+    assert [parameter for parameter in parameters if f"    {parameter}: " not in documented] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("classify", ["a"]), ("classify_zero_shot", ["a", "x"]), ("answer", ["a?", "b"])]
+)
+def test_a_parameter_that_does_not_exist_is_pythons_own_error(own_client: Client, name: str, inputs: list[str]) -> None:
+    with pytest.raises(TypeError, match="multi_class"):
+        getattr(own_client, name)(*inputs, multi_class=True)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("top_k", True), ("top_k", 1.0), ("truncation", 1)])
+def test_what_only_equals_a_default_is_checked_all_the_same(own_client: Client, name: str, parameter: Any) -> None:
+    arguments: dict[str, Any] = {name: parameter}
+    with pytest.raises(InvalidRequest) as caught:
+        own_client.classify("a", **arguments)
+    assert caught.value.field == name
