@@ -72,7 +72,7 @@ class CompiledFile:
             OSError: it cannot be written.
         """
         _delete_unused(self.path.parent)
-        file, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-")
+        file, name = tempfile.mkstemp(dir=self.path.parent, prefix=self._temporary_prefix)
         try:
             with open(file, "wb") as temporary:  # noqa: PTH123 - a descriptor
                 temporary.write(blob)
@@ -103,12 +103,23 @@ class CompiledFile:
             with self._alone():
                 found = self.read()
                 if found is None:
+                    self._delete_abandoned()
                     self.write(compile_model())
                     found = self.read()
                 return found
         except OSError as error:
             logger.warning("compiled models cannot be kept in %s: %s", self.path.parent, error)
             return None
+
+    @property
+    def _temporary_prefix(self) -> str:
+        return f".{self.path.stem}-"
+
+    def _delete_abandoned(self) -> None:
+        """Delete what killed processes were writing; only the holder of the lock writes, and that is this process."""
+        for path in self.path.parent.glob(f"{self._temporary_prefix}*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -147,9 +158,10 @@ def compiled_file(directory: Path, revision: str, openvino: str, options: Mappin
 
 def forget(directory: Path, revision: str) -> None:
     """Delete whatever was compiled from these files, for whichever CPU."""
-    for path in directory.glob(f"{revision}-*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for pattern in (f"{revision}-*", f".{revision}-*"):
+        for path in directory.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _cpu_facts() -> dict[str, str]:

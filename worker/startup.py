@@ -23,6 +23,7 @@ from worker.cores import usable_cores
 from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, Wish, take_leases
 from worker.start_reports import StartReports
+from worker.temp_files import make_no_temp_dir
 
 __all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "refuse_to_start", "served_models"]
 
@@ -98,6 +99,7 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
         refuse_to_start(str(error))
     _set_processes(worker, len(leases.sets), wish, grows=grows)
     collect_seldom()
+    make_no_temp_dir()
     return Prepared(leases, StartReports(), uses)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -127,6 +128,26 @@ def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["model.lock"]
 
 
+def test_what_a_killed_process_was_writing_is_cleared_by_the_next(tmp_path: Path) -> None:
+    place = CompiledFile(tmp_path / "model.blob")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from models.compiled_cache import CompiledFile\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"  # the kernel kills the process within its write
+        "CompiledFile(Path(sys.argv[1])).read_or_fill(lambda: memoryview(b'x' * 5000))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, place.path], check=False)
+    assert killed.returncode == -signal.SIGXFSZ
+    (left,) = tmp_path.glob(".model-*")
+    other = tmp_path / ".other-half"  # another model's, which somebody may be writing
+    other.write_bytes(b"")
+
+    assert place.read_or_fill(lambda: memoryview(b"whole")) is not None
+    assert not left.exists()
+    assert other.exists()
+
+
 def test_a_process_that_does_not_get_done_is_not_waited_for_for_ever(
     sentiment: StoredModel, tmp_path: Path, filled: Path, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +210,7 @@ def test_what_is_read_counts_as_used(tmp_path: Path) -> None:
 
 
 def test_a_removed_model_is_forgotten_for_every_cpu(tmp_path: Path) -> None:
-    for name in ("aaaa-1.blob", "aaaa-2.blob", "aaaa-1.lock", "bbbb-1.blob"):
+    for name in ("aaaa-1.blob", "aaaa-2.blob", "aaaa-1.lock", ".aaaa-1-half", "bbbb-1.blob"):
         (tmp_path / name).write_bytes(b"")
     forget(tmp_path, "aaaa")
     assert [path.name for path in tmp_path.iterdir()] == ["bbbb-1.blob"]
