@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 import redis
 from celery import Celery
+from hypothesis import HealthCheck, settings
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 from producer.contract import TaskName
 
 # Tests run side by side on few cores: torch's threads would spin against each other's. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing about what it shows.
+settings.register_profile("celeriac", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("celeriac")
 
 #: The evaluation data beside the project.
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -23,6 +28,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CHECKPOINTS = DATA.parent / "checkpoints"
 #: The one setting that all tests have.
 COMPILED_DIR = "CELERIAC_COMPILED_DIR"
+#: Settings of a worker on a machine of any speed: a start and a shutdown take as long as they take.
+PATIENT = {"CELERIAC_TIME_PROCESS_START_S": f"{PATIENCE_S:g}", "CELERIAC_TIME_SHUTDOWN_S": f"{PATIENCE_S:g}"}
 #: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
 LASTING_KEYS = ("_kombu.binding", "unacked", "celery", "model:", "model.bulk:", *(task.value for task in TaskName))
 
@@ -48,6 +55,7 @@ def own_environment(own_server: LocalServer, tmp_path: Path) -> dict[str, str]:
         "CELERIAC_BROKER_URL": own_server.url,
         "CELERIAC_MODELS": "sentiment",
         "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
+        **PATIENT,
     }
 
 
@@ -70,6 +78,7 @@ def worker_environment(server: LocalServer, tmp_path_factory: pytest.TempPathFac
     return {
         "CELERIAC_BROKER_URL": server.url,
         "CELERIAC_CORES_LEASE_DIR": str(tmp_path_factory.mktemp("leases")),
+        **PATIENT,
     }
 
 
@@ -84,7 +93,7 @@ def worker(worker_environment: dict[str, str]) -> Iterator[LocalWorker]:
 @pytest.fixture
 def client(server: LocalServer) -> Iterator[Client]:
     """Our client of the shared server."""
-    with Client(server.url, timeout_s=20.0) as connected:
+    with Client(server.url, timeout_s=PATIENCE_S) as connected:
         yield connected
 
 

@@ -14,11 +14,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from examples.local_stack import LocalWorker, free_port
+from examples.local_stack import PATIENCE_S, LocalWorker, free_port
 
 __all__ = ["MonitoredWorker"]
-
-_TIMEOUT_S = 10.0
 
 
 class MonitoredWorker(LocalWorker):
@@ -37,7 +35,7 @@ class MonitoredWorker(LocalWorker):
         """Status and text of a page."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept": accept})
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310 - of this machine
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:  # noqa: S310 - of this machine
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.report import example_env
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ DOCUMENTS = sorted(
 def test_the_python_of_the_readme_runs_and_prints_what_it_says(block: str, server: LocalServer) -> None:
     code = block.replace("redis://localhost:6379/0", server.url)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stdout

@@ -2,6 +2,6 @@
 
 from examples.local_stack.ports import free_port
 from examples.local_stack.server import LocalServer
-from examples.local_stack.worker import LocalWorker, WorkerStartError
+from examples.local_stack.worker import PATIENCE_S, LocalWorker, WorkerStartError
 
-__all__ = ["LocalServer", "LocalWorker", "WorkerStartError", "free_port"]
+__all__ = ["PATIENCE_S", "LocalServer", "LocalWorker", "WorkerStartError", "free_port"]

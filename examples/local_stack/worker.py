@@ -14,7 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["LocalWorker", "WorkerStartError"]
+__all__ = ["PATIENCE_S", "LocalWorker", "WorkerStartError"]
+
+#: How long anything is waited for that shall happen: so long that a slow machine makes no difference.
+PATIENCE_S = 300.0
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.02
@@ -72,7 +75,7 @@ class LocalWorker:
         starts = {int(index): int(pid) for index, pid in _PROCESS_READY.findall(self.log)}
         return {index: pid for index, pid in sorted(starts.items()) if Path(f"/proc/{pid}").exists()}
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> float:
+    def wait_until_ready(self, timeout_s: float = PATIENCE_S) -> float:
         """Wait until every process and the consumer are ready.
 
         Returns:
@@ -85,7 +88,7 @@ class LocalWorker:
         self.wait_for(lambda: " ready." in self.log and "processes are ready" in self.log, timeout_s)
         return time.monotonic() - started_s
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until ``condition`` holds.
 
         Raises:
@@ -99,7 +102,7 @@ class LocalWorker:
                 raise WorkerStartError(f"not in {timeout_s:g} s; the worker's log:\n{self.log}")
             time.sleep(_POLL_S)
 
-    def wait_for_exit(self, timeout_s: float = 30.0) -> int:
+    def wait_for_exit(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait until it has ended, and return its exit status."""
         return self._running.wait(timeout_s)
 
@@ -107,7 +110,7 @@ class LocalWorker:
         """Send the parent a signal."""
         self._running.send_signal(number)
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """Ask it to shut down warmly, and return its exit status."""
         if self._running.poll() is None:
             self._running.send_signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ import redis
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -57,7 +57,7 @@ def send_raw(
 def failure_of(stock: Celery, task_id: str) -> tuple[str, Any]:
     """Name and arguments of the error that a stock client rebuilds."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is made by Celery from its name
-        stock.AsyncResult(task_id).get(timeout=20)
+        stock.AsyncResult(task_id).get(timeout=PATIENCE_S)
     return type(caught.value).__name__, caught.value.args
 
 
@@ -119,7 +119,7 @@ def test_arguments_by_position_get_a_typed_error(stock: Celery) -> None:
 
 def test_a_deadline_in_the_past_ends_revoked(stock: Celery, client: Client) -> None:
     with pytest.raises(TaskRevokedError):
-        stock.send_task(TASK, kwargs={"inputs": "a"}, expires="2020-01-01T00:00:00+00:00").get(timeout=20)
+        stock.send_task(TASK, kwargs={"inputs": "a"}, expires="2020-01-01T00:00:00+00:00").get(timeout=PATIENCE_S)
     assert client.classify("good")
 
 
@@ -264,7 +264,7 @@ def test_a_newer_contract_version_gets_a_typed_error_that_names_the_newest(stock
 def test_in_a_bulk_message_only_the_bad_items_carry_an_error(client: Client, stock: Celery) -> None:
     sent = stock.send_task(TASK, kwargs={"inputs": ["good", "", {"text": "bad"}, 7], "top_k": 1})
 
-    first, second, third, fourth = sent.get(timeout=20)
+    first, second, third, fourth = sent.get(timeout=PATIENCE_S)
 
     assert first[0]["label"] == "POSITIVE"
     assert second == {

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker, free_port
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker, free_port
 from producer import Client
 from producer.contract import TextClassificationRequest
 from worker.cores import usable_cores
@@ -47,7 +47,7 @@ class Flower:
 
     @staticmethod
     def _ask(request: urllib.request.Request) -> Any:
-        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:  # noqa: S310 - our own server
             return json.loads(reply.read() or b"null")
 
 
@@ -106,7 +106,7 @@ def test_every_task_is_shown_with_its_end_and_its_runtime_but_not_its_text(
     flower: Flower, worker: LocalWorker, server: LocalServer
 ) -> None:
     stock = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
-    with Client(server.url, timeout_s=60) as client:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
         sent = [client.submit(TextClassificationRequest.parse({"inputs": PRIVATE})) for _ in range(GOOD)]
         # A stock producer writes the arguments in clear into the message's headers.
         sent += [stock.send_task("text-classification", kwargs={"inputs": PRIVATE, "top": 1}).id for _ in range(BAD)]
@@ -144,7 +144,7 @@ def test_a_rate_limit_can_be_set_and_a_task_revoked(
     flower: Flower, worker: LocalWorker, name: str, server: LocalServer
 ) -> None:
     flower.post(f"/api/task/rate-limit/text-classification?workername={name}&ratelimit=1/m")
-    with Client(server.url, timeout_s=60) as client:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
         sent = [client.submit(TextClassificationRequest.parse({"inputs": PRIVATE})) for _ in range(3)]
         worker.wait_for(lambda: all(f"{request_id}] received" in worker.log for request_id in sent))
         flower.post(f"/api/task/revoke/{sent[-1]}")

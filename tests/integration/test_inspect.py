@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 from producer.contract import QueueClass, TextClassificationRequest
 
@@ -32,9 +32,9 @@ def worker(own_environment: dict[str, str]) -> Iterator[LocalWorker]:
 
 def test_while_500_requests_wait(worker: LocalWorker, own_stock: Celery, own_server: LocalServer) -> None:
     def inspect(what: str) -> Any:
-        return getattr(own_stock.control.inspect([NAME], timeout=10), what)()[NAME]
+        return getattr(own_stock.control.inspect([NAME], timeout=PATIENCE_S), what)()[NAME]
 
-    with Client(own_server.url, timeout_s=120) as client:
+    with Client(own_server.url, timeout_s=PATIENCE_S) as client:
         sent = [client.submit(REQUEST, queue_class=QueueClass.BULK) for _ in range(WAITING)]
         worker.wait_for(lambda: "received" in worker.log)
         assert inspect("ping") == {"ok": "pong"}
@@ -57,7 +57,7 @@ def test_while_500_requests_wait(worker: LocalWorker, own_stock: Celery, own_ser
 @pytest.mark.usefixtures("worker")
 def test_from_the_command_line(own_environment: dict[str, str]) -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
-    command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping", "--json", "-d", NAME, "--timeout=10"]
+    command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping", "--json", "-d", NAME, "--timeout=300"]
 
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env={**variables, **own_environment}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.local_stack import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 MAX_WHEEL_BYTES = 1_000_000
 
@@ -65,7 +67,7 @@ def test_a_worker_installed_without_models_names_the_command_that_gets_one(wheel
         env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

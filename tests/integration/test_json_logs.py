@@ -14,12 +14,11 @@ import pytest
 import redis
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 
 Line = dict[str, Any]
 QUEUE = "text-classification"
 LONG = ["so good and yet so bad " * 100] * 64
-RESULT_S = 40
 
 
 def lines_of(worker: LocalWorker) -> list[Line]:
@@ -69,7 +68,7 @@ def test_each_line_about_a_request_says_which(
         with redis.Redis.from_url(own_server.url) as connected:
             connected.lpush(QUEUE, json.dumps({"headers": {"id": malformed}, "body": "", "properties": {}}))
         for task_id in ends:
-            own_stock.AsyncResult(task_id).get(timeout=RESULT_S, propagate=False)
+            own_stock.AsyncResult(task_id).get(timeout=PATIENCE_S, propagate=False)
         worker.wait_for(lambda: "set aside" in worker.log)
         assert worker.stop() == 0
         lines = lines_of(worker)
@@ -101,7 +100,7 @@ def test_a_worker_that_cannot_start_says_so_in_json(
 ) -> None:
     command = [sys.executable, "-m", "celery", "-A", "worker", "worker"]
     environment = {**os.environ, **json_environment, **wrong}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=environment)
     assert done.returncode != 0
     lines = [json.loads(line) for line in [*done.stdout.splitlines(), *done.stderr.splitlines()]]
     assert said in lines[-1]["message"]

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client, UnknownModel
 from producer.contract import QueueClass, TextClassificationRequest
 from tests.conftest import plain_celery
@@ -64,7 +64,7 @@ def watched(environment: dict[str, str], answers_while_starting: list[tuple[int,
 
 @pytest.fixture
 def client(broker: LocalServer) -> Iterator[Client]:
-    with Client(broker.url, timeout_s=60) as connected:
+    with Client(broker.url, timeout_s=PATIENCE_S) as connected:
         yield connected
 
 
@@ -95,7 +95,7 @@ def test_requests_are_counted_by_task_model_class_and_outcome(
     for request_id in sent:
         client.wait(request_id)
     for result in [stock.send_task(TASK, kwargs={"inputs": "Plain Celery."}) for _ in range(3)]:
-        result.get(timeout=30)
+        result.get(timeout=PATIENCE_S)
 
     watched.wait_for(
         lambda: (
@@ -119,8 +119,8 @@ def test_errors_are_counted_by_code_and_names_that_senders_make_up_are_no_labels
     with pytest.raises(UnknownModel):
         client.classify("A text.", model="made-up")
     for kwargs in ({"inputs": ""}, {"inputs": "a", "unknown": 1}):
-        stock.send_task(TASK, kwargs=kwargs).get(timeout=30, propagate=False)
-    stock.send_task("made-up", queue=TASK).get(timeout=30, propagate=False)
+        stock.send_task(TASK, kwargs=kwargs).get(timeout=PATIENCE_S, propagate=False)
+    stock.send_task("made-up", queue=TASK).get(timeout=PATIENCE_S, propagate=False)
 
     def errors() -> dict[tuple[str, str], float]:
         found = [sample for sample in watched.samples() if sample.name == "celeriac_errors_total"]
@@ -170,7 +170,7 @@ def test_while_requests_wait_scale_agrees_with_the_queue_and_sums_what_both_work
             assert watched.value("unacknowledged_messages") == len(sent) + 1 - connected.llen(f"{TASK}.bulk")
         for request_id in sent:
             client.wait(request_id)
-        late.get(timeout=30, propagate=False)
+        late.get(timeout=PATIENCE_S, propagate=False)
         watched.wait_for(lambda: sum(one.value("requests_total", outcome="expired") for one in (watched, other)) == 1)
 
     watched.wait_for(lambda: watched.value("held_requests") == 0)

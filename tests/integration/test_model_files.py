@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from examples.local_stack.procfs import open_libraries
 from models.__main__ import main
 from models.in_use import is_in_use
@@ -41,7 +41,7 @@ def environment(own_environment: dict[str, str], mine: StoredModel, tmp_path: Pa
 def test_processes_share_the_compiled_file_and_one_that_finds_a_changed_model_does_not_serve(
     environment: dict[str, str], own_server: LocalServer, mine: StoredModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with LocalWorker([], environment) as worker, Client(own_server.url, timeout_s=30) as client:
+    with LocalWorker([], environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         worker.wait_until_ready()
         (compiled,) = Path(environment["CELERIAC_COMPILED_DIR"]).glob("*.blob")
         assert compiled.name.startswith(mine.manifest.revision)
@@ -55,7 +55,7 @@ def test_processes_share_the_compiled_file_and_one_that_finds_a_changed_model_do
         with (mine.directory / CONFIG_NAME).open("ab") as file:
             file.write(b" ")
         os.kill(worker.processes[0], signal.SIGKILL)
-        assert worker.wait_for_exit(60) == EXIT_CANNOT_SERVE
+        assert worker.wait_for_exit() == EXIT_CANNOT_SERVE
         assert f"cannot serve: CorruptModelError: {mine.directory / CONFIG_NAME} has " in worker.log
     assert not is_in_use(mine.directory)
 
@@ -64,7 +64,10 @@ def test_without_the_cache_nothing_is_kept(
     environment: dict[str, str], own_server: LocalServer, mine: StoredModel
 ) -> None:
     environment = {**environment, "CELERIAC_ENGINE_CACHE": "false"}
-    with LocalWorker(["--concurrency=1"], environment) as worker, Client(own_server.url, timeout_s=30) as client:
+    with (
+        LocalWorker(["--concurrency=1"], environment) as worker,
+        Client(own_server.url, timeout_s=PATIENCE_S) as client,
+    ):
         worker.wait_until_ready()
         assert client.classify("A delight.", model=mine.name)[0]["label"] == "POSITIVE"
         assert open_libraries(worker.processes[0], ".blob") == []

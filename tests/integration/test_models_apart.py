@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models.manifest import record_files
 from models.store import BUNDLED_DIRECTORY, CONFIG_NAME, StoredModel, find
 from producer import Client, TextClassificationRequest, UnknownModel
@@ -63,7 +63,7 @@ def workers(
 def asking(own_server: LocalServer, workers: tuple[LocalWorker, LocalWorker]) -> Iterator[Client]:
     """A client of both workers."""
     assert all(worker.pid for worker in workers)
-    with Client(own_server.url, timeout_s=30) as connected:
+    with Client(own_server.url, timeout_s=PATIENCE_S) as connected:
         yield connected
 
 
@@ -96,7 +96,7 @@ def test_a_plain_celery_producer_names_the_model_and_no_queue(apart: Celery) -> 
         apart.send_task(TaskName.TEXT_CLASSIFICATION.value, kwargs={"inputs": "A delight.", "model": name})
         for name in ["sentiment", "mine"] * 5
     ]
-    assert [result.get(timeout=30)[0]["label"] for result in sent] == ["POSITIVE", "GOOD"] * 5
+    assert [result.get(timeout=PATIENCE_S)[0]["label"] for result in sent] == ["POSITIVE", "GOOD"] * 5
 
 
 def test_a_zero_shot_model_on_another_worker_labels_pairs_when_it_is_named(asking: Client) -> None:
@@ -125,4 +125,4 @@ def test_the_queue_of_a_model_may_be_named_and_a_wrong_one_is_put_right(apart: C
             kwargs={"inputs": "A delight.", "model": name},
             queue=model_queue_name("mine"),
         )
-        assert sent.get(timeout=30)[0]["label"] == label
+        assert sent.get(timeout=PATIENCE_S)[0]["label"] == label

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from examples.local_stack import LocalWorker
+from examples.local_stack import PATIENCE_S, LocalWorker
 
 SECRET = "my doctor says it is nothing"  # noqa: S105 - a text, not a password
 NAME = "Zebediah"
@@ -16,14 +16,14 @@ LONG_SECRET = (SECRET + " ") * 60
 
 
 def test_inspect_tells_the_cores_of_each_process(worker: LocalWorker, stock: Celery) -> None:
-    (stats,) = stock.control.inspect(timeout=5, limit=1).stats().values()
+    (stats,) = stock.control.inspect(timeout=PATIENCE_S, limit=1).stats().values()
 
     assert {int(pid) for pid in stats["pool"]["cores"]} == set(worker.processes.values())
     assert stats["pool"]["max-concurrency"] == len(worker.processes)
 
 
 def test_the_pool_does_not_grow_beyond_its_cores(worker: LocalWorker, stock: Celery) -> None:
-    (reply,) = stock.control.pool_grow(1, reply=True, timeout=5, limit=1)
+    (reply,) = stock.control.pool_grow(1, reply=True, timeout=PATIENCE_S, limit=1)
 
     assert "no cores for 1 more process" in json.dumps(reply)
     assert worker.log.count("could not start") == 0
@@ -53,14 +53,14 @@ def test_a_requests_text_is_in_no_event_no_log_line_and_no_inspection(worker: Lo
     receiver = stock.events.Receiver(connection, handlers={"*": on_event})
     listener = threading.Thread(target=receiver.capture, kwargs={"limit": None, "wakeup": False}, daemon=True)
     listener.start()
-    assert listening.wait(20)
+    assert listening.wait(PATIENCE_S)
 
     sent = [stock.send_task(task, kwargs=arguments) for task, arguments in requests]
-    inspect = stock.control.inspect(timeout=5, limit=1)
+    inspect = stock.control.inspect(timeout=PATIENCE_S, limit=1)
     shown = json.dumps([inspect.active(), inspect.reserved()])
     for result in sent:
-        result.get(timeout=30, propagate=False)
-    assert done.wait(20)
+        result.get(timeout=PATIENCE_S, propagate=False)
+    assert done.wait(PATIENCE_S)
     listener.join(20)
     connection.release()
 

@@ -119,7 +119,7 @@ def test_while_a_batch_is_ahead_of_a_running_one(stack: PoolStack, size_bytes: i
         stack.wait_until_received(waiting)
         cut_connections(stack)
         # Its parent waits for nothing meanwhile, and has its new connection.
-        stack.worker.wait_for(lambda: bool(stack.client.control.ping(timeout=1, limit=1)), timeout_s=8)
+        stack.worker.wait_for(lambda: bool(stack.client.control.ping(timeout=5, limit=1)))
 
     assert stack.get(running)["size"] == 1
     assert [stack.get(result)["value"].strip() for result in waiting] == [str(index) for index in range(2 * FULL)]

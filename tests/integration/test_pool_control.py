@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from celery.result import AsyncResult
 
+from examples.local_stack import PATIENCE_S
 from tests.worker.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
 COMPANY: list[dict[str, Any]] = [{"value": "company"}] * 3
-LONG: dict[str, Any] = {"do": "last", "value": 60}
+LONG: dict[str, Any] = {"do": "last", "value": 3600}
 NAMES = pytest.mark.parametrize("name", ["probe", "early", "plain"])
 #: Celery's own pool notices the end of a process after up to five seconds, so it shows only one.
 ENDS_A_PROCESS = pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_what_waits_is_revoked_and_never_computed(stack: PoolStack, events: Even
     with stack.held():
         target, *others = [stack.send(name, **request) for request in ({"value": 1}, *COMPANY)]
         stack.wait_until_received([target, *others])
-        stack.client.control.revoke(target.id, terminate=terminate, reply=True, timeout=10, limit=1)
+        stack.client.control.revoke(target.id, terminate=terminate, reply=True, timeout=PATIENCE_S, limit=1)
 
     assert stack.failure(target)[0] == "TaskRevokedError"
     for other in others:

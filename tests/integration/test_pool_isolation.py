@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery.result import AsyncResult
 
+from examples.local_stack import PATIENCE_S
 from tests.worker.pool_stack import OURS, Events, PoolStack
 
 SIZE = 32
@@ -116,7 +117,7 @@ def test_one_that_waits_again_is_reserved_and_is_revoked_without_ending_a_proces
     pids = stack.pids()
 
     active, reserved = stack.inspect("active"), stack.inspect("reserved")
-    stack.client.control.revoke(second.id, terminate=True, reply=True, timeout=10, limit=1)
+    stack.client.control.revoke(second.id, terminate=True, reply=True, timeout=PATIENCE_S, limit=1)
     gate.touch()
 
     assert [found["id"] for found in active] == [first.id]
@@ -132,7 +133,7 @@ def test_one_that_waits_again_is_reserved_and_is_revoked_without_ending_a_proces
 def test_one_over_its_soft_limit_fails_alone(stack: PoolStack, events: Events, name: str) -> None:
     pids = stack.pids()
 
-    target, others = run(stack, name, do="last", value=60, soft_time_limit=0.3)
+    target, others = run(stack, name, do="last", value=3600, soft_time_limit=0.3)
 
     assert stack.failure(target)[0] == "SoftTimeLimitExceeded"
     check_others(stack, events, target, others)
@@ -142,7 +143,7 @@ def test_one_over_its_soft_limit_fails_alone(stack: PoolStack, events: Events, n
 
 @pytest.mark.parametrize("name", ["probe", "early"])
 def test_one_over_its_hard_limit_fails_alone(stack: PoolStack, events: Events, name: str) -> None:
-    target, others = run(stack, name, do="last", value=60, time_limit=0.3)
+    target, others = run(stack, name, do="last", value=3600, time_limit=0.3)
 
     assert stack.failure(target)[0] == "TimeLimitExceeded"
     check_others(stack, events, target, others)
@@ -161,7 +162,7 @@ def test_one_that_cannot_be_pickled_fails_alone(stack: PoolStack, events: Events
 
     values = [stack.get(result)["value"] for result in sent if result is not sent[GUILTY]]
     assert values == [index for index in range(SIZE) if index != GUILTY]
-    assert isinstance(sent[GUILTY].get(timeout=20, propagate=False), (RecursionError, dict))
+    assert isinstance(sent[GUILTY].get(timeout=PATIENCE_S, propagate=False), (RecursionError, dict))
     stack.wait_for_events(events, sent)
     stack.worker.wait_for(lambda: stack.unacknowledged() == 0)
 

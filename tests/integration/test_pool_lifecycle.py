@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from tests.worker.pool_stack import OURS, STOCK, PoolStack
 
 
 def test_processes_are_added_and_taken_away(tmp_path: Path) -> None:
     with PoolStack(tmp_path) as stack:
         control = stack.client.control
-        control.pool_grow(2, reply=True, timeout=10, limit=1)
+        control.pool_grow(2, reply=True, timeout=PATIENCE_S, limit=1)
         stack.worker.wait_for(lambda: stack.stats()["pool"]["writes"]["inqueues"]["total"] == 3)
         gates = [str(tmp_path / f"grown-{index}") for index in range(3)]
         running = [stack.send(do="hang", value=gate) for gate in gates]
@@ -23,7 +23,7 @@ def test_processes_are_added_and_taken_away(tmp_path: Path) -> None:
         for gate in gates:
             Path(gate).touch()
         assert len({stack.get(result)["pid"] for result in running}) == 3
-        control.pool_shrink(2, reply=True, timeout=10, limit=1)
+        control.pool_shrink(2, reply=True, timeout=PATIENCE_S, limit=1)
         stack.worker.wait_for(lambda: stack.stats()["pool"]["writes"]["inqueues"]["total"] == 1)
         assert [stack.get(stack.send(value=index))["value"] for index in range(5)] == list(range(5))
 
@@ -58,7 +58,7 @@ def test_a_warm_shutdown_ends_what_runs_and_gives_back_what_waits(
             stack.worker.signal(signal.SIGTERM)
             stack.worker.wait_for(lambda: "Warm shutdown" in stack.worker.log)
         # Celery's own pool may not hear of a process's last result, waits 30 s for it and puts its message back.
-        assert stack.worker.wait_for_exit(timeout_s=30 if stack.is_ours else 60) == 0
+        assert stack.worker.wait_for_exit() == 0
         assert stack.get(running)["size"] == 1
         unanswered = [result for result in waiting if stack.client.AsyncResult(result.id).state == "PENDING"]
         assert unanswered

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client
 from producer.contract import TextClassificationRequest
 from tests.monitored_worker import MonitoredWorker
@@ -95,7 +95,7 @@ def test_a_worker_that_takes_nothing_although_requests_wait_is_deaf_until_it_doe
     worker: MonitoredWorker, broker: LocalServer, link: SlowLink
 ) -> None:
     link.is_free.clear()
-    with Client(broker.url, timeout_s=60) as client:
+    with Client(broker.url, timeout_s=PATIENCE_S) as client:
         # The first wakes the worker, or is taken by a fetch that was on its way already; the second surely waits.
         sent = [client.submit(TEXT)]
         try:
@@ -115,7 +115,7 @@ def test_a_worker_that_takes_nothing_although_requests_wait_is_deaf_until_it_doe
 
 
 def test_a_worker_that_has_no_room_is_busy_and_not_deaf(worker: MonitoredWorker, broker: LocalServer) -> None:
-    with Client(broker.url, timeout_s=60) as client:
+    with Client(broker.url, timeout_s=PATIENCE_S) as client:
         with worker.frozen():
             sent = [client.submit(TEXT) for _ in range(600)]
             worker.wait_for(lambda: worker.value("held_requests") > 0 and worker.value("queue_waiting") > 0)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client, TextClassificationRequest
 from producer.contract import TaskName
 from tests.conftest import plain_celery
@@ -85,7 +85,7 @@ def test_a_failing_request_is_reported_once_with_tags_and_without_its_text(
 ) -> None:
     result = sender.send_task(task.value, kwargs=LONG[task], queue=task.value, soft_time_limit=0.05)
     with pytest.raises(Exception, match="SoftTimeLimitExceeded"):
-        result.get(timeout=30)
+        result.get(timeout=PATIENCE_S)
     traced.wait_for(lambda: bool(sink.events_of(result.id) and sink.transactions_of(result.id)))
 
     (event,) = sink.events_of(result.id)
@@ -110,7 +110,7 @@ def test_a_sampled_request_has_a_transaction_with_the_span_of_its_batch(
     traced: LocalWorker, sender: Celery, sink: SentrySink, task: TaskName
 ) -> None:
     sent = [sender.send_task(task.value, kwargs=SHORT[task], queue=task.value) for _ in range(6)]
-    assert all(result.get(timeout=30) for result in sent)
+    assert all(result.get(timeout=PATIENCE_S) for result in sent)
     traced.wait_for(lambda: all(sink.transactions_of(result.id) for result in sent))
 
     for result in sent:
@@ -133,7 +133,7 @@ def test_the_requests_of_a_batch_share_its_times(traced: LocalWorker, sender: Ce
     name = TaskName.TEXT_CLASSIFICATION.value
     busy = sender.send_task(name, kwargs={"inputs": [LONG_SECRET] * 16}, queue=name)
     sent = [sender.send_task(name, kwargs=SHORT[name], queue=name) for _ in range(8)]
-    assert all(result.get(timeout=30) for result in [busy, *sent])
+    assert all(result.get(timeout=PATIENCE_S) for result in [busy, *sent])
     traced.wait_for(lambda: all(sink.transactions_of(result.id) for result in sent))
 
     found = [sink.transactions_of(result.id)[0] for result in sent]
@@ -156,7 +156,7 @@ sentry_sdk.init(dsn=dsn, traces_sample_rate=1.0, integrations=[CeleryIntegration
 with sentry_sdk.start_transaction(name="ours", op="test") as ours, Client(url) as client:
     client.classify("so good")
 with sentry_sdk.start_transaction(name="stock", op="test") as stock, Celery(broker=url, backend=url) as app:
-    app.send_task("text-classification", kwargs={"inputs": "so good"}).get(timeout=20)
+    app.send_task("text-classification", kwargs={"inputs": "so good"}).get(timeout=PATIENCE_S)
 sentry_sdk.flush()
 print(ours.trace_id, stock.trace_id)
 """
@@ -166,7 +166,7 @@ def test_the_trace_of_a_sender_with_sentry_goes_on_in_the_worker(
     traced: LocalWorker, traced_server: LocalServer, sink: SentrySink
 ) -> None:
     command = [sys.executable, "-c", PRODUCERS, traced_server.url, sink.dsn]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     for trace_id in done.stdout.split():
 
         def found(trace_id: str = trace_id) -> list[Any]:
@@ -188,8 +188,8 @@ def test_a_w3c_traceparent_is_continued_and_its_decision_kept(
     kept = sender.send_task(name, kwargs=SHORT[name], headers={"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"})
     with Client(traced_server.url, trace_headers=lambda: {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}) as client:
         ours = client.submit(TextClassificationRequest.parse(SHORT[name]))
-        client.wait(ours, timeout_s=20)
-    assert dropped.get(timeout=20)
+        client.wait(ours, timeout_s=PATIENCE_S)
+    assert dropped.get(timeout=PATIENCE_S)
     traced.wait_for(lambda: bool(sink.transactions_of(kept.id) and sink.transactions_of(ours)))
 
     for task_id in (kept.id, ours):
@@ -203,7 +203,7 @@ def test_what_a_request_links_to_is_part_of_its_trace(traced: LocalWorker, sende
     name = TaskName.TEXT_CLASSIFICATION.value
     link = sender.signature(name, kwargs=SHORT[name], immutable=True).set(task_id="linked")
     first = sender.send_task(name, kwargs=SHORT[name], link=link)
-    assert first.get(timeout=20)
+    assert first.get(timeout=PATIENCE_S)
     traced.wait_for(lambda: bool(sink.transactions_of(first.id) and sink.transactions_of("linked")))
 
     (before,), (after,) = sink.transactions_of(first.id), sink.transactions_of("linked")
@@ -226,7 +226,7 @@ def test_a_request_with_malformed_trace_headers_is_answered_and_traced(
     name = TaskName.TEXT_CLASSIFICATION.value
     result = sender.send_task(name, kwargs=SHORT[name], headers=headers)
 
-    assert result.get(timeout=20)
+    assert result.get(timeout=PATIENCE_S)
     traced.wait_for(lambda: bool(sink.transactions_of(result.id)))
     assert "Signal handler" not in traced.log
 
@@ -236,14 +236,14 @@ def test_a_request_that_is_given_up_is_reported_by_the_parent_and_its_log_tells_
 ) -> None:
     name = TaskName.TEXT_CLASSIFICATION.value
     result = sender.send_task(name, kwargs=LONG[name], queue=name)
-    inspect, killed = sender.control.inspect(timeout=0.2), set[int]()
+    inspect, killed = sender.control.inspect(timeout=5, limit=1), set[int]()
     while len(killed) < 3:
         traced.wait_for(lambda: bool(traced.processes.keys() and set(traced.processes.values()) - killed))
         traced.wait_for(lambda: result.id in json.dumps(inspect.active()))
         killed.add(traced.processes[0])
         os.kill(traced.processes[0], signal.SIGKILL)
     with pytest.raises(Exception, match="3 processes died"):
-        result.get(timeout=30)
+        result.get(timeout=PATIENCE_S)
     traced.wait_for(lambda: bool(sink.events_of(result.id)))
 
     (event,) = sink.events_of(result.id)
@@ -260,15 +260,20 @@ def test_nothing_is_sent_without_sampling_and_without_failures(
     own_environment: dict[str, str], own_server: LocalServer, own_stock: Celery, sentry_sink: SentrySink
 ) -> None:
     environment = own_environment | {"CELERIAC_SENTRY_DSN": sentry_sink.dsn}
-    with LocalWorker(["--concurrency=1"], environment) as worker, Client(own_server.url, timeout_s=30) as client:
+    with (
+        LocalWorker(["--concurrency=1"], environment) as worker,
+        Client(own_server.url, timeout_s=PATIENCE_S) as client,
+    ):
         worker.wait_until_ready()
         assert client.classify("so good")
         sampled = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
-        assert own_stock.send_task("text-classification", kwargs={"inputs": "bad"}, headers=sampled).get(timeout=20)
+        assert own_stock.send_task("text-classification", kwargs={"inputs": "bad"}, headers=sampled).get(
+            timeout=PATIENCE_S
+        )
         # The sender's own fault.
         invalid = own_stock.send_task("text-classification", kwargs={"inputs": ""})
         with pytest.raises(Exception, match="inputs"):
-            invalid.get(timeout=20)
+            invalid.get(timeout=PATIENCE_S)
         # What is on its way is sent at the end.
         assert worker.stop() == 0
     assert sentry_sink.received == []
@@ -282,7 +287,7 @@ def test_a_process_sends_what_it_has_before_it_ends(
         "CELERIAC_SENTRY_TRACES_SAMPLE_RATE": "1",
     }
     arguments = ["--concurrency=1", "--max-tasks-per-child=1"]
-    with LocalWorker(arguments, environment) as worker, Client(own_server.url, timeout_s=30) as client:
+    with LocalWorker(arguments, environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         worker.wait_until_ready()
         sent = [client.submit(TextClassificationRequest.parse({"inputs": "so good"})) for _ in range(2)]
         assert [client.wait(request_id).request_id for request_id in sent] == sent

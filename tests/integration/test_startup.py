@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models.store import BUNDLED_DIRECTORY
 from producer import Client
 
@@ -112,7 +112,7 @@ def test_prefork_is_our_pool(environment: dict[str, str], own_server: LocalServe
     with LocalWorker(["--concurrency=1", "--pool=prefork"], environment) as worker:
         worker.wait_until_ready()
         operator = Celery("operator", broker=own_server.url, backend=own_server.url, set_as_current=False)
-        (stats,) = operator.control.inspect(timeout=10, limit=1).stats().values()
+        (stats,) = operator.control.inspect(timeout=PATIENCE_S, limit=1).stats().values()
         operator.close()
 
     assert stats["pool"]["implementation"] == "worker.pool.task_pool:TaskPool"
@@ -131,7 +131,7 @@ def test_a_worker_whose_processes_cannot_load_gives_up_after_three_and_names_the
     (copied_model / "manifest.json").write_text(json.dumps(manifest))
 
     with LocalWorker(["--concurrency=1"], environment) as worker:
-        assert worker.wait_for_exit(60) == EXIT_SOFTWARE, worker.log
+        assert worker.wait_for_exit() == EXIT_SOFTWARE, worker.log
         log = worker.log
 
     assert "could not start (3 in a row)" in log
@@ -173,7 +173,7 @@ def test_two_workers_on_one_host_take_disjoint_cores_and_give_them_back_when_kil
         first.wait_for_exit()
         with LocalWorker(["--concurrency=1", "--hostname=three@%h"], environment) as third:
             third.wait_until_ready()
-            with Client(own_server.url, timeout_s=20) as client:
+            with Client(own_server.url, timeout_s=PATIENCE_S) as client:
                 assert client.classify("good")
 
 
@@ -184,7 +184,10 @@ def test_fewer_free_cores_than_wanted_start_as_many_processes_as_there_are(envir
 
 
 def test_a_process_that_is_killed_comes_back_on_its_core(environment: dict[str, str], own_server: LocalServer) -> None:
-    with LocalWorker(["--concurrency=1"], environment) as worker, Client(own_server.url, timeout_s=30) as client:
+    with (
+        LocalWorker(["--concurrency=1"], environment) as worker,
+        Client(own_server.url, timeout_s=PATIENCE_S) as client,
+    ):
         worker.wait_until_ready()
         (before,) = worker.processes.values()
 

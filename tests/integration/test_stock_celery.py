@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client, TextClassificationRequest
 from producer.contract import QueueClass, TaskName, queue_name
 
@@ -35,9 +35,9 @@ from celery import Celery
 app = Celery(broker=sys.argv[1], backend=sys.argv[1])
 good = app.send_task("text-classification", kwargs={"inputs": "a charming and often affecting journey"})
 bad = app.send_task("text-classification", kwargs={"inputs": ""})
-answer = good.get(timeout=20)
+answer = good.get(timeout=300)
 try:
-    bad.get(timeout=20)
+    bad.get(timeout=300)
 except Exception as error:
     print(json.dumps({"answer": answer, "name": type(error).__name__, "args": error.args}))
 """
@@ -51,7 +51,7 @@ def test_a_service_that_cannot_import_this_project_gets_answers_and_errors_that_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -68,15 +68,15 @@ def test_a_service_that_cannot_import_this_project_gets_answers_and_errors_that_
 def test_a_stock_producer_may_name_the_queue_or_leave_it(stock: Celery, queue: str | None) -> None:
     options = {"queue": queue} if queue else {}
 
-    (best,) = stock.send_task("text-classification", kwargs=GOOD, **options).get(timeout=20)
+    (best,) = stock.send_task("text-classification", kwargs=GOOD, **options).get(timeout=PATIENCE_S)
 
     assert best["label"] == "POSITIVE"
 
 
 def test_one_input_gives_a_list_of_labels_and_a_list_gives_a_list_of_those(stock: Celery) -> None:
-    one = stock.send_task("text-classification", kwargs={**GOOD, "top_k": None}).get(timeout=20)
-    several = stock.send_task("text-classification", kwargs={"inputs": ["good", "bad"]}).get(timeout=20)
-    single_in_list = stock.send_task("text-classification", kwargs={"inputs": ["good"]}).get(timeout=20)
+    one = stock.send_task("text-classification", kwargs={**GOOD, "top_k": None}).get(timeout=PATIENCE_S)
+    several = stock.send_task("text-classification", kwargs={"inputs": ["good", "bad"]}).get(timeout=PATIENCE_S)
+    single_in_list = stock.send_task("text-classification", kwargs={"inputs": ["good"]}).get(timeout=PATIENCE_S)
 
     assert [entry["label"] for entry in one] == ["POSITIVE", "NEGATIVE"]
     assert [[entry["label"] for entry in labels] for labels in several] == [["POSITIVE"], ["NEGATIVE"]]
@@ -84,7 +84,9 @@ def test_one_input_gives_a_list_of_labels_and_a_list_gives_a_list_of_those(stock
 
 
 def test_our_client_and_a_stock_one_get_the_same_answer(stock: Celery, client: Client) -> None:
-    assert client.classify(GOOD["inputs"]) == stock.send_task("text-classification", kwargs=GOOD).get(timeout=20)
+    assert client.classify(GOOD["inputs"]) == stock.send_task("text-classification", kwargs=GOOD).get(
+        timeout=PATIENCE_S
+    )
 
 
 def test_the_model_that_answered_and_its_revision_are_in_the_results_metadata(client: Client) -> None:
@@ -99,7 +101,7 @@ def test_a_late_request_ends_revoked_as_everywhere_in_celery(stock: Celery) -> N
     late = stock.send_task("text-classification", kwargs=GOOD, expires="2020-01-01T00:00:00+00:00")
 
     with pytest.raises(TaskRevokedError, match="expired"):
-        late.get(timeout=20)
+        late.get(timeout=PATIENCE_S)
     assert late.state == "REVOKED"
 
 
@@ -133,9 +135,9 @@ def test_a_callback_that_a_stock_producer_links_is_called(stock: Celery) -> None
     linked = stock.signature("text-classification", kwargs={"inputs": "dull"}, immutable=True)
     linked.freeze()
 
-    stock.send_task("text-classification", kwargs=GOOD, link=linked).get(timeout=20)
+    stock.send_task("text-classification", kwargs=GOOD, link=linked).get(timeout=PATIENCE_S)
 
-    (best,) = stock.AsyncResult(linked.id).get(timeout=20)
+    (best,) = stock.AsyncResult(linked.id).get(timeout=PATIENCE_S)
     assert best["label"] == "NEGATIVE"
 
 
@@ -147,8 +149,8 @@ def test_interactive_requests_that_wait_are_answered_before_bulk_ones(client: Cl
     ]
     interactive = client.submit(TextClassificationRequest.parse(GOOD))
 
-    client.wait(interactive, timeout_s=60)
+    client.wait(interactive, timeout_s=PATIENCE_S)
 
     assert not all(stock.AsyncResult(request_id).ready() for request_id in bulk)
     for request_id in bulk:
-        client.wait(request_id, timeout_s=60)
+        client.wait(request_id, timeout_s=PATIENCE_S)

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 
 from examples.demo.texts import generate, read_examples, read_questions
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models import pipelines
 from models.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
@@ -54,11 +54,11 @@ def test_stock_celery_names_no_queue_and_gets_the_shapes_of_transformers(stock: 
     )
     span = stock.send_task("question-answering", kwargs={"question": QUESTION, "context": CONTEXT})
 
-    result = topic.get(timeout=20)
+    result = topic.get(timeout=PATIENCE_S)
     assert result.keys() == {"sequence", "labels", "scores"}
     assert sorted(result["labels"]) == ["complaint", "praise"]
     assert sum(result["scores"]) == pytest.approx(1.0)
-    answer = span.get(timeout=20)
+    answer = span.get(timeout=PATIENCE_S)
     assert answer.keys() == {"score", "start", "end", "answer"}
     assert answer["answer"] == CONTEXT[answer["start"] : answer["end"]]
     assert answer["answer"].startswith("Zebediah")
@@ -136,7 +136,7 @@ def test_bad_input_of_each_task_is_a_typed_error_that_names_field_and_limit(
     }
 
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is made by Celery from its name
-        stock.send_task(task, kwargs={**good[task], **arguments}).get(timeout=20)
+        stock.send_task(task, kwargs={**good[task], **arguments}).get(timeout=PATIENCE_S)
 
     assert type(caught.value).__name__ == "InvalidRequest"
     details = caught.value.args[1]
@@ -146,7 +146,7 @@ def test_bad_input_of_each_task_is_a_typed_error_that_names_field_and_limit(
 def test_in_a_bulk_message_only_the_bad_item_carries_the_error(stock: Celery) -> None:
     kwargs = {"question": [QUESTION, "", QUESTION], "context": [CONTEXT, CONTEXT, "Nobody is called anything."]}
 
-    first, second, third = stock.send_task("question-answering", kwargs=kwargs).get(timeout=20)
+    first, second, third = stock.send_task("question-answering", kwargs=kwargs).get(timeout=PATIENCE_S)
 
     assert first["answer"].startswith("Zebediah")
     assert (second["error"]["code"], second["error"]["field"]) == ("empty", "question[1]")
@@ -179,7 +179,7 @@ def evaluation(rows: list[dict[str, Any]], path: Path, model: str, *arguments: s
     """The report of ``python -m models evaluate``."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     command = [sys.executable, "-m", "models", "evaluate", model, "--data", str(path), "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -222,7 +222,12 @@ def test_the_example_programs_print_their_answers(
     environment = {**os.environ, "CELERIAC_BROKER_URL": server.url}
 
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, env=environment, timeout=60, check=False
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr
@@ -236,7 +241,7 @@ def test_a_worker_that_has_one_model_leaves_the_other_tasks_to_others(own_server
         "CELERIAC_CORES_LEASE_DIR": str(tmp_path / "leases"),
         "CELERIAC_MODELS": "qa",
     }
-    with LocalWorker(["--concurrency=1"], environment) as other, Client(own_server.url, timeout_s=30) as client:
+    with LocalWorker(["--concurrency=1"], environment) as other, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         other.wait_until_ready()
         client.submit(TextClassificationRequest.parse({"inputs": "good"}))
         assert client.answer(QUESTION, CONTEXT)["answer"].startswith("Zebediah")

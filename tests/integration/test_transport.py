@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from tests.worker.transport.helpers import PlainWorker, done, send
 
 #: A test that needs the sweep would not end within it.
@@ -104,14 +104,17 @@ def test_queues_are_cancelled_and_added_by_remote_control(
 ) -> None:
     with PlainWorker(own_server.url) as worker:
         worker.wait_until_ready()
-        control.control.cancel_consumer("celery", reply=True, timeout=5, limit=1)
+        control.control.cancel_consumer("celery", reply=True, timeout=PATIENCE_S, limit=1)
         send(own_server.url, range(3))
-        assert [*control.control.ping(timeout=5, limit=1)[0].values()] == [{"ok": "pong"}]
+        assert [*control.control.ping(timeout=PATIENCE_S, limit=1)[0].values()] == [{"ok": "pong"}]
         assert done(own_server.url) == []
         assert keys.llen("celery") == 3
-        control.control.add_consumer("celery", reply=True, timeout=5, limit=1)
+        control.control.add_consumer("celery", reply=True, timeout=PATIENCE_S, limit=1)
         worker.wait_for(lambda: done(own_server.url) == [0, 1, 2])
-        assert next(iter(control.control.inspect(timeout=5, limit=1).active_queues().values()))[0]["name"] == "celery"
+        assert (
+            next(iter(control.control.inspect(timeout=PATIENCE_S, limit=1).active_queues().values()))[0]["name"]
+            == "celery"
+        )
 
 
 # Celery's own pool may not hear of a process's last result (billiard 4.3, with kombu's own transport as well): it puts
@@ -171,4 +174,4 @@ def test_redis_7_serves_as_well(tmp_path: Path) -> None:
                 assert "evalsha" in names
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE_S)

@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client
 
 from .helpers import StockWorker
@@ -34,7 +34,7 @@ def own_server(_reused_server: LocalServer) -> LocalServer:
 
 
 def _empty(server: LocalServer) -> None:
-    with redis.Redis.from_url(server.url, socket_timeout=1.0, retry=None) as connection:
+    with redis.Redis.from_url(server.url, socket_timeout=10.0, retry=None) as connection:
         connection.flushall()
         connection.config_resetstat()
 
@@ -42,7 +42,7 @@ def _empty(server: LocalServer) -> None:
 @pytest.fixture
 def own_client(own_server: LocalServer) -> Iterator[Client]:
     """Our client of the test's own server."""
-    with Client(own_server.url, timeout_s=10.0) as connected:
+    with Client(own_server.url, timeout_s=PATIENCE_S) as connected:
         yield connected
 
 

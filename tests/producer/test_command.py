@@ -14,7 +14,7 @@ from typing import IO, Any
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import InvalidRequest, QueueClass
 from producer.contract import ErrorCode, TaskName
 
@@ -76,7 +76,7 @@ def request(text: str, **more: Any) -> dict[str, Any]:
 
 def finish(process: subprocess.Popen[bytes], given: bytes = b"") -> tuple[int, list[Any], str]:
     """Exit status, lines of the standard output and the standard error output."""
-    out, err = process.communicate(given, timeout=60)
+    out, err = process.communicate(given, timeout=PATIENCE_S)
     return process.returncode, [json.loads(line) for line in out.splitlines()], (err or b"").decode()
 
 
@@ -192,7 +192,7 @@ def test_output_is_utf_8_whatever_the_locale_and_half_a_surrogate_pair_stays_an_
     path = lines_file(tmp_path, request("a", id="\ud83d"))
     running = command(path, PYTHONIOENCODING="ascii")
     stock_worker.answer(stock_worker.take(TEXT, bulk=True), "ü\U0001f600")
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0
     assert out.decode() == '{"id": "\\ud83d", "result": "ü\U0001f600", "model": null}\n'
 
@@ -274,7 +274,7 @@ def test_without_a_broker_it_says_so(command: Command, unreachable: str, tmp_pat
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_names_every_option_the_format_of_lines_and_the_exit_statuses(command: Command, flag: str) -> None:
-    out, err = command(flag, url=None).communicate(timeout=60)
+    out, err = command(flag, url=None).communicate(timeout=PATIENCE_S)
     printed = " ".join(out.decode().split())
     assert err == b""
     for text in (

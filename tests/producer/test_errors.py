@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import TimeLimitExceeded
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer.errors import (
     CeleriacError,
     ErrorCode,
@@ -37,7 +37,7 @@ from celery import Celery
 url, task_id = sys.argv[1:]
 app = Celery("stock", broker=url, backend=url)
 try:
-    app.AsyncResult(task_id).get(timeout=10)
+    app.AsyncResult(task_id).get(timeout=PATIENCE_S)
 except Exception as error:
     print(json.dumps([type(error).__name__, type(error).__module__, error.args]))
 """
@@ -61,7 +61,7 @@ def test_celery_raises_the_same_class_where_this_package_is_installed(kind: type
     request_id = str(uuid.uuid4())
     stock.backend.mark_as_failure(request_id, error_of(kind))
     with pytest.raises(kind) as caught:
-        stock.AsyncResult(request_id).get(timeout=10)
+        stock.AsyncResult(request_id).get(timeout=PATIENCE_S)
     assert caught.value.details == {"code": "too_long", "field": "inputs[3]", "limit": 512}
 
 

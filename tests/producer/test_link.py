@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer.link import Deadline, RedisLink, until
 
 from .helpers import ends_within, paused
@@ -103,7 +103,7 @@ def test_connections_that_several_threads_close_are_closed_once(link: RedisLink)
             stack.enter_context(link.connection(Deadline.after(5)))
     with ThreadPoolExecutor(8) as threads:
         for closing in [threads.submit(link.close) for _ in range(8)]:
-            closing.result(timeout=10)
+            closing.result(timeout=PATIENCE_S)
     assert link.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
 
 

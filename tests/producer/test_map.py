@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import (
     Answer,
     BrokerUnavailable,
@@ -61,7 +61,7 @@ def test_answers_come_in_the_order_of_the_requests_whatever_the_order_they_were_
     assert [arguments_of(message)["inputs"] for message in messages] == texts
     for message in reversed(messages):
         stock_worker.answer(message, arguments_of(message)["inputs"], model={"name": "m", "revision": "r"})
-    outcomes = mapped.result(timeout=10)
+    outcomes = mapped.result(timeout=PATIENCE_S)
     assert results_of(outcomes) == texts
     ids = [message.headers["id"] for message in messages]
     assert [(o.request_id, o.model) for o in outcomes if isinstance(o, Answer)] == [
@@ -77,7 +77,7 @@ def test_more_requests_than_may_be_in_flight_are_all_answered_in_their_order(
     for _ in texts:
         message = stock_worker.take(TASK, bulk=True)
         stock_worker.answer(message, arguments_of(message)["inputs"])
-    assert results_of(mapped.result(timeout=10)) == texts
+    assert results_of(mapped.result(timeout=PATIENCE_S)) == texts
 
 
 @pytest.mark.parametrize("in_flight", [1, 2])
@@ -104,7 +104,7 @@ def test_no_more_requests_are_taken_and_sent_than_may_be_in_flight(
         assert taken == list("abcd")[:sent]
         assert len(queued(own_redis, BULK_QUEUE)) == sent - answered - 1
         stock_worker.answer(message, answered)
-    assert results_of(mapped.result(timeout=10)) == [0, 1, 2, 3]
+    assert results_of(mapped.result(timeout=PATIENCE_S)) == [0, 1, 2, 3]
 
 
 def test_nothing_is_sent_before_somebody_asks_for_an_answer(own_client: Client, own_redis: redis.Redis) -> None:
@@ -132,7 +132,7 @@ def test_requests_of_all_tasks_go_to_the_queues_of_their_tasks(
         assert arguments_of(message) == request.to_arguments()
         assert message.headers["expires"] is None
         stock_worker.answer(message, request.task.value)
-    assert results_of(mapped.result(timeout=10)) == [request.task.value for request in requests]
+    assert results_of(mapped.result(timeout=PATIENCE_S)) == [request.task.value for request in requests]
 
 
 def test_an_invalid_request_becomes_an_error_in_its_place_and_the_others_are_answered(
@@ -144,7 +144,7 @@ def test_an_invalid_request_becomes_an_error_in_its_place_and_the_others_are_ans
         message = stock_worker.take(TASK, bulk=True)
         assert arguments_of(message) == {"inputs": text}
         stock_worker.answer(message, text)
-    outcomes = mapped.result(timeout=10)
+    outcomes = mapped.result(timeout=PATIENCE_S)
     assert results_of(outcomes) == [InvalidRequest, "a", InvalidRequest, "b", InvalidRequest]
     errors = [outcome for outcome in outcomes if isinstance(outcome, InvalidRequest)]
     assert {error.code for error in errors} == {ErrorCode.TOO_LARGE}
@@ -160,7 +160,7 @@ def test_a_request_that_a_worker_refuses_or_fails_at_becomes_an_error_in_its_pla
     stock_worker.answer(messages[0], failure("InvalidRequest", refused), status="FAILURE")
     stock_worker.answer(messages[1], failure("WorkerLostError", ["signal 9"]), status="FAILURE")
     stock_worker.answer(messages[2], "c")
-    outcomes = mapped.result(timeout=10)
+    outcomes = mapped.result(timeout=PATIENCE_S)
     assert results_of(outcomes) == [InvalidRequest, RemoteFailure, "c"]
     assert isinstance(outcomes[0], InvalidRequest)
     assert list(outcomes[0].args) == refused
@@ -169,10 +169,10 @@ def test_a_request_that_a_worker_refuses_or_fails_at_becomes_an_error_in_its_pla
 def test_a_request_that_nobody_answers_becomes_an_error_in_its_place(
     own_client: Client, stock_worker: StockWorker, threads: ThreadPoolExecutor
 ) -> None:
-    mapped = mapping(threads, own_client, [request_of("a"), request_of("b")], timeout_s=3)
+    mapped = mapping(threads, own_client, [request_of("a"), request_of("b")], timeout_s=10)
     stock_worker.take(TASK, bulk=True)
     stock_worker.answer(stock_worker.take(TASK, bulk=True), "b")
-    assert results_of(mapped.result(timeout=30)) == [WaitTimeout, "b"]
+    assert results_of(mapped.result(timeout=PATIENCE_S)) == [WaitTimeout, "b"]
 
 
 def test_requests_that_cannot_be_sent_end_it(own_server: LocalServer, own_client: Client) -> None:
@@ -191,7 +191,7 @@ def test_an_error_of_the_callers_own_iterable_reaches_the_caller(
     mapped = mapping(threads, own_client, requests(), in_flight=1)
     stock_worker.answer(stock_worker.take(TASK, bulk=True), "a")
     with pytest.raises(InvalidRequest, match="empty"):
-        mapped.result(timeout=10)
+        mapped.result(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf")])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client, TextClassificationRequest, TextInput
 
 from .helpers import is_awaited, store, wait_until
@@ -22,7 +22,7 @@ import json, os, sys
 import redis
 from producer import Client, TextClassificationRequest, TextInput
 
-client, server = Client(sys.argv[1], timeout_s=10), redis.Redis.from_url(sys.argv[1])
+client, server = Client(sys.argv[1], timeout_s=300), redis.Redis.from_url(sys.argv[1])
 request = TextClassificationRequest(inputs=TextInput(text="a"))
 def use(own):
     answers = {client.wait(own).result for _ in range(100)}
@@ -53,7 +53,7 @@ def test_threads_that_share_a_client_each_get_their_own_answer(own_client: Clien
         wait_until(lambda: is_awaited(own_redis, ids[0]))
         for request_id in reversed(ids):
             store(own_redis, request_id, f"answer to {request_id}")
-        assert {i: answer.result(timeout=10).result for i, answer in waiting.items()} == {
+        assert {i: answer.result(timeout=PATIENCE_S).result for i, answer in waiting.items()} == {
             request_id: f"answer to {request_id}" for request_id in ids
         }
 
@@ -69,7 +69,7 @@ def test_threads_that_share_a_client_lose_no_request_and_double_none(
 
     with ThreadPoolExecutor(8) as threads:
         batches = [threads.submit(submit_some) for _ in range(8)]
-        submitted = [request_id for batch in batches for request_id in batch.result(timeout=10)]
+        submitted = [request_id for batch in batches for request_id in batch.result(timeout=PATIENCE_S)]
     queued = [json.loads(element)["headers"]["id"] for element in own_redis.lrange("text-classification", 0, -1)]
     assert sorted(queued) == sorted(submitted)
     assert len(set(queued)) == 200

@@ -24,7 +24,7 @@ def far_client(own_server: LocalServer) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("timeout_s", [0.5, 1.5])
+@pytest.mark.parametrize("timeout_s", [2.0, 5.0])
 def test_an_answer_that_does_not_come_in_time_over_a_slow_link_is_a_wait_timeout(
     far_client: Client, timeout_s: float
 ) -> None:
@@ -54,7 +54,7 @@ def test_an_answer_that_is_still_arriving_at_the_deadline_is_a_wait_timeout(
         return half_of_a_message(piece)
 
     with proxy(own_server, replies=publish_after_the_look) as url, Client(url) as client, pytest.raises(WaitTimeout):
-        client.wait("id-1", timeout_s=0.5)
+        client.wait("id-1", timeout_s=5)
     assert len(looked) == 1
 
 
@@ -74,6 +74,6 @@ def test_an_answer_in_hand_is_returned_although_the_end_of_its_subscription_is_n
     with proxy(own_server, requests=treat) as url, Client(url) as client:
         for _ in range(2):
             with ends_within(5):
-                assert client.wait("id-1", timeout_s=60).result == "answer"
+                assert client.wait("id-1", timeout_s=600).result == "answer"
         wait_until(lambda: not own_redis.pubsub_channels())
     assert len(ends) == 2

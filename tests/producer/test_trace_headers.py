@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client, TextClassificationRequest
 from producer.trace_headers import TraceHeaders
 
@@ -85,7 +85,7 @@ with Client(url) as client, Client(url, trace_headers=dict) as silent:
 
 def test_sentrys_headers_are_sent_where_its_sdk_is_set_up(own_server: LocalServer, own_redis: redis.Redis) -> None:
     command = [sys.executable, "-c", WITH_SENTRY, own_server.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     elements = own_redis.lrange("text-classification", 0, -1)
     assert isinstance(elements, list)
     last, silent, first = (json.loads(element)["headers"] for element in elements)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer import (
     BrokerUnavailable,
     CeleriacError,
@@ -24,8 +24,10 @@ from .helpers import ends_within, has_looked, is_awaited, paused, store, wait_un
 
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
 DEADLINE_S = 0.1
-#: Longer than the deadline; the next test waits for its end.
-PAUSE_MS = 250
+#: For calls that must have got somewhere before their deadline.
+LATER_S = 5.0
+#: Longer than a slow machine takes to begin the call and reach the deadline; the next test waits for its end.
+PAUSE_MS = 3000
 QUEUE = "text-classification"
 
 CALLS: list[tuple[Callable[[Client], object], type[CeleriacError]]] = [
@@ -89,19 +91,19 @@ def test_a_redis_that_goes_away_during_a_wait_gives_a_typed_error_within_the_dea
 
     def wait() -> None:
         try:
-            own_client.wait("id-1", timeout_s=5 * DEADLINE_S)
+            own_client.wait("id-1", timeout_s=LATER_S)
         except CeleriacError as error:
             errors.append(error)
 
     waiter = threading.Thread(target=wait)
-    with ends_within(5 * DEADLINE_S), ExitStack() as stack:
+    with ends_within(LATER_S), ExitStack() as stack:
         waiter.start()
         wait_until(lambda: has_looked(own_redis))
         if what == "pause":
             stack.enter_context(paused(own_server))
         else:
             own_server.stop()
-        waiter.join(timeout=10)
+        waiter.join(timeout=PATIENCE_S)
     assert [type(error) for error in errors] == [ResultBackendUnavailable]
 
 
@@ -142,7 +144,7 @@ def test_a_wait_goes_on_through_a_restart(own_server: LocalServer, own_client: C
     with redis.Redis.from_url(own_server.url) as connection:
         wait_until(lambda: is_awaited(connection, "id-1"))
         store(connection, "id-1", "answer")
-    waiter.join(timeout=10)
+    waiter.join(timeout=PATIENCE_S)
     assert answers == ["answer"]
 
 
@@ -168,5 +170,5 @@ def test_a_request_that_was_taken_before_the_backend_went_away_fails_as_the_back
 ) -> None:
     elsewhere.stop()
     with Client(own_server.url, elsewhere.url) as client, pytest.raises(ResultBackendUnavailable):
-        client.classify("a", timeout_s=DEADLINE_S)
+        client.classify("a", timeout_s=LATER_S)
     assert own_redis.llen(QUEUE) == 1

@@ -18,14 +18,13 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from tests.worker.pool_app import CONFIG_VARIABLE, LOADING_VARIABLE, NOTES_VARIABLE
 
 OURS = "worker.pool:TaskPool"
 STOCK = "prefork"
 #: For what Celery's own pool does not promise.
 OURS_ONLY = pytest.mark.parametrize("stack", [OURS], indirect=True, ids=["ours"])
-WAIT_S = 30.0
 #: After these no event of a request follows.
 LAST_EVENTS = frozenset({"task-succeeded", "task-failed", "task-revoked", "task-rejected"})
 
@@ -52,13 +51,13 @@ class Events:
     def start(self) -> None:
         """Listen; the worker must be up, since its heartbeat shows that this listens."""
         self._thread.start()
-        assert self._listening.wait(WAIT_S)
+        assert self._listening.wait(PATIENCE_S)
 
     def stop(self) -> None:
         """Stop listening."""
         self._stopped = True
         self._receiver.should_stop = True
-        self._thread.join(WAIT_S)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     def _listen(self) -> None:
@@ -165,10 +164,10 @@ class PoolStack:
 
     def _start(self) -> None:
         self.worker.start()
-        self.worker.wait_for(lambda: " ready." in self.worker.log, WAIT_S)
+        self.worker.wait_for(lambda: " ready." in self.worker.log)
         # Celery says so before its first turn, and stock kombu subscribes to what is broadcast in that turn.
-        self.worker.wait_for(lambda: bool(self.client.control.ping(timeout=1, limit=1)), WAIT_S)
-        self.worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0, WAIT_S)
+        self.worker.wait_for(lambda: bool(self.client.control.ping(timeout=5, limit=1)))
+        self.worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0)
 
     def send(self, name: str = "probe", do: str = "", value: Any = None, **options: Any) -> AsyncResult:
         """Send a request; options are those of ``apply_async`` and, as ``kwargs``, further arguments."""
@@ -177,11 +176,11 @@ class PoolStack:
 
     def get(self, result: AsyncResult) -> Any:
         """A request's result."""
-        return result.get(timeout=WAIT_S)
+        return result.get(timeout=PATIENCE_S)
 
     def failure(self, result: AsyncResult) -> tuple[str, Any]:
         """Class name and arguments of the error that a request has ended with."""
-        error = result.get(timeout=WAIT_S, propagate=False)
+        error = result.get(timeout=PATIENCE_S, propagate=False)
         assert isinstance(error, BaseException), error
         return type(error).__name__, error.args
 
@@ -190,7 +189,7 @@ class PoolStack:
         """Keep the one process busy until the end of the block, so that what is sent inside gathers."""
         gate = self.room / f"gate-{next(self._gates)}"
         sent = self.send(name, do="hang", value=str(gate))
-        self.worker.wait_for(Path(f"{gate}.held").exists, WAIT_S)
+        self.worker.wait_for(Path(f"{gate}.held").exists)
         try:
             yield sent
         finally:
@@ -205,11 +204,11 @@ class PoolStack:
 
     def wait_until_received(self, sent: Sequence[AsyncResult]) -> None:
         """Wait until the worker holds all these requests."""
-        self.worker.wait_for(lambda: all(f"[{result.id}] received" in self.worker.log for result in sent), WAIT_S)
+        self.worker.wait_for(lambda: all(f"[{result.id}] received" in self.worker.log for result in sent))
 
     def wait_for_events(self, events: Events, sent: Sequence[AsyncResult]) -> None:
         """Wait until the last event of each request is there."""
-        self.worker.wait_for(lambda: all(LAST_EVENTS & set(events.of(result)) for result in sent), WAIT_S)
+        self.worker.wait_for(lambda: all(LAST_EVENTS & set(events.of(result)) for result in sent))
 
     def stats(self) -> dict[str, Any]:
         """What ``inspect stats`` tells."""
@@ -218,7 +217,7 @@ class PoolStack:
 
     def inspect(self, what: str) -> Any:
         """What ``inspect`` tells of the one worker."""
-        replies = getattr(self.client.control.inspect(timeout=10, limit=1), what)()
+        replies = getattr(self.client.control.inspect(timeout=PATIENCE_S, limit=1), what)()
         assert replies, f"no answer to inspect {what}:\n{self.worker.log}"
         return next(iter(replies.values()))
 

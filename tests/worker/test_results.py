@@ -11,7 +11,7 @@ from celery import Celery
 from celery.app.task import Context
 from celery.states import FAILURE, PENDING, RETRY, STARTED, SUCCESS
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from worker.results import RESULT_BACKENDS, RedisBackend
 
 # Celery's own way of storing.
@@ -46,7 +46,9 @@ def test_results_of_a_batch_are_stored_at_its_end(backend: RedisBackend, stock: 
         assert {state(stock, task_id) for task_id in ids} == {PENDING}
         assert backend.get_state(ids[0]) == SUCCESS
 
-    assert [stock.AsyncResult(task_id).get(timeout=5) for task_id in ids] == [{"is": task_id} for task_id in ids]
+    assert [stock.AsyncResult(task_id).get(timeout=PATIENCE_S) for task_id in ids] == [
+        {"is": task_id} for task_id in ids
+    ]
 
 
 def test_only_the_last_state_is_written_and_told(
@@ -54,11 +56,11 @@ def test_only_the_last_state_is_written_and_told(
 ) -> None:
     with redis_client.pubsub() as channel:
         channel.subscribe(backend.get_key_for_task(ids[0]))
-        assert channel.get_message(timeout=5) is not None
+        assert channel.get_message(timeout=PATIENCE_S) is not None
         with backend.gather(ids):
             backend.store_result(ids[0], {"pid": 1}, STARTED)
             backend.store_result(ids[0], 7, SUCCESS)
-        told = channel.get_message(timeout=5)
+        told = channel.get_message(timeout=PATIENCE_S)
         assert told is not None
         assert backend.decode(told["data"])["status"] == SUCCESS
         assert channel.get_message(timeout=0.05) is None
@@ -72,7 +74,7 @@ def test_a_success_is_not_overwritten(backend: RedisBackend, stock: Celery, ids:
         backend.store_result(ids[1], "first", SUCCESS)
         backend.store_result(ids[1], ValueError("second"), FAILURE)
 
-    assert [stock.AsyncResult(task_id).get(timeout=5) for task_id in ids[:2]] == ["first", "first"]
+    assert [stock.AsyncResult(task_id).get(timeout=PATIENCE_S) for task_id in ids[:2]] == ["first", "first"]
 
 
 def test_a_success_that_another_worker_stores_meanwhile_is_not_overwritten(
@@ -85,10 +87,10 @@ def test_a_success_that_another_worker_stores_meanwhile_is_not_overwritten(
             backend.store_result(ids[1], 7, SUCCESS)
             stock.backend.store_result(ids[0], "answer", SUCCESS)
             channel.subscribe(key)
-            assert channel.get_message(timeout=5) is not None
+            assert channel.get_message(timeout=PATIENCE_S) is not None
         assert channel.get_message(timeout=0.05) is None
 
-    assert [stock.AsyncResult(task_id).get(timeout=5) for task_id in ids[:2]] == ["answer", 7]
+    assert [stock.AsyncResult(task_id).get(timeout=PATIENCE_S) for task_id in ids[:2]] == ["answer", 7]
 
 
 def test_results_are_stored_whatever_a_key_holds_and_last_as_long_as_the_setting_says(

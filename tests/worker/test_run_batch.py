@@ -18,6 +18,7 @@ from celery.exceptions import Reject, Retry
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples.local_stack import PATIENCE_S
 from worker.pool import Answer, BatchTask, Call, batch_task, run
 from worker.pool.member import exception_of
 from worker.pool.run import BatchCall, Outcome, run_batch, use_batch_clock
@@ -271,7 +272,7 @@ def test_a_signal_waits_until_all_is_stored_and_a_soft_limit_is_dropped(probe: P
     try:
         run_batch(trace.trace_task_ret, calls(1, 2, 3))
         # Python runs the handler a few instructions later.
-        give_up_s = time.monotonic() + 5
+        give_up_s = time.monotonic() + PATIENCE_S
         while signal.SIGTERM not in log and time.monotonic() < give_up_s:
             pass
         assert log == [1, 2, 3, signal.SIGTERM]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from examples.local_stack import PATIENCE_S
 from worker.start_reports import StartReport, StartReports
 
 READY = StartReport(pid=1, index=0, cores=(0, 1), seconds=0.25, cause=None)
@@ -99,7 +100,7 @@ def test_processes_that_report_at_once_do_not_mix_their_lines(reports: StartRepo
     processes = [
         subprocess.Popen([sys.executable, "-c", PROCESS, str(end), str(number)], pass_fds=[end]) for number in range(2)
     ]
-    assert [process.wait(timeout=30) for process in processes] == [0, 0]
+    assert [process.wait(timeout=PATIENCE_S) for process in processes] == [0, 0]
     received = list(reports.receive())
     for number in range(2):
         own = [report for report in received if report.pid == number]

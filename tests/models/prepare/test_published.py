@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples.local_stack import LocalServer, LocalWorker
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models import cpu
 from models.__main__ import main
 from models.engine import Engine, EngineOptions, TokenSequence
@@ -75,7 +75,7 @@ def test_all_five_are_served_through_the_queue_by_one_worker(
         "CELERIAC_PROCESSES_MAX": "1",
     }
     context = "ada was in paris. the food was good."
-    with LocalWorker(environment=environment) as worker, Client(own_server.url, timeout_s=60.0) as client:
+    with LocalWorker(environment=environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         worker.wait_until_ready()
         for name in ("onnx", "sparse"):
             scored = client.classify("this film was terrible", top_k=None, model=name)

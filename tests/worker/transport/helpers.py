@@ -14,10 +14,8 @@ import redis
 from kombu.asynchronous import Hub
 from kombu.asynchronous.hub import set_event_loop
 
-from examples.local_stack import LocalWorker
+from examples.local_stack import PATIENCE_S, LocalWorker
 from worker.transport import Connection
-
-WAIT_S = 20.0
 
 
 class Looped:
@@ -64,7 +62,7 @@ class Looped:
         self.hub.call_later(0.02, int)
         self.hub.run_once()
 
-    def until(self, condition: Callable[[], Any], timeout_s: float = WAIT_S) -> None:
+    def until(self, condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> None:
         """Turn until the condition holds."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
@@ -135,11 +133,11 @@ class PlainWorker(LocalWorker):
         self._command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", module, "worker", "--loglevel=INFO"]
         self._command += ["--concurrency=1", "--without-gossip", "--without-mingle", *arguments]
 
-    def stop(self, timeout_s: float = 60.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """As any worker; but a process of Celery's own pool whose last result was not heard waits 30 s for that."""
         return super().stop(timeout_s)
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> float:
+    def wait_until_ready(self, timeout_s: float = PATIENCE_S) -> float:
         started_s = time.monotonic()
         self.wait_for(lambda: " ready." in self.log, timeout_s)
         return time.monotonic() - started_s

@@ -9,6 +9,7 @@ import kombu
 import pytest
 import redis
 
+from examples.local_stack import PATIENCE_S
 from tests.worker.transport.helpers import Looped, direct, publish
 from worker.transport import Connection
 
@@ -138,11 +139,11 @@ def test_without_an_event_loop_messages_are_drained(url: str, keys: redis.Redis)
         channel = connection.default_channel
         with kombu.Consumer(channel, [direct("q")], accept=["json"], on_message=received.append):
             while len(received) < 2:
-                connection.drain_events(timeout=10)
+                connection.drain_events(timeout=PATIENCE_S)
             with pytest.raises(TimeoutError):
                 connection.drain_events(timeout=0.05)
             publish(url, "q", "c")
-            connection.drain_events(timeout=10)
+            connection.drain_events(timeout=PATIENCE_S)
         assert [message.decode() for message in received] == ["a", "b", "c"]
         for message in received:
             message.ack()

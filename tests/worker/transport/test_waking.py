@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import redis
 
+from examples.local_stack import PATIENCE_S
 from tests.worker.transport.helpers import Looped, publish
+from worker.transport import look
 from worker.transport.channel import Channel
 
 
@@ -22,7 +24,7 @@ def sleeps(looped: Looped) -> bool:
 
 
 def turn_all(consumers: list[Looped], condition: Any) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s
         for looped in consumers:
@@ -43,7 +45,11 @@ def test_an_idle_consumer_sends_nothing_until_a_message_comes(url: str) -> None:
 
 
 @pytest.mark.parametrize("wake", ["one", "all"])
-def test_every_message_comes_to_one_of_many_idle_consumers(url: str, wake: str) -> None:
+def test_every_message_comes_to_one_of_many_idle_consumers(
+    url: str, wake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a slow machine the second in line would look before the first has been woken.
+    monkeypatch.setattr(look, "_SECOND_S", 60.0)
     with ExitStack() as stack:
         many = [stack.enter_context(Looped(url, "q", fetch_recheck=60, fetch_wake=wake)) for _ in range(8)]
         turn_all(many, lambda: all(map(sleeps, many)))
