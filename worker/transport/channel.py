@@ -109,6 +109,10 @@ class Channel(stock.Channel):
             self.connection.cycle.listen(self)
         return result
 
+    def pause(self, queue: str, seconds: float) -> None:
+        """Leave a queue to its other consumers for a while; what was fetched from it is still handed over."""
+        self.fetcher.pause(queue, seconds)
+
     def _basic_cancel(self, consumer_tag: str) -> Any:
         result = super()._basic_cancel(consumer_tag)
         self.fetcher.queues_changed()

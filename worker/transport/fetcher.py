@@ -95,7 +95,7 @@ class Fetcher:
     def _credit(self) -> tuple[int, int]:
         """Messages, and bytes of their bodies, that may be fetched now."""
         channel, qos = self._channel, self._channel.qos
-        if not channel.active_queues or not qos.can_consume():
+        if not channel.active_queues or not self._order.reads_any() or not qos.can_consume():
             return 0, 0
         estimate = qos.can_consume_max_estimate()
         credit = min(UNLIMITED if estimate is None else estimate, channel.fetch_messages)
@@ -234,6 +234,14 @@ class Fetcher:
     def queues_changed(self) -> None:
         """Look at once, and leave the idle consumers of the queues so far."""
         self._look.depart()
+
+    def pause(self, queue: str, seconds: float) -> None:
+        """Read nothing from a queue for a while."""
+        self._order.pause(queue, seconds)
+        self.queues_changed()
+        if self._cycle.hub is not None:
+            # A little late, when the pause is over.
+            self._cycle.hub.call_later(seconds + _PAUSE_S, self.queues_changed)
 
     def sleeps_s(self) -> float:
         """For how long a loop without timers may wait."""

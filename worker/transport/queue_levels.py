@@ -7,7 +7,7 @@ or one list after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,19 @@ class Levels:
     fair: bool
 
 
-def read_order(cycle: Any, active: Sequence[str], priorities: Sequence[int]) -> Levels:
+def read_order(cycle: Any, active: Sequence[str], priorities: Sequence[int], left_out: Collection[str] = ()) -> Levels:
     """The levels for what ``cycle`` gives now.
 
     A cycle may have a method ``classes()`` that returns lists of queue names: every priority of one class is read
     before the next class. Without it all queues are one class, as for BRPOP.
+
+    Args:
+        cycle: kombu's.
+        active: the queues that are consumed.
+        priorities: the steps of priority, the first one first.
+        left_out: queues that are not read.
     """
-    queues = cycle.consume(len(active))
+    queues = [queue for queue in cycle.consume(len(active)) if queue not in left_out]
     classes = (
         [[queue for queue in names if queue in queues] for names in cycle.classes()] if _has_classes(cycle) else []
     )
