@@ -31,7 +31,7 @@ def answer(task: TaskName, calls: Sequence[Call], *, count_tokens: bool = False)
 
     Args:
         task: their task.
-        calls: as they came; positional arguments, which the contract does not have, are an error.
+        calls: as they came; positional arguments fill the parameters that keywords leave open.
         count_tokens: whether each answer's context shall have ``celeriac_tokens``, what the model has read for it.
 
     Returns:
@@ -61,13 +61,8 @@ def answer(task: TaskName, calls: Sequence[Call], *, count_tokens: bool = False)
 
 def _parse(task: TaskName, call: Call) -> Any:
     _check_version(call)
-    if call.args:
-        raise InvalidRequest.of(
-            ErrorCode.UNKNOWN_PARAMETER,
-            "arguments must be sent by name (kwargs), not by position (args)",
-            field="args",
-        )
-    return REQUESTS[task].parse_items(call.kwargs)
+    schema = REQUESTS[task]
+    return schema.parse_items(schema.bind(call.args, call.kwargs))
 
 
 def _check_version(call: Call) -> None:

@@ -18,8 +18,10 @@ from vine import promise
 
 from producer.contract import ErrorCode, RequestError, TaskName, UnknownTask, queue_name
 from worker.events import FLUSH_S
-from worker.messages import find_fault, is_text, shorten, unreadable
+from worker.foreign_tasks import ForeignTasks
+from worker.messages import find_fault, find_links, find_task_id, find_task_name, is_text, shorten, unreadable
 from worker.metrics.meter import meter
+from worker.protocol1 import convert_to_protocol_2
 from worker.request import HIDDEN
 from worker.served import is_announced, queue_elsewhere
 
@@ -48,6 +50,7 @@ class Consumer(CeleryConsumer):
 
     #: Of whose events a flush is due.
     _flushes_soon: Any = None
+    _foreign_tasks: ForeignTasks
 
     def create_task_handler(self, promise: Any = promise) -> Any:
         """The callback that Celery calls with every message."""
@@ -55,8 +58,10 @@ class Consumer(CeleryConsumer):
         show_text = self.app.celeriac_settings.show_request_text
         served = self.app.celeriac_served
         is_known = partial(is_announced, self.app)
+        self._foreign_tasks = ForeignTasks(self, self._refuse_unknown_task)
 
         def on_message(message: Any) -> None:
+            convert_to_protocol_2(message)
             fault = find_fault(message)
             if fault is not None:
                 self._refuse(message, fault)
@@ -73,8 +78,8 @@ class Consumer(CeleryConsumer):
             try:
                 handle(message)
             except _UNUSABLE as error:
-                if isinstance(error, ResponseError) and not str(error).startswith("WRONGTYPE"):
-                    raise  # the server is full, or read-only: no fault of the message
+                if _is_fault_of_server(error):
+                    raise
                 logger.warning("Celery failed over a message", exc_info=True)
                 problem = f"Celery cannot use this message ({type(error).__name__})"
                 self._refuse(message, unreadable(problem, "headers"))
@@ -90,16 +95,18 @@ class Consumer(CeleryConsumer):
         self._refuse(message, unreadable(f"Celery cannot use this message: {shorten(exc)}", "headers"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - Celery's signature
-        """A task of the contract that other workers serve goes to its queue; any other is refused."""
-        name = message.headers["task"]
+        """A task of the contract that other workers serve goes to its queue, a foreign one back to its own workers."""
         try:
-            task = TaskName(name)
+            task = TaskName(message.headers["task"])
         except ValueError:
-            known = ", ".join(sorted(task.value for task in TaskName))
-            problem = f"there is no task {shorten(name)!r}; there are {known}"
-            self._refuse(message, UnknownTask.of(ErrorCode.UNKNOWN_TASK, problem, field="task"))
+            self._foreign_tasks.settle(message)
         else:
             self._move(message, queue_name(task))
+
+    def _refuse_unknown_task(self, message: Any) -> None:
+        known = ", ".join(sorted(task.value for task in TaskName))
+        problem = f"there is no task {shorten(message.headers['task'])!r}; there are {known}"
+        self._refuse(message, UnknownTask.of(ErrorCode.UNKNOWN_TASK, problem, field="task"))
 
     def on_send_event_buffered(self) -> None:
         """Send the events that wait in a moment, and others with them."""
@@ -139,15 +146,32 @@ class Consumer(CeleryConsumer):
 
     def _refuse(self, message: Any, error: RequestError) -> None:
         """Store the error as the message's result, then drop the message."""
-        headers = message.headers if isinstance(message.headers, dict) else {}
-        task_id = headers.get("id")
-        meter.refused(headers.get("task"), error.details["code"])
-        logger.warning("refused %s[%s]: %s", shorten(headers.get("task")), shorten(task_id), error)
-        if is_text(task_id):
-            self.app.backend.mark_as_failure(task_id, error, request=_context(message, headers))
+        task_id, name = find_task_id(message), find_task_name(message)
+        meter.refused(name, error.details["code"])
+        logger.warning("refused %s[%s]: %s", shorten(name), shorten(task_id), error)
+        if task_id is not None:
+            self._store_failure(task_id, message, error)
             if self.event_dispatcher:
-                self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
+                # Nothing has announced this task before: Flower takes its name from here.
+                about = {"name": name and shorten(name), "args": HIDDEN, "kwargs": HIDDEN}
+                self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error), **about)
         message.ack_log_error(logger, self.connection_errors)
+
+    def _store_failure(self, task_id: str, message: Any, error: RequestError) -> None:
+        """Store it, and tell the chord, the errbacks and the rest of the chain that wait for the request."""
+        backend, links = self.app.backend, find_links(message)
+        try:
+            backend.mark_as_failure(task_id, error, request=_context(task_id, message, links))
+        except _UNUSABLE as problem:
+            if not links or _is_fault_of_server(problem):
+                raise
+            logger.warning("could not tell who waits for [%s]", shorten(task_id), exc_info=True)
+            backend.mark_as_failure(task_id, error, request=_context(task_id, message, {}))
+
+
+def _is_fault_of_server(error: Exception) -> bool:
+    """Whether Redis is full or read-only, say; the wrong type of a key that a message names is the message's."""
+    return isinstance(error, ResponseError) and not str(error).startswith("WRONGTYPE")
 
 
 def _waits_here(message: Any) -> bool:
@@ -160,9 +184,11 @@ def _waits_here(message: Any) -> bool:
     )
 
 
-def _context(message: Any, headers: dict[str, Any]) -> Context:
+def _context(task_id: str, message: Any, links: dict[str, Any]) -> Context:
     """As much of a request as the result backend needs to store its failure."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
     properties = message.properties or {}
-    found = {name: headers.get(name) for name in ("id", "task", "root_id", "parent_id")}
+    found = {name: headers.get(name) for name in ("root_id", "parent_id")}
     found |= {name: properties.get(name) for name in ("correlation_id", "reply_to")}
-    return Context({name: value for name, value in found.items() if is_text(value)}, children=[])
+    known = {name: value for name, value in found.items() if is_text(value)}
+    return Context(known, **links, id=task_id, task=find_task_name(message), children=[], delivery_info={})

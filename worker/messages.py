@@ -1,4 +1,4 @@
-"""Whether a message is a Celery task message (protocol 2) that Celery can be trusted with.
+"""Whether a message is a Celery task message (protocol 2) that Celery can be trusted with, and what is in it.
 
 Celery 5.7 does not look: a body of two elements, or a ``timelimit`` that is a string, ends the whole worker with
 "Unrecoverable error" (celery/celery#7975), and the next worker to receive the message as well. Where it fails with
@@ -17,7 +17,16 @@ from celery.utils.time import maybe_iso8601
 from producer.contract import MAX_REQUEST_BYTES, VERSION_HEADER, ErrorCode, InvalidRequest
 from worker.nesting import is_deeper_than
 
-__all__ = ["find_fault", "is_text", "shorten", "unreadable"]
+__all__ = [
+    "decoded_body",
+    "find_fault",
+    "find_links",
+    "find_task_id",
+    "find_task_name",
+    "is_text",
+    "shorten",
+    "unreadable",
+]
 
 _JSON = "application/json"
 #: What a body has beside the request: callbacks, chords and the like.
@@ -36,6 +45,60 @@ def find_fault(message: Any) -> InvalidRequest | None:
 
     The body is decoded here, and kept by kombu for Celery, which decodes it next in any case.
     """
+    return _find_fault_outside(message) or _find_fault_in_headers(message.headers) or _find_fault_in_body(message)
+
+
+def decoded_body(message: Any) -> Any:
+    """The body of a message; None where it cannot be decoded, or must not be."""
+    if _find_fault_outside(message) is not None:
+        return None
+    try:
+        return message.payload
+    except Exception:  # noqa: BLE001 - kombu wraps some of what its codecs raise, not all
+        return None
+
+
+def find_task_id(message: Any) -> str | None:
+    """The id under which the sender waits for a result: in the headers, in the body (protocol 1), or beside both."""
+    return _find_text(message, "id") or _text_or_none(_of(message.properties, "correlation_id"))
+
+
+def find_task_name(message: Any) -> str | None:
+    """The name of the task, where the message has one."""
+    return _find_text(message, "task")
+
+
+def find_links(message: Any) -> dict[str, Any]:
+    """What has to be told of the end of a request beside its result: its chord, its errbacks, the rest of its chain.
+
+    Empty where the message has none that Celery can be trusted with.
+    """
+    headers, body = message.headers, decoded_body(message)
+    match body:
+        case [list(), dict(), dict() as options] if isinstance(headers, dict):
+            pass
+        case _:
+            return {}
+    names = ("group", "group_index")
+    if _find_fault_in_options(options, headers) or any(not _HEADERS[name](headers.get(name)) for name in names):
+        return {}
+    return {name: options.get(name) for name in _LINKS} | {name: headers.get(name) for name in names}
+
+
+def _find_text(message: Any, name: str) -> str | None:
+    return _text_or_none(_of(message.headers, name)) or _text_or_none(_of(decoded_body(message), name))
+
+
+def _of(mapping: Any, name: str) -> Any:
+    return mapping.get(name) if isinstance(mapping, dict) else None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if is_text(value) else None
+
+
+def _find_fault_outside(message: Any) -> InvalidRequest | None:
+    """What is wrong before anything is decoded."""
     if message.content_type != _JSON:
         return unreadable(f"content type {shorten(message.content_type)} is not {_JSON}", "content-type")
     if not isinstance(message.body, (str, bytes)):
@@ -46,10 +109,9 @@ def find_fault(message: Any) -> InvalidRequest | None:
             f"the request has {len(message.body)} bytes as JSON, the limit is {MAX_REQUEST_BYTES}",
             limit=MAX_REQUEST_BYTES,
         )
-    headers = message.headers
-    if not isinstance(headers, dict):
+    if not isinstance(message.headers, dict):
         return unreadable("the message has no headers", "headers")
-    return _find_fault_in_headers(headers) or _find_fault_in_body(message)
+    return None
 
 
 def unreadable(problem: str, field: str) -> InvalidRequest:

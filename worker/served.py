@@ -18,6 +18,7 @@ from models.names import MAX_NAME_CHARACTERS
 from models.pipelines import tasks_of
 from models.store import StoredModel
 from producer.contract import TaskName, class_of_queue, model_queue_name, queue_name
+from worker.arguments import arguments_by_name
 
 __all__ = ["ModelAnnouncer", "Served", "is_announced", "queue_elsewhere"]
 
@@ -73,7 +74,8 @@ def queue_elsewhere(message: Any, served: Served, is_known: Callable[[TaskName, 
         task = TaskName(message.headers["task"])
     except ValueError:
         return None
-    model = message.payload[1].get("model")
+    args, kwargs, _ = message.payload
+    model = arguments_by_name(task, args, kwargs).get("model")
     if task not in served.tasks or not _may_be_named(model) or served.has(task, model):
         return None
     came_from = message.delivery_info.get("routing_key")

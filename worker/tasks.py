@@ -10,6 +10,7 @@ from models.usage import Usage
 from producer.contract import RequestError, TaskName
 from worker import process
 from worker.answering import answer
+from worker.arguments import arguments_by_name
 from worker.hidden_result import HiddenResult
 from worker.pool import Answer, BatchTask, Call
 from worker.request_cost import estimate_tokens
@@ -45,12 +46,12 @@ class InferenceTask(BatchTask):
 
     def batch_key(self, call: Call) -> Hashable:
         """Requests for one model go together; None stands for the first one of the task."""
-        model = call.kwargs.get("model")
+        model = arguments_by_name(self.task_name, call.args, call.kwargs).get("model")
         return model if isinstance(model, str) else None
 
     def batch_cost(self, call: Call, body_bytes: int) -> int:
         """The tokens that it is estimated to have."""
-        return estimate_tokens(call.kwargs, body_bytes)
+        return estimate_tokens(arguments_by_name(self.task_name, call.args, call.kwargs), body_bytes)
 
 
 def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 
+from producer.errors import ErrorCode, InvalidRequest
 from producer.items import ParsedItems
 from producer.names import TaskName
 from producer.requests.types import ModelName, Schema
@@ -27,6 +28,34 @@ class Request(Schema):
 
     #: Name of the model to use; None leaves it to the worker's default for the task.
     model: ModelName | None = None
+
+    @classmethod
+    def positions(cls) -> list[str]:
+        """The parameters in the order in which positional arguments fill them: the task's own, then ``model``."""
+        shared = Request.model_fields
+        return [*(name for name in cls.model_fields if name not in shared), *shared]
+
+    @classmethod
+    def bind(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All arguments by name: positional ones fill, in order, the parameters that no keyword names.
+
+        Celery hands a chain's result on as the first positional argument, so that it becomes the first parameter that
+        the signature leaves open: the context of a question, say.
+
+        Raises:
+            InvalidRequest: there are more positional arguments than open parameters.
+        """
+        if not args:
+            return kwargs
+        left_open = [name for name in cls.positions() if name not in kwargs]
+        if len(args) > len(left_open):
+            raise InvalidRequest.of(
+                ErrorCode.TOO_MANY,
+                f"args: {len(args)} positional arguments, but only {len(left_open)} parameters are left for them",
+                field="args",
+                limit=len(left_open),
+            )
+        return {**dict(zip(left_open, args, strict=False)), **kwargs}
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any]) -> Self:

@@ -110,13 +110,6 @@ def test_an_unknown_task_gets_a_typed_error_that_names_the_tasks(stock: Celery, 
     assert client.classify("good")
 
 
-def test_arguments_by_position_get_a_typed_error(stock: Celery) -> None:
-    name, (_, details) = failure_of(stock, stock.send_task(TASK, args=["a text"]).id)
-
-    assert name == "InvalidRequest"
-    assert details["field"] == "args"
-
-
 def test_a_deadline_in_the_past_ends_revoked(stock: Celery, client: Client) -> None:
     with pytest.raises(TaskRevokedError):
         stock.send_task(TASK, kwargs={"inputs": "a"}, expires="2020-01-01T00:00:00+00:00").get(timeout=PATIENCE_S)

@@ -20,6 +20,7 @@ from celery import Celery
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker, free_port
 from producer import Client
 from producer.contract import TextClassificationRequest
+from tests.conftest import plain_celery
 from worker.cores import usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +123,20 @@ def test_every_task_is_shown_with_its_end_and_its_runtime_but_not_its_text(
     assert [task["state"] for task in tasks] == ["SUCCESS"] * GOOD + ["FAILURE"] * BAD
     assert all(task["runtime"] > 0 for task in tasks[:GOOD])
     assert all("InvalidRequest" in task["exception"] for task in tasks[GOOD:])
+    assert PRIVATE not in json.dumps(shown)
+
+
+def test_a_message_that_was_refused_is_shown_with_its_name_and_error(
+    flower: Flower, worker: LocalWorker, server: LocalServer
+) -> None:
+    for stock in plain_celery(server):
+        refused = stock.send_task("text-classification", kwargs={"inputs": PRIVATE}, headers={"retries": "many"}).id
+    worker.wait_for(lambda: refused in flower.get("/api/tasks?limit=1000"))
+
+    shown = flower.get("/api/tasks?limit=1000")[refused]
+
+    assert (shown["name"], shown["state"]) == ("text-classification", "FAILURE")
+    assert "header retries" in shown["exception"]
     assert PRIVATE not in json.dumps(shown)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.usage import Usage, total
 from producer.contract import SENT_AT_HEADER, QueueClass, TaskName
+from worker.arguments import arguments_by_name
 from worker.metrics.families import BATCH_BOUNDS, SECONDS_BOUNDS
 from worker.metrics.histogram import Histogram
 from worker.queue_order import is_bulk
@@ -156,7 +157,7 @@ class Meter:
         return found
 
     def _series_of(self, request: MeasuredRequest) -> RequestSeries:
-        model = request.kwargs.get("model") if isinstance(request.kwargs, dict) else None
+        model = arguments_by_name(request.name, request.args, request.kwargs).get("model")
         return self.series_of(request.name, model, request.delivery_info.get("routing_key"))
 
     def _batch_series(self, task: str, model: Hashable) -> BatchSeries:

@@ -28,7 +28,7 @@ def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
             if sentry_sdk.get_current_span() is None:
                 sentry_sdk.continue_trace(trace_headers.incoming(vars(sender.request)))
             scope.set_transaction_name(sender.name, source="task")
-            for name, value in tags_of(sender, kwargs, served).items():
+            for name, value in tags_of(sender, args, kwargs, served).items():
                 scope.set_tag(name, value)
             if isinstance(exception, SoftTimeLimitExceeded):
                 # All have the same stack.

@@ -8,17 +8,19 @@ from typing import Any
 
 from models.store import StoredModel
 from worker import at_work
+from worker.arguments import arguments_by_name
 from worker.request_cost import estimate_tokens
 
 __all__ = ["tags_of"]
 
 
-def tags_of(task: Any, kwargs: Any, served: Sequence[StoredModel]) -> dict[str, str]:
+def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) -> dict[str, str]:
     """The tags of the request that a task is traced for.
 
     Args:
         task: with its ``request``.
-        kwargs: the request's, as they came.
+        args: the request's positional arguments, as they came.
+        kwargs: its keyword arguments, as they came.
         served: the worker's models, the first of each task first.
 
     Returns:
@@ -26,7 +28,7 @@ def tags_of(task: Any, kwargs: Any, served: Sequence[StoredModel]) -> dict[str, 
         request that the model has not seen has ``tokens_estimated``, which says that ``tokens`` is.
     """
     request = task.request
-    arguments = kwargs if isinstance(kwargs, Mapping) else {}
+    arguments = arguments_by_name(task.name, args, kwargs)
     tags = {"task": task.name, "task_id": str(request.id)} | _model(request, task.name, arguments, served)
     delivery = request.delivery_info
     if isinstance(delivery, Mapping) and delivery.get("routing_key"):

@@ -75,14 +75,14 @@ class _Traces:
         undo.enter_context(transaction)
         self._active = _Active(transaction, undo)
 
-    def finish(self, task: Any, kwargs: Any, state: str | None, retval: Any, **_: object) -> None:
+    def finish(self, task: Any, args: Any, kwargs: Any, state: str | None, retval: Any, **_: object) -> None:
         """Celery has traced it."""
         active, self._active = self._active, None
         if active is None:
             return
         with active.undo:
             transaction = active.transaction
-            tags = tags_of(task, kwargs, self._served)
+            tags = tags_of(task, args, kwargs, self._served)
             for name, value in tags.items():
                 transaction.set_tag(name, value)
             transaction.set_status(_status(state, retval))

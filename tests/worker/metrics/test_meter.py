@@ -21,6 +21,7 @@ class Request:
     """As much of Celery's request as the meter reads."""
 
     headers: dict[str, Any] = field(default_factory=dict)
+    args: Any = ()
     kwargs: Any = field(default_factory=dict)
     queue: str = TASK
     received_s: float | None = None
