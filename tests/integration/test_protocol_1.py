@@ -13,13 +13,12 @@ import redis
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from tests.conftest import plain_celery
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 TASK = "text-classification"
-WAIT_S = 120.0
 
 
 @pytest.fixture
@@ -51,25 +50,25 @@ def push(redis_client: redis.Redis, body: Any, **outside: Any) -> None:
 
 @pytest.mark.parametrize("arguments", [{"kwargs": {"inputs": "good"}}, {"args": ["good"]}], ids=["kwargs", "args"])
 def test_stock_celery_in_protocol_1_is_answered(old: Celery, arguments: dict[str, Any]) -> None:
-    (best,) = old.send_task(TASK, **arguments).get(timeout=WAIT_S)
+    (best,) = old.send_task(TASK, **arguments).get(timeout=PATIENCE_S)
 
     assert best["label"] == "POSITIVE"
 
 
 def test_a_bad_request_in_protocol_1_gets_its_typed_error(old: Celery) -> None:
     with pytest.raises(Exception, match="inputs: must not be empty") as caught:
-        old.send_task(TASK, kwargs={"inputs": ""}).get(timeout=WAIT_S)
+        old.send_task(TASK, kwargs={"inputs": ""}).get(timeout=PATIENCE_S)
 
     assert type(caught.value).__name__ == "InvalidRequest"
 
 
 def test_a_deadline_in_protocol_1_holds(old: Celery) -> None:
     with pytest.raises(TaskRevokedError):
-        old.send_task(TASK, args=["good"], expires="2020-01-01T00:00:00+00:00").get(timeout=WAIT_S)
+        old.send_task(TASK, args=["good"], expires="2020-01-01T00:00:00+00:00").get(timeout=PATIENCE_S)
 
 
 def test_a_countdown_in_protocol_1_is_waited_for(old: Celery) -> None:
-    (best,) = old.send_task(TASK, args=["good"], countdown=0.5).get(timeout=WAIT_S)
+    (best,) = old.send_task(TASK, args=["good"], countdown=0.5).get(timeout=PATIENCE_S)
 
     assert best["label"] == "POSITIVE"
 
@@ -80,7 +79,7 @@ def test_a_callback_in_protocol_1_is_called(old: Celery) -> None:
 
     old.send_task(TASK, args=["good"], link=linked)
 
-    assert old.AsyncResult(linked.id).get(timeout=WAIT_S)[0]["label"] == "NEGATIVE"
+    assert old.AsyncResult(linked.id).get(timeout=PATIENCE_S)[0]["label"] == "NEGATIVE"
 
 
 def test_what_gocelery_sends_is_answered(redis_client: redis.Redis, stock: Celery) -> None:
@@ -91,7 +90,7 @@ def test_what_gocelery_sends_is_answered(redis_client: redis.Redis, stock: Celer
         {"id": task_id, "task": TASK, "args": ["good"], "kwargs": {}, "retries": 0, "eta": None, "expires": None},
     )
 
-    assert stock.AsyncResult(task_id).get(timeout=WAIT_S)[0]["label"] == "POSITIVE"
+    assert stock.AsyncResult(task_id).get(timeout=PATIENCE_S)[0]["label"] == "POSITIVE"
 
 
 def test_a_message_half_way_to_protocol_2_is_answered(redis_client: redis.Redis, stock: Celery) -> None:
@@ -99,7 +98,7 @@ def test_a_message_half_way_to_protocol_2_is_answered(redis_client: redis.Redis,
 
     push(redis_client, {"args": ["good"], "kwargs": {}}, headers={"id": task_id, "task": TASK})
 
-    assert stock.AsyncResult(task_id).get(timeout=WAIT_S)[0]["label"] == "POSITIVE"
+    assert stock.AsyncResult(task_id).get(timeout=PATIENCE_S)[0]["label"] == "POSITIVE"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_what_is_refused_in_protocol_1_has_its_failure_under_the_id_in_its_body(
     push(redis_client, {"id": task_id, "task": TASK, "args": ["good"], "kwargs": {}, **changes})
 
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is made by Celery from its name
-        stock.AsyncResult(task_id).get(timeout=WAIT_S)
+        stock.AsyncResult(task_id).get(timeout=PATIENCE_S)
     assert type(caught.value).__name__ == name
     assert caught.value.args[1]["field"] == field
 
@@ -145,5 +144,5 @@ def test_what_cannot_be_read_has_its_failure_under_the_correlation_id(
     redis_client.lpush("celery", json.dumps(message))
 
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is made by Celery from its name
-        stock.AsyncResult(task_id).get(timeout=WAIT_S)
+        stock.AsyncResult(task_id).get(timeout=PATIENCE_S)
     assert caught.value.args[1]["code"] == "unreadable_message"

@@ -8,12 +8,14 @@ from tests.worker.transport.helpers import Looped, publish
 def test_a_paused_queue_is_not_read_while_others_are_and_is_read_again_afterwards(url: str) -> None:
     with Looped(url, "left", "read") as looped:
         looped.until_idle()
-        looped.channel.pause("left", 1.0)
+        looped.channel.pause("left", 3600)
         publish(url, "left", 1)
         publish(url, "read", 2)
         looped.until_received(1)
+        looped.until_idle()
         assert looped.received == [2]
 
+        looped.channel.pause("left", 0)
         looped.until_received(2)
 
         assert looped.received == [2, 1]
