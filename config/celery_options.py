@@ -10,6 +10,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from config.redis_servers import backend_options, broker_options, broker_transport_options
 from config.settings import Settings
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
 
@@ -27,11 +28,8 @@ _RESTORE_MUTEX_S = 30
 
 def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[str] = ()) -> dict[str, Any]:
     """Celery's lower-case settings for a worker that serves ``models``, which are made for ``tasks``."""
-    broker_url = settings.broker_url.get_secret_value()
-    backend_url = settings.result_backend_url.get_secret_value() if settings.result_backend_url else broker_url
     return {
-        "broker_url": broker_url,
-        "result_backend": backend_url,
+        **broker_options(settings.broker),
         **_messages(settings),
         **_queues(tasks, models),
         **_broker(settings),
@@ -93,6 +91,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
             # Without it a command on a connection that vanished silently waits for ever.
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "health_check_interval": _HEALTH_CHECK_S,
+            **broker_transport_options(settings.broker),
         },
         # The default gives up after 100 tries.
         "broker_connection_max_retries": None,
@@ -106,6 +105,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
 
 def _results(settings: Settings) -> dict[str, Any]:
     return {
+        **backend_options(settings.result_backend),
         "result_expires": settings.time.result_expires_s,
         "result_extended": False,
         # A result that is ready outlives a restart of its server (#8588), but does not wait for it for ever.
@@ -114,7 +114,6 @@ def _results(settings: Settings) -> dict[str, Any]:
         "result_backend_transport_options": {"visibility_timeout": settings.time.visibility_timeout_s},
         "redis_socket_timeout": _SOCKET_TIMEOUT_S,
         "redis_socket_connect_timeout": _CONNECT_TIMEOUT_S,
-        "redis_socket_keepalive": True,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": _HEALTH_CHECK_S,
         "visibility_timeout": settings.time.visibility_timeout_s,

@@ -64,7 +64,8 @@ def example_env() -> str:
     ]
     defaults = Settings.model_construct()
     for path, field, value in _fields(defaults):
-        lines += ["", f"# {field.description}", f"#{variable(*path)}={_show_default(value)}"]
+        description = (f"# {line}" for line in (field.description or "").splitlines())
+        lines += ["", *description, f"#{variable(*path)}={_show_default(value)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from config.variables import CONFIG_FILE_VARIABLE, ENV_PREFIX, no_such_setting, variable, wrong_variables
+from producer.contract import RedisUrl, server_url
 
 __all__ = [
     "CONFIG_FILE_VARIABLE",
@@ -35,9 +36,8 @@ __all__ = [
     "SettingsError",
     "config_file",
     "load_settings",
+    "wanted_log_format",
 ]
-
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class SettingsError(ValueError):
@@ -59,8 +59,7 @@ class LogFormat(StrEnum):
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(_REDIS_SCHEMES):
-        raise ValueError(f"must begin with {', '.join(_REDIS_SCHEMES)}")
+    RedisUrl.parse(url.get_secret_value())
     return url
 
 
@@ -69,7 +68,7 @@ def _names(value: Any) -> Any:
 
 
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+ServerUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -211,8 +210,8 @@ class Log(_Group):
     """`text` for people, `json` for one JSON object a line."""
 
 
-class Settings(BaseSettings):
-    """All settings of Celeriac."""
+class _Tree(BaseSettings):
+    """Where settings are read from."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -226,11 +225,41 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    broker_url: RedisUrl = SecretStr("redis://localhost:6379/0")
-    """The Redis or Valkey server that carries requests: `redis://`, `rediss://` or `unix://`."""
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before ``.env`` before TOML."""
+        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, dotenv_settings, toml
 
-    result_backend_url: RedisUrl | None = None
+
+class _LogSettings(_Tree):
+    """What must be known to report a wrong setting."""
+
+    log: Log = Log()
+
+
+class Settings(_Tree):
+    """All settings of Celeriac."""
+
+    broker_url: ServerUrl = SecretStr("redis://localhost:6379/0")
+    """The Redis or Valkey server that carries requests: `redis://`, `rediss://` or `unix://`. What is special in a
+    password must be percent-encoded here."""
+
+    broker_password: SecretStr | None = None
+    """The broker's password as it is, nothing encoded, where the URL has none."""
+
+    result_backend_url: ServerUrl | None = None
     """The Redis or Valkey server that keeps results; empty for the broker's."""
+
+    result_backend_password: SecretStr | None = None
+    """The password of the server that keeps results, as it is, where that has a URL of its own without one."""
 
     models: Names = Field(default=["sentiment", "nli", "qa"], min_length=1)
     """Models to serve, by name or path, separated by commas; the first for a task answers when none is named."""
@@ -255,25 +284,34 @@ class Settings(BaseSettings):
     sentry: Sentry = Sentry()
     log: Log = Log()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before ``.env`` before TOML."""
-        toml = TomlConfigSettingsSource(settings_cls, config_file())
-        return init_settings, env_settings, dotenv_settings, toml
+    @property
+    def broker(self) -> RedisUrl:
+        """The server that carries requests, with its password."""
+        return _server("broker", self.broker_url, self.broker_password)
 
-    def model_post_init(self, _: Any) -> None:
-        """Hold in their order what must be.
+    @property
+    def result_backend(self) -> RedisUrl:
+        """The server that keeps results, with its password.
 
         Raises:
-            ValueError: one that must be the smaller is not.
+            ValueError: there is a password for it and no URL.
         """
+        if self.result_backend_url is not None:
+            return _server("result_backend", self.result_backend_url, self.result_backend_password)
+        if self.result_backend_password is not None:
+            raise ValueError(
+                f"{variable('result_backend_password')}: results are kept by the broker, whose password is "
+                f"{variable('broker_password')}, unless {variable('result_backend_url')} names another server"
+            )
+        return self.broker
+
+    def model_post_init(self, _: Any) -> None:
+        """Hold settings against each other.
+
+        Raises:
+            ValueError: one that must be the smaller is not, or a password is there twice.
+        """
+        _ = self.broker, self.result_backend
         time = self.time
         if not time.soft_limit_s < time.hard_limit_s < time.visibility_timeout_s:
             raise ValueError(
@@ -288,9 +326,23 @@ class Settings(BaseSettings):
             )
 
 
+def _server(name: str, url: SecretStr, password: SecretStr | None) -> RedisUrl:
+    return server_url(
+        variable(f"{name}_url"), url.get_secret_value(), password.get_secret_value() if password else None
+    )
+
+
 def config_file() -> Path:
     """The TOML file that is read if it exists."""
     return Path(os.environ.get(CONFIG_FILE_VARIABLE) or "celeriac.toml")
+
+
+def wanted_log_format() -> LogFormat:
+    """How lines shall be written, as far as that can be read although another setting is wrong."""
+    try:
+        return _LogSettings().log.format
+    except ValueError:
+        return LogFormat.TEXT
 
 
 def load_settings() -> Settings:

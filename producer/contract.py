@@ -9,6 +9,7 @@ from __future__ import annotations
 from producer.errors import (
     ErrorCode,
     ErrorDetails,
+    InvalidRedisUrl,
     InvalidRequest,
     ModelFailed,
     RequestError,
@@ -37,6 +38,7 @@ from producer.names import (
     model_queue_name,
     queue_name,
 )
+from producer.redis_url import RedisUrl, Scheme, server_url
 from producer.requests.base import Request
 from producer.requests.question_answering import QuestionAnsweringRequest
 from producer.requests.text_classification import TextClassificationRequest, TextInput
@@ -60,6 +62,7 @@ __all__ = [
     "AnswerSpan",
     "ErrorCode",
     "ErrorDetails",
+    "InvalidRedisUrl",
     "InvalidRequest",
     "ItemFailure",
     "LabelScore",
@@ -67,8 +70,10 @@ __all__ = [
     "ParsedItems",
     "QuestionAnsweringRequest",
     "QueueClass",
+    "RedisUrl",
     "Request",
     "RequestError",
+    "Scheme",
     "TaskName",
     "TextClassificationRequest",
     "TextInput",
@@ -79,6 +84,7 @@ __all__ = [
     "class_of_queue",
     "model_queue_name",
     "queue_name",
+    "server_url",
 ]
 
 #: The request schema of each task.

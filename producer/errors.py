@@ -16,6 +16,7 @@ __all__ = [
     "DeadlineExceeded",
     "ErrorCode",
     "ErrorDetails",
+    "InvalidRedisUrl",
     "InvalidRequest",
     "ModelFailed",
     "RemoteFailure",
@@ -61,6 +62,10 @@ class ErrorDetails(TypedDict):
 
 class CeleriacError(Exception):
     """Base of every error of this package."""
+
+
+class InvalidRedisUrl(CeleriacError, ValueError):
+    """The URL of a server cannot be used; the message says how to write it and repeats no part of it."""
 
 
 class RequestError(CeleriacError):

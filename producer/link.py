@@ -68,7 +68,11 @@ class Deadline:
 
 
 class RedisLink:
-    """A few connections to one server, handed out most recently used first; safe in threads and after a fork."""
+    """A few connections to one server, handed out most recently used first; safe in threads and after a fork.
+
+    Args:
+        url: as :class:`producer.redis_url.RedisUrl` writes it.
+    """
 
     def __init__(self, url: str) -> None:
         self._factory = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), health_check_interval=0)

@@ -15,6 +15,7 @@ from producer import errors
 from producer.contract import QueueClass, Request, queue_name
 from producer.envelope import envelope
 from producer.link import REFUSALS, Deadline, RedisLink
+from producer.redis_url import server_url
 from producer.results import ResultReader
 from producer.trace_headers import TraceHeaders, collect, from_sentry
 
@@ -58,7 +59,8 @@ class Sender:
             ``dict`` for none.
 
     Raises:
-        ValueError: a URL or a time-out, here or in a call, that cannot be used.
+        InvalidRedisUrl: a URL that cannot be used; it is a ValueError too, and repeats no part of the URL.
+        ValueError: a time-out, here or in a call, that cannot be used.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Sender:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         trace_headers: TraceHeaders = from_sentry,
     ) -> None:
-        self._broker = RedisLink(broker_url)
-        self._results = ResultReader(result_backend_url or broker_url)
+        broker = server_url("broker_url", broker_url)
+        results = server_url("result_backend_url", result_backend_url) if result_backend_url else broker
+        self._broker = RedisLink(broker.url)
+        self._results = ResultReader(results.url)
         self._timeout_s = _checked(timeout_s)
         self._trace_headers = trace_headers
 

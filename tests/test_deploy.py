@@ -69,9 +69,13 @@ def test_nothing_is_published_beyond_this_machine(services: dict[str, Any]) -> N
 
 
 def test_passwords_must_be_set(services: dict[str, Any]) -> None:
-    assert "${REDIS_PASSWORD:?" in services["sentiment"]["environment"]["CELERIAC_BROKER_URL"]
+    assert services["sentiment"]["environment"]["CELERIAC_BROKER_PASSWORD"].startswith("${REDIS_PASSWORD:?")
     assert services["flower"]["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
     assert "noeviction" in services["redis"]["command"]
+
+
+def test_no_password_is_pasted_into_a_url() -> None:
+    assert not re.findall(r"://[^\s\"']*\$\{?\w+[^\s\"']*@", COMPOSE.read_text(encoding="utf-8"))
 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:

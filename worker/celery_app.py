@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import sys
 
 from celery import Celery
 
 from config import Settings, SettingsError, celery_options, load_settings
 from config.celery_options import TRANSPORT
-from config.settings import LogFormat
-from config.variables import variable
+from config.settings import LogFormat, wanted_log_format
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.metrics import setup as metrics
@@ -43,6 +42,6 @@ try:
     app = create_app(load_settings())
 except SettingsError as error:
     problem = f"wrong setting: {error}\nSee .env.example for what each takes."
-    # The settings are not there to ask.
-    is_json = os.environ.get(variable("log", "format")) == LogFormat.JSON
-    raise SystemExit(logs.as_json_line(problem) if is_json else problem) from None
+    print(logs.as_json_line(problem) if wanted_log_format() is LogFormat.JSON else problem, file=sys.stderr, flush=True)
+    # `inspect`, `control` and Flower end with it as well: they load the same app.
+    raise SystemExit(startup.EXIT_CANNOT_START) from None

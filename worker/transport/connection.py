@@ -8,10 +8,12 @@ kombu's table of transports would change every app of the process.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import celery.app.amqp
 import kombu
 from kombu.transport import redis as stock
+from kombu.utils.url import maybe_sanitize_url
 
 from worker.transport.transport import Transport
 
@@ -25,6 +27,23 @@ class Connection(kombu.Connection):
         """The class for this URL's scheme."""
         found = super().get_transport_cls()
         return Transport if found is stock.Transport else found
+
+    def info(self) -> dict[str, Any]:
+        """What ``inspect stats`` shows, without the passwords that Celery leaves in it.
+
+        Celery takes out ``password`` alone: that of a Unix socket is a part of ``hostname``.
+        """
+        shown: dict[str, Any] = super().info()
+        shown["hostname"] = maybe_sanitize_url(shown["hostname"])
+        if isinstance(shown.get("ssl"), dict):
+            shown["ssl"] = {name: value for name, value in shown["ssl"].items() if name != "ssl_password"}
+        return shown
+
+    def as_uri(self, include_password: bool = False, mask: str = "**", **options: Any) -> str:
+        """The URL; an IPv6 address in brackets, which kombu leaves out."""
+        uri: str = super().as_uri(include_password, mask, **options)
+        host = self.hostname or ""
+        return uri.replace(quote(host, safe=""), f"[{host}]", 1) if ":" in host and "://" not in host else uri
 
 
 class AMQP(celery.app.amqp.AMQP):
