@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-from producer import Client
+from examples.connect import connect
 
 
 def main() -> None:
@@ -13,9 +12,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.ask", description=__doc__)
     parser.add_argument("question")
     parser.add_argument("context", help="the text that holds the answer")
-    parser.add_argument("--broker-url", default=os.environ.get("CELERIAC_BROKER_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
-    with Client(options.broker_url) as client:
+    with connect(options.broker_url) as client:
         answer = client.answer(options.question, options.context)
     print(f"{answer['answer']} (characters {answer['start']} to {answer['end']}, score {answer['score']:.3f})")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-from producer import Client
+from examples.connect import connect
 
 
 def main() -> None:
     """Print a label and its score for each text."""
     parser = argparse.ArgumentParser(prog="python -m examples.classify", description=__doc__)
     parser.add_argument("text", nargs="+")
-    parser.add_argument("--broker-url", default=os.environ.get("CELERIAC_BROKER_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
-    with Client(options.broker_url) as client:
+    with connect(options.broker_url) as client:
         for text, answer in zip(options.text, client.classify(options.text), strict=True):
             if "error" in answer:
                 print(f"{text}: {answer['error']['message']}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-from producer import Client
+from examples.connect import connect
 
 
 def main() -> None:
@@ -14,9 +13,9 @@ def main() -> None:
     parser.add_argument("text", nargs="+")
     parser.add_argument("--topics", required=True, help="separated by commas")
     parser.add_argument("--template", default="This text is about {}.", help="default: %(default)s")
-    parser.add_argument("--broker-url", default=os.environ.get("CELERIAC_BROKER_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
-    with Client(options.broker_url) as client:
+    with connect(options.broker_url) as client:
         answers = client.classify_zero_shot(options.text, options.topics, hypothesis_template=options.template)
         for text, answer in zip(options.text, answers, strict=True):
             if "error" in answer:

@@ -3,21 +3,27 @@
 A request is ``{"task": "text-classification", "inputs": "…"}``: the task and its parameters, and an ``"id"`` of your
 own if you like. An answer is ``{"result": …, "model": …}`` or ``{"error": {"message": …}}``, with that id.
 
+Without --broker-url the servers are those of the settings: environment, .env and celeriac.toml, as for a worker.
+
 Exit status: 0 when every request was answered, 1 when one was not, 2 for wrong usage, 3 without a broker.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from producer.contract import REQUESTS, QueueClass, Request, TaskName
 from producer.errors import BrokerUnavailable, CeleriacError, ErrorCode, InvalidRequest, RequestError
+from producer.redis_url import server_url
 from producer.sender import DEFAULT_URL, Answer, Sender
 
 __all__ = ["main"]
@@ -28,14 +34,14 @@ Line = dict[str, Any]
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 # Bytes that are no UTF-8 become half surrogates, which the contract refuses: one such line does not stop the others.
 @click.argument("file", type=click.File(encoding="utf-8", errors="surrogateescape"), default="-")
-@click.option("--broker-url", envvar="CELERIAC_BROKER_URL", default=DEFAULT_URL, show_default=True)
-@click.option("--result-backend-url", envvar="CELERIAC_RESULT_BACKEND_URL", help="The broker by default.")
+@click.option("--broker-url", help="With its password, percent-encoded, if it has one.")
+@click.option("--result-backend-url", help="The broker by default.")
 @click.option("--queue-class", type=click.Choice([c.value for c in QueueClass]), default="bulk", show_default=True)
 @click.option("--in-flight", type=click.IntRange(1), default=32, show_default=True, help="Requests at a time.")
 @click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, help="For each.")
 def main(  # noqa: PLR0917 - click passes them by name
     file: IO[str],
-    broker_url: str,
+    broker_url: str | None,
     result_backend_url: str | None,
     queue_class: str,
     in_flight: int,
@@ -43,7 +49,7 @@ def main(  # noqa: PLR0917 - click passes them by name
 ) -> None:
     """Answer every line of a file or of the standard input."""
     try:
-        sender = Sender(broker_url, result_backend_url or None, timeout_s=timeout_s)
+        sender = Sender(*_servers(broker_url, result_backend_url), timeout_s=timeout_s)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     lines = _Lines(file)
@@ -55,11 +61,47 @@ def main(  # noqa: PLR0917 - click passes them by name
                 failed += "error" in answer
                 click.echo(_as_json(answer))
     except BrokerUnavailable as error:
-        click.echo(f"error: {error}; is the server of --broker-url up?", err=True)
+        click.echo(f"error: {error}; is the server of --broker-url or CELERIAC_BROKER_URL up?", err=True)
         sys.exit(3)
     if failed:
         click.echo(f"{failed} requests were not answered", err=True)
         sys.exit(1)
+
+
+def _servers(broker_url: str | None, result_backend_url: str | None) -> tuple[str, str | None]:
+    """Broker and result backend, None for the broker: of the command line, else of the settings.
+
+    Raises:
+        ValueError: a setting is wrong.
+    """
+    if broker_url and result_backend_url:
+        return broker_url, result_backend_url
+    broker, results = _servers_of_settings() if _has_settings() else _servers_of_environment()
+    return broker_url or broker, result_backend_url or results
+
+
+def _has_settings() -> bool:
+    """Whether ``config`` is ours: a service may have a package of that name, which would be found first."""
+    spec = find_spec("config")
+    if spec is None or spec.origin is None:
+        return False
+    return Path(spec.origin).resolve().parents[1] == Path(__file__).resolve().parents[1]
+
+
+def _servers_of_settings() -> tuple[str, str | None]:
+    # This file alone is run with the whole distribution around it; the package imports no sibling.
+    from config import load_settings
+
+    settings = load_settings()
+    return settings.broker.url, settings.result_backend.url if settings.result_backend_url else None
+
+
+def _servers_of_environment() -> tuple[str, str | None]:
+    def server(name: str, default: str = "") -> str:
+        url = os.environ.get(f"{name}_URL") or default
+        return server_url(f"{name}_URL", url, os.environ.get(f"{name}_PASSWORD") or None).url if url else ""
+
+    return server("CELERIAC_BROKER", DEFAULT_URL), server("CELERIAC_RESULT_BACKEND") or None
 
 
 def _with_progress(answers: Iterator[Line], total: int | None) -> Iterator[Line]:

@@ -21,6 +21,8 @@ ALLOWED = {
     "config": {"producer.contract"},
     "worker": {"producer.contract", "models", "config"},
 }
+#: Where a command is put together: nothing imports these files, and they alone read the settings in their packages.
+COMMANDS = {Path("models/__main__.py"): {"config"}, Path("producer/__main__.py"): {"config"}}
 CELERY_AND_REDIS = ("celery", "kombu", "billiard", "vine", "redis")
 
 
@@ -54,7 +56,14 @@ def test_a_package_imports_only_those_below_it_and_of_the_producer_only_its_cont
     assert sources(package)
     for source in sources(package):
         others = {name for name in imports(source) if is_in(name, siblings)}
-        assert not {name for name in others if not is_in(name, ALLOWED[package])}, source
+        allowed = ALLOWED[package] | COMMANDS.get(source, set())
+        assert not {name for name in others if not is_in(name, allowed)}, source
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_nothing_imports_a_command_that_reads_the_settings(command: Path) -> None:
+    assert any(is_in(name, COMMANDS[command]) for name in imports(command))
+    assert users([".".join(command.with_suffix("").parts)], *PACKAGES) == set()
 
 
 def test_models_know_nothing_of_celery_and_redis() -> None:

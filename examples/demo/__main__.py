@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from config import SettingsError, load_settings
 from examples.demo.load import LoadReport, run_bulk, run_callers
 from examples.demo.report import print_labels, print_loads, print_processes, print_spans, print_topics
 from examples.demo.texts import Example, generate, read_examples, read_questions
@@ -37,24 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             return _run(console, stack, options)
-    except (CeleriacError, WorkerStartError) as error:
+    except (CeleriacError, SettingsError, WorkerStartError) as error:
         console.print(f"[red]the demo failed:[/] {error}", markup=True)
         return 1
 
 
 def _run(console: Console, stack: contextlib.ExitStack, options: argparse.Namespace) -> int:
-    url = os.environ.get(_BROKER_VARIABLE)
-    if url:
+    settings = load_settings()
+    url, environment = settings.broker.url, dict[str, str]()
+    if settings.model_fields_set & {"broker_url", "broker_password"}:
         console.print(f"server: the one of {_BROKER_VARIABLE}")
     else:
-        server = stack.enter_context(LocalServer())
-        url = server.url
+        url = stack.enter_context(LocalServer()).url
         console.print(f"server: an embedded Valkey at {url}")
-    leases = stack.enter_context(tempfile.TemporaryDirectory(prefix="celeriac-cores-"))
-    environment = {_BROKER_VARIABLE: url}
-    # Leases of its own only beside its own server: on a real one, other workers may serve on this machine.
-    if _BROKER_VARIABLE not in os.environ:
-        environment["CELERIAC_CORES_LEASE_DIR"] = leases
+        # Leases of its own only beside its own server: on a real one, other workers may serve on this machine.
+        leases = stack.enter_context(tempfile.TemporaryDirectory(prefix="celeriac-cores-"))
+        environment = {_BROKER_VARIABLE: url, "CELERIAC_CORES_LEASE_DIR": leases}
     started_s = time.monotonic()
     worker = stack.enter_context(LocalWorker(environment=environment))
     with console.status("starting the worker: celery -A worker worker"):
@@ -63,7 +61,9 @@ def _run(console: Console, stack: contextlib.ExitStack, options: argparse.Namesp
         f"worker: celery -A worker worker, {len(worker.processes)} processes ready "
         f"{time.monotonic() - started_s:.1f} s after its start"
     )
-    client = stack.enter_context(Client(url, os.environ.get("CELERIAC_RESULT_BACKEND_URL"), timeout_s=60))
+    client = stack.enter_context(
+        Client(url, settings.result_backend.url if settings.result_backend_url else None, timeout_s=60)
+    )
     return _serve(console, client, worker, options)
 
 

@@ -40,7 +40,9 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="ask a running worker instead of this process; --precision and --threads are then the worker's",
     )
-    evaluate.add_argument("--broker-url", help="with --through-queue: the broker (default: CELERIAC_BROKER_URL)")
+    evaluate.add_argument(
+        "--broker-url", help="with --through-queue: the broker (default: the setting CELERIAC_BROKER_URL)"
+    )
     evaluate.set_defaults(run=_evaluate)
 
 

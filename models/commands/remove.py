@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from models.compiled_cache import DEFAULT_CACHE_DIR, forget
+from models.compiled_cache import forget
 from models.errors import CorruptModelError, NotRemovedError
 from models.in_use import is_in_use
 from models.manifest import Manifest
@@ -37,7 +36,7 @@ def _remove(options: argparse.Namespace) -> int:
     revision = _revision(directory)
     print(f"deleted {remove(options.model, options.models_dir)}")
     if revision:
-        forget(Path(os.environ.get("CELERIAC_COMPILED_DIR") or DEFAULT_CACHE_DIR).expanduser(), revision)
+        forget(options.compiled_dir, revision)
     return 0
 
 

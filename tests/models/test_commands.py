@@ -14,7 +14,10 @@ import pytest
 
 from models.__main__ import main
 from models.in_use import announce_use, is_in_use
+from models.manifest import Manifest
 from models.store import StoredModel
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -153,3 +156,40 @@ def test_a_model_cannot_be_prepared_under_a_name_that_none_can_have(
     assert "cannot be the name of a model" in capsys.readouterr().err
     assert run(tmp_path, "prepare", str(tmp_path / "an odd name")) == 1
     assert "choose one with --as NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "CELERIAC_MODEL_DIR={models}\nCELERIAC_COMPILED_DIR={compiled}\n"),
+        ("celeriac.toml", 'model_dir = "{models}"\ncompiled_dir = "{compiled}"\n'),
+    ],
+)
+def test_models_are_where_the_settings_of_a_worker_have_them(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str
+) -> None:
+    monkeypatch.delenv("CELERIAC_COMPILED_DIR")
+    compiled = tmp_path / "compiled"
+    (tmp_path / file).write_text(text.format(models=models_dir, compiled=compiled))
+    revision = Manifest.read(models_dir / "mine").revision
+    compiled.mkdir()
+    (compiled / f"{revision}-any.blob").touch()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert str(models_dir) in python("-m", "config")
+    code = (
+        "from config import load_settings; from worker.startup import served_models; "
+        "settings = load_settings().model_copy(update={'models': ['mine']}); "
+        "print(*[model.directory for model in served_models(settings)])"
+    )
+    assert python("-c", code) == f"{models_dir / 'mine'}\n"
+    assert str(models_dir / "mine") in python("-m", "models", "show", "mine")
+    assert "mine" in python("-m", "models", "list")
+    python("-m", "models", "verify", "mine")
+    python("-m", "models", "remove", "mine", "--yes")
+    assert not (models_dir / "mine").exists()
+    assert list(compiled.iterdir()) == []

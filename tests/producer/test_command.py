@@ -268,7 +268,7 @@ def test_without_a_broker_it_says_so(command: Command, unreachable: str, tmp_pat
     status, output, printed = finish(command("--timeout-s", "0.3", path, url=unreachable))
     assert (status, output) == (3, [])
     assert printed.startswith("error: the broker did not take the request: ")
-    assert printed.endswith("; is the server of --broker-url up?\n")
+    assert printed.endswith("; is the server of --broker-url or CELERIAC_BROKER_URL up?\n")
     assert MARKER not in printed
 
 
@@ -339,3 +339,41 @@ def test_a_terminal_shows_how_far_a_file_is_while_the_answers_go_elsewhere(
             status, output, _ = finish(running)
         assert (status, [line["result"] for line in output]) == (0, ["a", "b"])
         assert b"100%" in shown.read(65536)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "CELERIAC_BROKER_URL={url}\nCELERIAC_RESULT_BACKEND_URL={url}\n"),
+        ("celeriac.toml", 'broker_url = "{url}"\nresult_backend_url = "{url}"\n'),
+    ],
+)
+def test_the_servers_are_those_of_the_settings(
+    own_server: LocalServer, stock_worker: StockWorker, tmp_path: Path, file: str, text: str
+) -> None:
+    (tmp_path / file).write_text(text.format(url=own_server.url))
+    with running_in(tmp_path) as process:
+        stock_worker.answer(stock_worker.take(TEXT, bulk=True), "a")
+        assert finish(process)[:2] == (0, [{"result": "a", "model": None}])
+
+
+def test_a_package_of_the_service_that_is_called_config_is_not_run(
+    own_server: LocalServer, stock_worker: StockWorker, tmp_path: Path
+) -> None:
+    (tmp_path / "config.py").write_text("raise RuntimeError('the service starts')\n")
+    (tmp_path / ".env").write_text("CELERIAC_BROKER_URL=redis://nowhere.invalid\n")
+    with running_in(tmp_path, CELERIAC_BROKER_URL=own_server.url) as process:
+        stock_worker.answer(stock_worker.take(TEXT, bulk=True), "a")
+        assert finish(process)[:2] == (0, [{"result": "a", "model": None}])
+
+
+def running_in(place: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """The command with a request, in a directory of its own, told nothing on its command line."""
+    path = lines_file(place, request("a"))
+    return subprocess.Popen(
+        [sys.executable, "-m", "producer", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
