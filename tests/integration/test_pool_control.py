@@ -128,8 +128,8 @@ def test_the_hard_limit_fails_its_own_request_and_ends_its_process(stack: PoolSt
 @OURS_ONLY
 def test_equal_limits_show_alone_which_request_it_was(stack: PoolStack, events: Events) -> None:
     for limit, error in (("soft_time_limit", "SoftTimeLimitExceeded"), ("time_limit", "TimeLimitExceeded")):
-        requests = [{"value": "fast", limit: 0.4}] * 2
-        first, target, last = stack.gathered([requests[0], {**LONG, limit: 0.4}, requests[1]])
+        requests = [{"value": "fast", limit: 3}] * 2
+        first, target, last = stack.gathered([requests[0], {**LONG, limit: 3}, requests[1]])
 
         assert stack.failure(target)[0] == error
         for other in (first, last):

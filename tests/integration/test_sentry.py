@@ -156,7 +156,7 @@ sentry_sdk.init(dsn=dsn, traces_sample_rate=1.0, integrations=[CeleryIntegration
 with sentry_sdk.start_transaction(name="ours", op="test") as ours, Client(url) as client:
     client.classify("so good")
 with sentry_sdk.start_transaction(name="stock", op="test") as stock, Celery(broker=url, backend=url) as app:
-    app.send_task("text-classification", kwargs={"inputs": "so good"}).get(timeout=PATIENCE_S)
+    app.send_task("text-classification", kwargs={"inputs": "so good"}).get(timeout=300)
 sentry_sdk.flush()
 print(ours.trace_id, stock.trace_id)
 """

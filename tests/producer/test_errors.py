@@ -37,7 +37,7 @@ from celery import Celery
 url, task_id = sys.argv[1:]
 app = Celery("stock", broker=url, backend=url)
 try:
-    app.AsyncResult(task_id).get(timeout=PATIENCE_S)
+    app.AsyncResult(task_id).get(timeout=300)
 except Exception as error:
     print(json.dumps([type(error).__name__, type(error).__module__, error.args]))
 """

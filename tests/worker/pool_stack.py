@@ -121,6 +121,10 @@ class PoolStack:
         # How a worker stops is what other tests look at; its processes end with it.
         self.worker.signal(signal.SIGKILL)
         self.worker.__exit__(kind, error, trace)
+        # Results that outlive the server unsubscribe when they are collected, and wait for it to come back.
+        consumer = self.client.backend.result_consumer
+        consumer.stop()
+        consumer._pubsub = None
         self.client.close()
         if self._owns_server:
             self.server.__exit__(kind, error, trace)
