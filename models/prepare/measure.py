@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from models.prepare.progress import is_shown
 from models.store import StoredModel
 
 __all__ = ["Measurer"]
+
+logger = logging.getLogger(__name__)
 
 _RATE_DIGITS, _SHARE_DIGITS = 1, 4
 
@@ -44,7 +47,7 @@ class Measurer:
         return [self._measure(int8, data) for data in self._data]
 
     def _measure(self, int8: StoredModel, data: DataSet) -> Measurement:
-        reports = {"int8": self._report(int8, data, "f32"), "int8_bf16": self._report(int8, data, "bf16")}
+        reports = {"int8": self._report(int8, data, "f32"), "int8_bf16": self._report_bf16(int8, data)}
         if self._fp32 is not None:
             reports["fp32"] = self._report(self._fp32, data, "f32")
         return Measurement(
@@ -54,6 +57,14 @@ class Measurer:
             rows_per_second={name: round(report.rows_per_second, _RATE_DIGITS) for name, report in reports.items()},
             **{name: round(report.value, _SHARE_DIGITS) for name, report in reports.items()},
         )
+
+    def _report_bf16(self, int8: StoredModel, data: DataSet) -> EvaluationReport:
+        """With bf16, or with f32 where OpenVINO has no kernels for bf16: some CPUs, or ``ONEDNN_MAX_CPU_ISA=AVX2``."""
+        try:
+            return self._report(int8, data, "bf16")
+        except RuntimeError as error:
+            logger.info("bf16 is not measured on this CPU: %s", str(error).strip().splitlines()[-1])
+            return self._report(int8, data, "f32")
 
     def _report(self, model: StoredModel, data: DataSet, precision: str) -> EvaluationReport:
         key = (model.directory, data.path, precision)

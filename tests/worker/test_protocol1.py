@@ -21,7 +21,7 @@ TASK = "text-classification"
 READ = ("id", "name", "args", "kwargs", "eta", "expires", "time_limits", "root_id", "parent_id", "group", "group_index")
 
 
-@APP.task(name=TASK)
+@APP.task(name=TASK, shared=False)
 def _task() -> None:
     """For Celery's requests."""
 
