@@ -26,6 +26,7 @@ from examples.demo.texts import generate, read_examples
 from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, queue_name
+from worker.identity import WorkerIdentity
 from worker.queue_depth import DepthSampler
 
 __all__ = ["Traffic", "between", "until_now"]
@@ -163,7 +164,7 @@ def _look(url: str, count: int, bar: Any) -> None:
     task = TaskName.TEXT_CLASSIFICATION
     queues = [DEFAULT_QUEUE, *(queue_name(task, queue_class) for queue_class in QueueClass)]
     with Celery("looks", broker=url, set_as_current=False) as app, app.connection_for_read() as connection:
-        sampler = DepthSampler(app, "looks", lambda: queues, lambda: 0.0)
+        sampler = DepthSampler(app, WorkerIdentity.of_new_start("looks"), lambda: queues, lambda: 0.0)
         for _ in range(count):
             sampler.sample(connection.default_channel)
             bar.update()

@@ -25,11 +25,18 @@ class MonitoredWorker(LocalWorker):
     Args:
         arguments: further arguments of ``celery -A worker worker``.
         environment: further variables.
+        launcher: a program with arguments that runs the worker's command.
     """
 
-    def __init__(self, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
-        super().__init__(arguments, {**(environment or {}), "CELERIAC_METRICS_PORT": str(self.port)})
+        variables = {**(environment or {}), "CELERIAC_METRICS_PORT": str(self.port)}
+        super().__init__(arguments, variables, launcher=launcher)
 
     def get(self, path: str, accept: str = "") -> tuple[int, str]:
         """Status and text of a page."""

@@ -9,9 +9,11 @@ from celery import Celery
 from config import Settings, SettingsError, celery_options, load_settings
 from config.celery_options import TRANSPORT
 from config.settings import LogFormat, wanted_log_format
+from models.home import name_home
 from worker import logs, process, sentry, startup
 from worker.held_work import HeldWorkGate
 from worker.metrics import setup as metrics
+from worker.namesake import NamesakeCheck
 from worker.results import RESULT_BACKENDS
 from worker.served import ModelAnnouncer, Served
 from worker.tasks import register_tasks
@@ -25,7 +27,7 @@ def create_app(settings: Settings) -> Celery:
     app.loader.override_backends = RESULT_BACKENDS
     served = Served(startup.served_models(settings))
     app.conf.update(celery_options(settings, served.own_tasks, served.names))
-    app.steps["consumer"].update((HeldWorkGate, ModelAnnouncer))
+    app.steps["consumer"].update((HeldWorkGate, ModelAnnouncer, NamesakeCheck))
     app.celeriac_settings = settings
     app.celeriac_served = served
     register_tasks(app, served.tasks)
@@ -38,6 +40,7 @@ def create_app(settings: Settings) -> Celery:
     return app
 
 
+name_home()
 try:
     app = create_app(load_settings())
 except SettingsError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery.worker import state
 
+from worker.identity import WorkerIdentity
 from worker.queue_depth import DepthSample, DepthSampler
 from worker.scaling_rule import Load, LoadMeter
 
@@ -47,6 +48,7 @@ class LoadWatch:
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
+        self._identity = WorkerIdentity.of_new_start(worker.hostname)
         self._meter = LoadMeter()
         self._fetched_s = 0.0
         self._sampler: DepthSampler | None = None
@@ -61,7 +63,7 @@ class LoadWatch:
         The first call begins the sampling.
         """
         if self._sampler is None:
-            self._sampler = DepthSampler(self._worker.app, self._worker.hostname, self.queues, lambda: self._fetched_s)
+            self._sampler = DepthSampler(self._worker.app, self._identity, self.queues, lambda: self._fetched_s)
             self._sampler.start()
         sample = self._fresh_sample()
         if sample is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.contract import SENT_AT_HEADER
+from worker.identity import WorkerIdentity
 
 __all__ = ["GONE_S", "DepthSample", "DepthSampler", "load_key", "workers_key"]
 
@@ -57,14 +58,16 @@ class DepthSampler:
 
     Args:
         app: the Celery app.
-        worker: this worker's node name.
+        identity: of this worker; the others count it by this.
         queues: what it consumes.
         mark: read at the moment of each sample; must not wait.
     """
 
-    def __init__(self, app: Any, worker: str, queues: Callable[[], Sequence[str]], mark: Callable[[], float]) -> None:
+    def __init__(
+        self, app: Any, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], mark: Callable[[], float]
+    ) -> None:
         self._app = app
-        self._worker = worker
+        self._member = str(identity)
         self._queues = queues
         self._mark = mark
         #: The latest; None before the first, and while Redis does not answer.
@@ -105,11 +108,11 @@ class DepthSampler:
         with client.pipeline(transaction=False) as pipe:
             for queue in queues:
                 key = workers_key(queue)
-                pipe.zadd(key, {self._worker: now_s})
+                pipe.zadd(key, {self._member: now_s})
                 pipe.zremrangebyscore(key, "-inf", now_s - GONE_S)
                 pipe.expire(key, _KEY_LASTS_S)
             if self.announcement:
-                pipe.set(load_key(self._worker), self.announcement, px=int(GONE_S * 1000))
+                pipe.set(load_key(self._member), self.announcement, px=int(GONE_S * 1000))
             pipe.execute()
 
     def _run(self) -> None:
@@ -128,13 +131,13 @@ class DepthSampler:
 
 
 def workers_key(queue: str) -> str:
-    """The sorted set of the workers that consume a queue, by when they were heard of."""
+    """The sorted set of the workers that consume a queue, by when they were heard of; members are their identities."""
     return f"celeriac.workers.{queue}"
 
 
-def load_key(worker: str) -> str:
-    """What a worker has announced."""
-    return f"celeriac.load.{worker}"
+def load_key(member: str) -> str:
+    """What a member of :func:`workers_key` has announced."""
+    return f"celeriac.load.{member}"
 
 
 def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:

@@ -36,6 +36,7 @@ class LocalWorker:
         environment: variables on top of this process's own.
         directory: working directory; the project's by default.
         application: what ``-A`` names.
+        launcher: a program with arguments that runs the worker's command, such as ``env`` or ``setpriv``.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class LocalWorker:
         environment: Mapping[str, str] | None = None,
         directory: Path = _ROOT,
         application: str = "worker",
+        launcher: Sequence[str] = (),
     ) -> None:
         self._room = tempfile.TemporaryDirectory(prefix="celeriac-worker-")
         self.log_path = Path(self._room.name) / "worker.log"
-        self._command = [sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=INFO", *arguments]
+        worker = [sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=INFO", *arguments]
+        self._command = [*launcher, *worker]
         self._environment = {**os.environ, **(environment or {})}
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None

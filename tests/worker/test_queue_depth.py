@@ -12,6 +12,7 @@ import redis
 
 from examples.local_stack import LocalServer
 from producer.contract import SENT_AT_HEADER
+from worker.identity import WorkerIdentity
 from worker.queue_depth import DepthSampler, load_key, workers_key
 from worker.transport import Connection
 
@@ -24,8 +25,11 @@ def channel(own_server: LocalServer) -> Iterator[Any]:
         yield connection.default_channel
 
 
-def sampler(worker: str = "one@here") -> DepthSampler:
-    return DepthSampler(None, worker, lambda: QUEUES, lambda: 7.0)
+ONE, OTHER = (WorkerIdentity.of_new_start("celery@here") for _ in range(2))
+
+
+def sampler(identity: WorkerIdentity = ONE) -> DepthSampler:
+    return DepthSampler(None, identity, lambda: QUEUES, lambda: 7.0)
 
 
 def push(client: redis.Redis, name: str, ago_s: float | None, **headers: Any) -> None:
@@ -71,13 +75,21 @@ def test_a_message_that_does_not_say_when_it_was_sent_has_no_age(
     assert sampler().sample(channel).oldest_s == {}
 
 
-def test_workers_hear_of_each_other_and_what_they_say_expires(own_redis: redis.Redis, channel: Any) -> None:
+def test_workers_of_one_node_name_hear_of_each_other_and_what_they_say_expires(
+    own_redis: redis.Redis, channel: Any
+) -> None:
     own_redis.zadd(workers_key("celery"), {"gone@here": time.time() - 60})
-    other = sampler("other@here")
+    other = sampler(OTHER)
     other.announcement = "something"
     other.sample(channel)
 
     assert sampler().sample(channel).workers == {"celery": 2, "text-classification": 2}
-    assert own_redis.get(load_key("other@here")) == b"something"
-    assert own_redis.get(load_key("one@here")) is None
-    assert all(own_redis.ttl(key) > 0 for key in (load_key("other@here"), *map(workers_key, QUEUES)))
+    assert own_redis.get(load_key(str(OTHER))) == b"something"
+    assert own_redis.get(load_key(str(ONE))) is None
+    assert all(own_redis.ttl(key) > 0 for key in (load_key(str(OTHER)), *map(workers_key, QUEUES)))
+
+
+def test_a_worker_of_a_version_that_tells_its_node_name_alone_is_counted(own_redis: redis.Redis, channel: Any) -> None:
+    own_redis.zadd(workers_key("celery"), {ONE.node: time.time()})
+
+    assert sampler().sample(channel).workers["celery"] == 2

@@ -41,8 +41,8 @@ def announced(client: Any, seen: SeenLoad) -> list[Announced]:
     if not workers:
         return []
     queue = min(workers, key=lambda name: workers[name])
-    names = client.zrangebyscore(workers_key(queue), time.time() - GONE_S, "+inf")
-    found = client.mget([load_key(name.decode()) for name in names]) if names else []
+    members = client.zrangebyscore(workers_key(queue), time.time() - GONE_S, "+inf")
+    found = client.mget([load_key(member.decode()) for member in members]) if members else []
     told = [json.loads(value) for value in found if value is not None]
     return [Announced(one["held_s"], one["arriving"]) for one in told if one["queues"] == sorted(workers)]
 
