@@ -1,5 +1,7 @@
-"""Anonymous memory of one process as it meets more and more shapes: ``python -m benchmarks.memory_growth``.
+"""Memory of one process as it meets more and more shapes: ``python -m benchmarks.memory_growth``.
 
+With ``--cache`` the compiled model is kept in a directory and mapped, as a worker does by default. The last line sets
+what was measured beside the estimate by which a worker bounds its processes (``worker/memory_bound.py``).
 ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` in the environment bounds what grows most.
 """
 
@@ -10,29 +12,56 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from tqdm import tqdm
 
 from benchmarks.processes import rss_anon_mib
 from examples.demo.texts import generate, read_examples
 from models.store import DEFAULT_MODELS_DIR, find
-from producer.contract import TextClassificationRequest
+from producer.contract import (
+    QuestionAnsweringRequest,
+    Request,
+    TaskName,
+    TextClassificationRequest,
+    ZeroShotClassificationRequest,
+)
+from worker.memory_bound import needs_of
 
 _SIZES = (1, 1, 1, 4, 64)
 _STEP = 2000
+_BYTES_PER_MIB = 1024 * 1024
+_REQUESTS: dict[TaskName, Callable[[list[str]], Request]] = {
+    TaskName.TEXT_CLASSIFICATION: lambda texts: TextClassificationRequest.parse({"inputs": texts}),
+    TaskName.ZERO_SHOT_CLASSIFICATION: lambda texts: ZeroShotClassificationRequest.parse(
+        {"inputs": texts, "candidate_labels": ["praise", "delivery times"]}
+    ),
+    TaskName.QUESTION_ANSWERING: lambda texts: QuestionAnsweringRequest.parse(
+        {"question": ["What is this about?"] * len(texts), "context": texts}
+    ),
+}
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_growth", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory_growth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--texts", type=int, default=12_000, help="default: %(default)s")
+    parser.add_argument("--model", default="sentiment", help="name or path of a model (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="keep the compiled model in this directory, and map it")
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from models import pipelines
     from models.engine import EngineOptions
 
-    pipeline = pipelines.load(find("sentiment", DEFAULT_MODELS_DIR.expanduser()), EngineOptions())
+    model = find(options.model, DEFAULT_MODELS_DIR.expanduser())
+    pipeline = pipelines.load(model, EngineOptions(cache_dir=options.cache))
     pipeline.warm_up()
+    request_of = _REQUESTS[model.manifest.task]
     texts = generate(read_examples(), options.texts)
     dice = random.Random(1)  # noqa: S311 - request sizes for a measurement
     started_s = time.perf_counter()
@@ -41,13 +70,17 @@ def main() -> int:
     with tqdm(total=len(texts), unit="text") as bar:
         while done < len(texts):
             chunk = texts[done : done + dice.choice(_SIZES)]
-            pipeline.answer([TextClassificationRequest.parse({"inputs": chunk})])
+            pipeline.answer([request_of(chunk)])
             done += len(chunk)
             bar.update(len(chunk))
             seen.setdefault(done // _STEP * _STEP, rss_anon_mib(os.getpid()))
     for texts_done, mib in seen.items():
         print(f"after {texts_done:6d} texts: {mib:.0f} MiB")
     print(f"{len(texts) / (time.perf_counter() - started_s):.0f} texts/s")
+    needs = needs_of([model], is_shared=options.cache is not None)
+    print(
+        f"{model.name}: {rss_anon_mib(os.getpid()):.0f} MiB, estimated {needs.process_bytes / _BYTES_PER_MIB:.0f} MiB"
+    )
     return 0
 
 

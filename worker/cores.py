@@ -1,7 +1,8 @@
 """The CPU cores that this process may use, best first.
 
-The kernel's mask (which holds the cgroup's cpuset) says which, the cgroup's CPU quota says how many. Whole physical
-cores come before the second threads of cores that are taken already, and one NUMA node is filled before the next.
+The kernel's mask (which holds the cgroup's cpuset) says which, the CPU quota of the cgroup and its parents says how
+many. Whole physical cores come before the second threads of cores that are taken already, and one NUMA node is filled
+before the next.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.cgroup import OWN_PROC, cpu_quota
+
 __all__ = ["Core", "core_sets", "usable_cores"]
 
 _CPU_ROOT = Path("/sys/devices/system/cpu")
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,18 @@ class Core:
     sibling_rank: int
 
 
-def usable_cores(cpu_root: Path = _CPU_ROOT, cgroup_root: Path = _CGROUP_ROOT) -> list[Core]:
-    """The cores to place processes on, best first; at least one."""
+def usable_cores(cpu_root: Path = _CPU_ROOT, proc: Path = OWN_PROC) -> list[Core]:
+    """The cores to place processes on, best first; at least one.
+
+    Args:
+        cpu_root: the kernel's description of the CPUs.
+        proc: this process's directory in ``/proc``.
+    """
     cores = sorted(
         (_describe(number, cpu_root) for number in os.sched_getaffinity(0)),
         key=lambda core: (core.sibling_rank, core.node, core.number),
     )
-    quota = _cgroup_quota(cgroup_root)
+    quota = cpu_quota(proc)
     return cores if quota is None else cores[: max(1, math.floor(quota))]
 
 
@@ -81,18 +88,3 @@ def _read_list(path: Path) -> list[int]:
         first, _, last = part.partition("-")
         numbers.extend(range(int(first), int(last or first) + 1))
     return numbers
-
-
-def _cgroup_quota(cgroup_root: Path) -> float | None:
-    """CPUs that the cgroup may use, None for no limit; version 2 (``cpu.max``) or 1 (``cpu.cfs_quota_us``)."""
-    try:
-        quota, period = (cgroup_root / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup_root / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii")
-            period = (cgroup_root / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii")
-        except OSError:
-            return None
-    if quota.strip() == "max" or int(quota) <= 0:
-        return None
-    return int(quota) / int(period)

@@ -70,10 +70,10 @@ def as_json_line(message: str, level: int = logging.CRITICAL) -> str:
     return JsonFormatter().format(logging.makeLogRecord(about))
 
 
-def say(message: str) -> None:
-    """Say why this worker ends, before Celery has set logging up."""
+def say(message: str, level: int = logging.CRITICAL) -> None:
+    """Say something before Celery has set logging up, most often why this worker ends."""
     is_json = any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
-    print(as_json_line(message) if is_json else f"celeriac: {message}", file=sys.stderr, flush=True)
+    print(as_json_line(message, level) if is_json else f"celeriac: {message}", file=sys.stderr, flush=True)
 
 
 def _before_logging(instance: Any, **_: object) -> None:

@@ -5,7 +5,10 @@ It never imports OpenVINO, which does not survive a fork (openvinotoolkit/openvi
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from celery import Celery, signals
@@ -22,6 +25,7 @@ from worker import logs
 from worker.cores import usable_cores
 from worker.garbage import collect_seldom
 from worker.leases import Leases, LeasingError, Wish, take_leases
+from worker.memory_bound import MemoryBound, needs_of, usable_bytes
 from worker.start_reports import StartReports
 from worker.temp_files import make_no_temp_dir
 
@@ -92,9 +96,12 @@ def _prepare(worker: Any, settings: Settings) -> Prepared:
     worker.options["without_gossip"] = True
     cores = settings.cores
     wish = Wish(cores.lease_dir, usable_cores(), cores.per_process, worker.hostname, cores.allow_sharing)
-    _set_range(worker, settings, wish)
+    is_shared = settings.engine.cache and _is_usable(settings.compiled_dir)
+    memory = MemoryBound(needs_of(served_models(settings), is_shared=is_shared), usable_bytes())
+    _tell_of_memory(worker, settings, wish, memory)
+    _set_range(worker, settings, wish, memory)
     try:
-        leases = take_leases(wish, _first_processes(worker, settings, grows=grows))
+        leases = take_leases(wish, _first_processes(worker, settings, memory, grows=grows))
     except LeasingError as error:
         refuse_to_start(str(error))
     _set_processes(worker, len(leases.sets), wish, grows=grows)
@@ -128,19 +135,40 @@ def _verify_models(settings: Settings) -> list[IO[bytes]]:
     return uses
 
 
-def _set_range(worker: Any, settings: Settings, wish: Wish) -> None:
+def _is_usable(directory: Path) -> bool:
+    """Whether compiled models can be kept in a directory, which need not be there yet."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def _tell_of_memory(worker: Any, settings: Settings, wish: Wish, memory: MemoryBound) -> None:
+    options, processes = worker.options, settings.processes
+    autoscale, concurrency = options.get("autoscale"), options.get("concurrency")
+    explicit = autoscale[0] if autoscale else concurrency or processes.max
+    if not explicit and processes.min and memory.bound(processes.min) < processes.min:
+        explicit = processes.min
+    wanted = min(int(explicit or worker.concurrency), wish.most_sets)
+    remark = memory.remark(wanted, is_explicit=bool(explicit))
+    if remark is not None:
+        logs.say(remark, logging.WARNING)
+
+
+def _set_range(worker: Any, settings: Settings, wish: Wish, memory: MemoryBound) -> None:
     """Scale by the settings where the command line says neither a range nor a number."""
     least = settings.processes.min
     if least is not None and not worker.options.get("autoscale") and not worker.options.get("concurrency"):
-        worker.options["autoscale"] = (settings.processes.max or max(least, wish.most_sets), least)
+        most = settings.processes.max or max(least, memory.bound(wish.most_sets))
+        worker.options["autoscale"] = (most, least)
 
 
-def _first_processes(worker: Any, settings: Settings, *, grows: bool) -> int:
+def _first_processes(worker: Any, settings: Settings, memory: MemoryBound, *, grows: bool) -> int:
     if autoscale := worker.options.get("autoscale"):
         most, least = autoscale
         return max(1, least) if grows else int(most)
-    if worker.options.get("concurrency") or settings.processes.max is None:
+    if worker.options.get("concurrency"):
         return int(worker.concurrency)
+    if settings.processes.max is None:
+        return memory.bound(int(worker.concurrency))
     return min(int(worker.concurrency), settings.processes.max)
 
 

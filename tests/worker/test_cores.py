@@ -43,41 +43,41 @@ def numbers(cores: Iterable[Core]) -> list[int]:
 
 
 @pytest.fixture
-def no_cgroup(tmp_path: Path) -> Path:
-    return tmp_path / "no cgroup"
+def no_process(tmp_path: Path) -> Path:
+    return tmp_path / "no process"
 
 
 def test_second_threads_come_after_all_physical_cores_where_they_are_numbered_in_pairs(
-    machine: Machine, no_cgroup: Path
+    machine: Machine, no_process: Path
 ) -> None:
     root = machine({0: [0, 1, 2, 3]}, ["0-1", "2-3"])
-    assert numbers(usable_cores(root, no_cgroup)) == [0, 2, 1, 3]
+    assert numbers(usable_cores(root, no_process)) == [0, 2, 1, 3]
 
 
 def test_second_threads_come_after_all_physical_cores_where_they_are_numbered_last(
-    machine: Machine, no_cgroup: Path
+    machine: Machine, no_process: Path
 ) -> None:
     root = machine({0: [0, 1, 2, 3]}, ["0,2", "1,3"])
-    cores = usable_cores(root, no_cgroup)
+    cores = usable_cores(root, no_process)
     assert [(core.number, core.sibling_rank) for core in cores] == [(0, 0), (1, 0), (2, 1), (3, 1)]
 
 
-def test_one_numa_node_is_filled_before_the_next(machine: Machine, no_cgroup: Path) -> None:
+def test_one_numa_node_is_filled_before_the_next(machine: Machine, no_process: Path) -> None:
     root = machine({0: [0, 2, 4, 6], 1: [1, 3, 5, 7]}, ["0,4", "2,6", "1,5", "3,7"])
-    cores = usable_cores(root, no_cgroup)
+    cores = usable_cores(root, no_process)
     assert numbers(cores) == [0, 2, 1, 3, 4, 6, 5, 7]
     assert [core.node for core in cores] == [0, 0, 1, 1, 0, 0, 1, 1]
 
 
-def test_only_the_cores_of_the_mask_are_used(machine: Machine, no_cgroup: Path) -> None:
+def test_only_the_cores_of_the_mask_are_used(machine: Machine, no_process: Path) -> None:
     root = machine({0: [0, 1, 2, 3]}, ["0-1", "2-3"], allowed=[1, 3])
-    assert numbers(usable_cores(root, no_cgroup)) == [1, 3]
+    assert numbers(usable_cores(root, no_process)) == [1, 3]
 
 
 def test_a_machine_that_does_not_describe_its_cores_has_physical_cores_on_one_node(
-    tmp_path: Path, no_cgroup: Path
+    tmp_path: Path, no_process: Path
 ) -> None:
-    cores = usable_cores(tmp_path / "nothing", no_cgroup)
+    cores = usable_cores(tmp_path / "nothing", no_process)
     assert cores == [Core(number, 0, 0) for number in sorted(os.sched_getaffinity(0))]
 
 
@@ -87,35 +87,34 @@ def test_this_machine_has_the_cores_of_its_mask() -> None:
     assert set(numbers(cores)) <= os.sched_getaffinity(0)
 
 
+@pytest.fixture
+def quota(tmp_path: Path) -> Callable[[str], Path]:
+    """What ``/proc/self`` says in a group of version 2 with this ``cpu.max``."""
+
+    def describe(text: str) -> Path:
+        (tmp_path / "group").mkdir()
+        (tmp_path / "group" / "cpu.max").write_text(f"{text}\n")
+        (tmp_path / "cgroup").write_text("0::/\n")
+        (tmp_path / "mountinfo").write_text(f"31 23 0:28 / {tmp_path}/group rw - cgroup2 cgroup2 rw\n")
+        return tmp_path
+
+    return describe
+
+
 @pytest.mark.parametrize(
-    ("files", "usable"),
-    [
-        ({"cpu.max": "max 100000"}, 4),
-        ({"cpu.max": "400000 100000"}, 4),
-        ({"cpu.max": "250000 100000"}, 2),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "900000 100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "10000", "cpu/cpu.cfs_period_us": "100000"}, 1),
-        ({}, 4),
-    ],
+    ("text", "usable"),
+    [("max 100000", 4), ("400000 100000", 4), ("250000 100000", 2), ("50000 100000", 1), ("900000 100000", 4)],
 )
 def test_no_more_cores_are_used_than_the_cgroups_quota_pays_for(
-    machine: Machine, tmp_path: Path, files: dict[str, str], usable: int
+    machine: Machine, quota: Callable[[str], Path], text: str, usable: int
 ) -> None:
     root = machine({0: [0, 1, 2, 3]})
-    for name, text in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-    assert numbers(usable_cores(root, tmp_path / "cgroup")) == [0, 1, 2, 3][:usable]
+    assert numbers(usable_cores(root, quota(text))) == [0, 1, 2, 3][:usable]
 
 
-def test_a_quota_takes_physical_cores_first(machine: Machine, tmp_path: Path) -> None:
+def test_a_quota_takes_physical_cores_first(machine: Machine, quota: Callable[[str], Path]) -> None:
     root = machine({0: [0, 1, 2, 3]}, ["0-1", "2-3"])
-    (tmp_path / "cpu.max").write_text("200000 100000\n")
-    assert numbers(usable_cores(root, tmp_path)) == [0, 2]
+    assert numbers(usable_cores(root, quota("200000 100000"))) == [0, 2]
 
 
 def cores_of(nodes: dict[int, int]) -> list[Core]:
