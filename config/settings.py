@@ -39,6 +39,9 @@ __all__ = [
     "wanted_log_format",
 ]
 
+#: As in ``models.home``, which this package does not import: nothing is there, and nobody may make it.
+_NO_HOME = Path("/nonexistent")
+
 
 class SettingsError(ValueError):
     """A setting has a value that it cannot take; the message names each such setting."""
@@ -67,7 +70,18 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-Directory = Annotated[Path, AfterValidator(Path.expanduser)]
+def _expand_home(path: Path) -> Path:
+    """A path with its ``~`` replaced; also under a uid that has no home directory, in a container."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        first, *rest = path.parts
+        if first != "~":
+            raise ValueError(f"there is no user {first[1:]!r}, so {first} is no directory") from None
+        return _NO_HOME.joinpath(*rest)
+
+
+Directory = Annotated[Path, AfterValidator(_expand_home)]
 ServerUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -99,7 +113,7 @@ class Processes(_Group):
     `--autoscale` and `--concurrency` win."""
 
     max: Annotated[int, Field(ge=1)] | None = None
-    """Most processes of one worker; empty for as many as there are free cores. `--concurrency` wins."""
+    """Most processes of one worker; empty for as many as there are free cores, and memory. `--concurrency` wins."""
 
 
 class Scale(_Group):

@@ -16,11 +16,13 @@ from models.commands.remove import add_remove
 from models.commands.show import add_show
 from models.commands.verify import add_verify
 from models.errors import ModelError
+from models.home import name_home
 from models.prepare.command import add_arguments as add_prepare_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 for a model or data that is wrong, 2 for wrong usage or settings."""
+    name_home()
     try:
         settings = load_settings()
     except SettingsError as error:

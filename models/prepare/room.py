@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.errors import PreparationError
+from models.home import NO_HOME
 from models.prepare.exchange import exchange
 
 __all__ = ["put_in_place", "working_room"]
@@ -22,8 +24,19 @@ __all__ = ["put_in_place", "working_room"]
 
 @contextmanager
 def working_room(target: Path) -> Iterator[Path]:
-    """An empty directory beside ``target``, which goes with everything in it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """An empty directory beside ``target``, which goes with everything in it.
+
+    Raises:
+        PreparationError: the directory of ``target`` cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "; this user has no home directory" if target.is_relative_to(NO_HOME) else ""
+        raise PreparationError(
+            f"{target.parent} cannot be made: {error.strerror}{hint}. "
+            "CELERIAC_MODEL_DIR, or --models-dir, says where prepared models are kept"
+        ) from None
     prefix = f".{target.name}-"
     with _locked(target.parent):
         _clear_abandoned(target.parent, prefix)
