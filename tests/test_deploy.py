@@ -28,6 +28,12 @@ def services() -> dict[str, Any]:
     return loaded
 
 
+def default_of(text: str) -> str:
+    """What compose puts in where the variable of ``${NAME:-default}`` is not set."""
+    (found,) = re.findall(r"^\$\{[A-Z_]+:-(.*)\}$", text)
+    return str(found)
+
+
 def workers(services: dict[str, Any]) -> dict[str, Any]:
     return {name: service for name, service in services.items() if "cpuset" in service}
 
@@ -45,13 +51,28 @@ def test_every_setting_in_the_compose_file_exists(services: dict[str, Any]) -> N
     assert {name for name in named if name.startswith("CELERIAC_")} <= SETTINGS
 
 
-def test_there_is_a_worker_for_each_bundled_model_on_cores_of_its_own(services: dict[str, Any]) -> None:
+def test_there_is_a_worker_for_each_bundled_model(services: dict[str, Any]) -> None:
     found = workers(services)
 
     assert {service["environment"]["CELERIAC_MODELS"] for service in found.values()} == {
         directory.name for directory in BUNDLED_DIRECTORY.iterdir() if directory.is_dir()
     }
-    assert len({service["cpuset"] for service in found.values()}) == len(found)
+
+
+def test_the_defaults_need_no_core_of_a_certain_number_and_no_more_than_one(services: dict[str, Any]) -> None:
+    for service in workers(services).values():
+        environment = service["environment"]
+        assert default_of(service["cpuset"]) == ""
+        assert default_of(environment["CELERIAC_PROCESSES_MAX"]) == "1"
+        assert environment["CELERIAC_CORES_ALLOW_SHARING"] == "true"
+
+
+def test_the_workers_lease_their_cores_in_one_volume_that_any_user_may_write(services: dict[str, Any]) -> None:
+    for service in workers(services).values():
+        directory = service["environment"]["CELERIAC_CORES_LEASE_DIR"]
+        assert f"core-leases:{directory}" in service["volumes"]
+        # A new volume takes owner and mode of the image's directory.
+        assert f"install -d -m 1777 {directory}\n" in DOCKERFILE
 
 
 def test_everything_but_redis_runs_without_rights(services: dict[str, Any]) -> None:
