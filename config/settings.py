@@ -24,6 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from config.directories import Directory
 from config.variables import CONFIG_FILE_VARIABLE, ENV_PREFIX, no_such_setting, variable, wrong_variables
 from producer.contract import RedisUrl, server_url
 
@@ -38,9 +39,6 @@ __all__ = [
     "load_settings",
     "wanted_log_format",
 ]
-
-#: As in ``models.home``, which this package does not import: nothing is there, and nobody may make it.
-_NO_HOME = Path("/nonexistent")
 
 
 class SettingsError(ValueError):
@@ -70,18 +68,6 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-def _expand_home(path: Path) -> Path:
-    """A path with its ``~`` replaced; also under a uid that has no home directory, in a container."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        first, *rest = path.parts
-        if first != "~":
-            raise ValueError(f"there is no user {first[1:]!r}, so {first} is no directory") from None
-        return _NO_HOME.joinpath(*rest)
-
-
-Directory = Annotated[Path, AfterValidator(_expand_home)]
 ServerUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
 Seconds = Annotated[float, Field(gt=0)]
