@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,9 +113,16 @@ def redis_client(server: LocalServer) -> Iterator[redis.Redis]:
 def plain_celery(server: LocalServer) -> Iterator[Celery]:
     app = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
     yield app
-    # Results that nobody has read unsubscribe when they go: while their server is there.
-    gc.collect()
+    forget_results(app)
     app.close()
+
+
+def forget_results(app: Celery) -> None:
+    """Let go of results that nobody has read: collected later, they would unsubscribe at a server that is gone."""
+    consumer = app.backend.result_consumer
+    consumer.stop()
+    consumer._pubsub = None
+    app.backend.client.connection_pool.disconnect()
 
 
 @pytest.fixture(scope="session", autouse=True)

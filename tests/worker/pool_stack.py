@@ -19,6 +19,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
+from tests.conftest import forget_results
 from tests.worker.pool_app import CONFIG_VARIABLE, LOADING_VARIABLE, NOTES_VARIABLE
 
 OURS = "worker.pool:TaskPool"
@@ -121,10 +122,7 @@ class PoolStack:
         # How a worker stops is what other tests look at; its processes end with it.
         self.worker.signal(signal.SIGKILL)
         self.worker.__exit__(kind, error, trace)
-        # Results that outlive the server unsubscribe when they are collected, and wait for it to come back.
-        consumer = self.client.backend.result_consumer
-        consumer.stop()
-        consumer._pubsub = None
+        forget_results(self.client)
         self.client.close()
         if self._owns_server:
             self.server.__exit__(kind, error, trace)
