@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from examples.demo.texts import generate, read_examples
-from models.batching import BatchingOptions, plan_batches
+from models.engine.batching import BatchingOptions, plan_batches
 from models.evaluation.rows import read_rows
 from models.store import DEFAULT_MODELS_DIR, find
 from producer.contract import MAX_INPUTS, RequestError, TextClassificationRequest
@@ -45,7 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from models import pipelines
-    from models.engine import EngineOptions
+    from models.engine.engine import EngineOptions
 
     if options.data:
         texts = [row["text"] for row in read_rows(options.data, {"text": str})][: options.texts]

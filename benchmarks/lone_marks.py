@@ -10,9 +10,9 @@ import os
 import time
 from typing import Any
 
-from models.engine import Engine
+from models.engine.engine import Engine
 from worker import app
-from worker.pool import run
+from worker.pool import execute
 from worker.pool.task_pool import TaskPool
 from worker.transport.fetcher import Fetcher
 
@@ -23,10 +23,10 @@ _WRAPPED: tuple[tuple[Any, str, str, str], ...] = (
     (Fetcher, "_on_push", "the server has woken the parent", ""),
     (Fetcher, "_take", "the fetch is answered", ""),
     (TaskPool, "_submit", "Celery's strategy and our checks are done", "the batch is handed to the pool"),
-    (run, "_answers", "the process has it", "the answers are there"),
+    (execute, "_answers", "the process has it", "the answers are there"),
     (Engine, "_pack", "tokenized", ""),
     (Engine, "_count", "the model is done", ""),
-    (run, "_trace", "", "Celery's tracer is done"),
+    (execute, "_trace", "", "Celery's tracer is done"),
 )
 _file = os.open(os.environ["LONE_MARKS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 

@@ -1,7 +1,7 @@
 """Memory of one process as it meets more and more shapes: ``python -m benchmarks.memory_growth``.
 
 With ``--cache`` the compiled model is kept in a directory and mapped, as a worker does by default. The last line sets
-what was measured beside the estimate by which a worker bounds its processes (``worker/memory_bound.py``).
+what was measured beside the estimate by which a worker bounds its processes (``worker/boot/memory_bound.py``).
 ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` in the environment bounds what grows most.
 """
 
@@ -27,7 +27,7 @@ from producer.contract import (
     TextClassificationRequest,
     ZeroShotClassificationRequest,
 )
-from worker.memory_bound import needs_of
+from worker.boot.memory_bound import needs_of
 
 _SIZES = (1, 1, 1, 4, 64)
 _STEP = 2000
@@ -56,7 +56,7 @@ def main() -> int:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from models import pipelines
-    from models.engine import EngineOptions
+    from models.engine.engine import EngineOptions
 
     model = find(options.model, DEFAULT_MODELS_DIR.expanduser())
     pipeline = pipelines.load(model, EngineOptions(cache_dir=options.cache))

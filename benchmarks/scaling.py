@@ -1,7 +1,7 @@
 """Our scaling rule beside Celery's and KEDA's, on the same arrivals: ``python -m benchmarks.scaling``.
 
 A simulation in steps of a tenth of a second: requests arrive, wait in one queue in their order, and are served by
-however many processes are up. Ours is decided by ``worker.scaling_rule``, the code that a worker runs. The rules of the
+however many processes are up. Ours is decided by ``worker.scaling.rule``, the code that a worker runs. The rules of the
 others are written down from their documentation: Celery's autoscaler counts what a worker holds (up at once, down 30 s
 after the last message), KEDA asks for the length of the list every 30 s, which does not hold what workers have fetched,
 and its HPA goes down to what the last 300 s asked for. A pod starts slower than a process. *celeriac, pods* is our
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.arrivals import percentile
-from worker.scaling_rule import Load, LoadMeter, ScalingRule, ScalingTargets
+from worker.scaling.rule import Load, LoadMeter, ScalingRule, ScalingTargets
 
 __all__ = ["PATTERNS", "RULES", "Outcome", "simulate"]
 
@@ -83,7 +83,7 @@ class Rule(Protocol):
 
 
 class Ours:
-    """``worker/scaling_rule.py``, twice a second, on a sample of up to a second ago.
+    """``worker/scaling/rule.py``, twice a second, on a sample of up to a second ago.
 
     Args:
         targets: its defaults, where none are given.

@@ -115,7 +115,7 @@ def _switch_on(mode: Mode, dsn: str) -> None:
     from celery import signals
 
     from config import Settings
-    from worker import sentry
+    from worker.observability import sentry
 
     rate = {Mode.ERRORS: 0.0, Mode.UNSAMPLED: _RARELY, Mode.SAMPLED: 1.0}[mode]
     sentry.connect(Settings.model_validate({"sentry": {"dsn": dsn, "traces_sample_rate": rate}}), [])
@@ -123,11 +123,11 @@ def _switch_on(mode: Mode, dsn: str) -> None:
 
 
 def _trace(tracer: Any, count: int) -> None:
-    from worker import at_work
+    from worker.pool import work_context
 
     for number in range(count // BATCH * BATCH):
         if number % BATCH == 0:
-            at_work.begin([_Request()] * BATCH).note_end()
+            work_context.begin([_Request()] * BATCH).note_end()
         delivery = {"routing_key": _Request.task, "exchange": ""}
         request = {"id": f"id-{number}", "delivery_info": delivery, "headers": None, "ignore_result": True}
         tracer(request["id"], (), {"inputs": "so good"}, request)

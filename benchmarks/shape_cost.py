@@ -29,8 +29,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shape_cost", description=__doc__.splitlines()[0])
     parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from models.batching import BatchingOptions
-    from models.engine import Engine, EngineOptions, TokenSequence
+    from models.engine.batching import BatchingOptions
+    from models.engine.engine import Engine, EngineOptions, TokenSequence
 
     model = find("sentiment", DEFAULT_MODELS_DIR.expanduser())
     batching = BatchingOptions(max_tokens=_ROWS[-1] * _LENGTHS[-1])

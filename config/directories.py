@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 __all__ = ["Directory"]
 
-#: As in ``models.home``, which this package does not import: nothing is there, and nobody may make it.
+#: As in ``models.store.home``, which this package does not import: nothing is there, and nobody may make it.
 _NO_HOME = Path("/nonexistent")
 
 

@@ -16,8 +16,8 @@ from models.commands.remove import add_remove
 from models.commands.show import add_show
 from models.commands.verify import add_verify
 from models.errors import ModelError
-from models.home import name_home
 from models.prepare.command import add_arguments as add_prepare_arguments
+from models.store.home import name_home
 
 
 def main(arguments: list[str] | None = None) -> int:

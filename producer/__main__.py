@@ -22,8 +22,8 @@ from typing import IO, Any
 import click
 
 from producer.contract import REQUESTS, QueueClass, Request, TaskName
+from producer.contract.redis_url import server_url
 from producer.errors import BrokerUnavailable, CeleriacError, ErrorCode, InvalidRequest, RequestError
-from producer.redis_url import server_url
 from producer.sender import DEFAULT_URL, Answer, Sender
 
 __all__ = ["main"]

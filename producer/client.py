@@ -15,7 +15,7 @@ from producer.contract import (
     ZeroShotClassificationRequest,
     ZeroShotResult,
 )
-from producer.requests.base import Request
+from producer.contract.requests.base import Request
 from producer.sender import Answer, Sender
 
 __all__ = ["Answer", "Client"]

@@ -12,12 +12,12 @@ from typing import Any, NoReturn, Self
 from redis.exceptions import RedisError
 
 from producer import errors
+from producer.connections import REFUSALS, Deadline, RedisLink
 from producer.contract import QueueClass, Request, queue_name
-from producer.envelope import envelope
-from producer.link import REFUSALS, Deadline, RedisLink
-from producer.redis_url import server_url
-from producer.results import ResultReader
+from producer.contract.redis_url import server_url
+from producer.message import envelope
 from producer.trace_headers import TraceHeaders, collect, from_sentry
+from producer.waiter import ResultReader
 
 __all__ = ["DEFAULT_URL", "Answer", "Sender"]
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("worker", "producer", "config", "models")
 MAX_LINES = 400
-CORE = Path("models/openvino_core.py")
+CORE = Path("models/engine/openvino_core.py")
 #: What each package may import of the others; of the producer, never more than its contract.
 ALLOWED = {
     "producer": set[str](),
@@ -73,8 +73,8 @@ def test_models_know_nothing_of_celery_and_redis() -> None:
 
 def test_only_the_engine_and_the_preparation_import_openvino() -> None:
     importers = users(["openvino"], *PACKAGES)
-    assert {Path("models/engine.py"), CORE} <= importers
-    assert importers - {Path("models/engine.py"), CORE} <= set(sources("models/prepare"))
+    assert {Path("models/engine/engine.py"), CORE} <= importers
+    assert importers - {Path("models/engine/engine.py"), CORE} <= set(sources("models/prepare"))
 
 
 def test_there_is_one_openvino_core_a_process_since_a_second_one_that_goes_leaves_a_crash() -> None:
@@ -90,7 +90,7 @@ def test_only_the_preparation_imports_what_its_extra_installs() -> None:
     assert importers <= set(sources("models/prepare"))
 
 
-@pytest.mark.parametrize("statement", ["import worker", "import worker.pool, worker.consumer, worker.request"])
+@pytest.mark.parametrize("statement", ["import worker", "import worker.pool, worker.intake.consumer"])
 def test_a_workers_parent_loads_no_inference_library(statement: str, tmp_path: Path) -> None:
     code = f"import sys; {statement}; print([m for m in ('openvino', 'tokenizers', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from worker.metrics.families import FAMILIES, Kind
+from worker.observability.metrics.families import FAMILIES, Kind
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"

@@ -6,14 +6,14 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from celery import Celery
 
-from models.usage import Usage
+from models.engine.usage import Usage
 from producer.contract import RequestError, TaskName
-from worker import process
-from worker.answering import answer
-from worker.arguments import arguments_by_name
-from worker.hidden_result import HiddenResult
+from worker.boot import process
+from worker.inference.answering import answer
+from worker.inference.arguments import arguments_by_name
+from worker.inference.hidden_result import HiddenResult
+from worker.inference.request_cost import estimate_tokens
 from worker.pool import Answer, BatchTask, Call
-from worker.request_cost import estimate_tokens
 
 __all__ = ["InferenceTask", "register_tasks"]
 
@@ -26,7 +26,7 @@ class InferenceTask(BatchTask):
     """A task that a model answers."""
 
     abstract = True
-    Request = "worker.request:Request"
+    Request = "worker.intake.request:Request"
     #: What the contract foresees is logged without a traceback.
     throws = (RequestError,)
     #: Which one of the contract it is.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.manifest import Manifest
+from models.store.manifest import Manifest
 
 __all__ = ["describe_measurements", "in_mebibytes"]
 

@@ -13,8 +13,8 @@ from models.commands.describe import describe_measurements
 from models.store import find
 
 if TYPE_CHECKING:
-    from models.engine import EngineOptions
-    from models.evaluation.run import EvaluationReport
+    from models.engine.engine import EngineOptions
+    from models.evaluation.evaluate import EvaluationReport
 
 __all__ = ["add_evaluate"]
 
@@ -54,9 +54,9 @@ def _positive(text: str) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from models.engine import EngineOptions
+    from models.engine.engine import EngineOptions
     from models.evaluation.data_sets import read_data_set
-    from models.evaluation.run import answer_here, evaluate
+    from models.evaluation.evaluate import answer_here, evaluate
     from models.evaluation.through_queue import answer_through_queue
 
     model = find(options.model, options.models_dir)

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from models.commands.describe import in_mebibytes
-from models.precision import precision_of
+from models.engine.precision import precision_of
 from models.store import ModelEntry, StoredModel, entries
 
 __all__ = ["add_list"]

@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.compiled_cache import forget
+from models.engine.compiled_cache import forget
 from models.errors import CorruptModelError, NotRemovedError
-from models.in_use import is_in_use
-from models.manifest import Manifest
 from models.store import removable, remove
+from models.store.in_use import is_in_use
+from models.store.manifest import Manifest
 
 __all__ = ["add_remove"]
 

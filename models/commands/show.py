@@ -6,7 +6,7 @@ import argparse
 import json
 
 from models.commands.describe import describe_measurements, in_mebibytes
-from models.precision import precision_of
+from models.engine.precision import precision_of
 from models.store import StoredModel, find
 
 __all__ = ["add_show"]

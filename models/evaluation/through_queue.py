@@ -14,7 +14,7 @@ from typing import Any
 
 from models.errors import QueueError
 from models.evaluation.data_sets import DataSet
-from models.evaluation.run import requests_of
+from models.evaluation.evaluate import requests_of
 from producer.contract import ErrorCode, InvalidRequest
 
 __all__ = ["answer_through_queue"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from producer.contract import TaskName
 
 if TYPE_CHECKING:
-    from models.engine import EngineOptions
+    from models.engine.engine import EngineOptions
     from models.pipelines.base import AnyPipeline
     from models.store import StoredModel
 

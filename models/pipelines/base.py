@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from models.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
+from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
 from producer.contract import Request, RequestError
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.engine import SequenceOutput
+from models.engine.engine import SequenceOutput
 
 __all__ = ["SCORE_FUNCTIONS", "Scores", "label_names", "logits_index", "softmax", "stack_logits"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from models.engine import TokenSequence
+from models.engine.engine import TokenSequence
 
 __all__ = ["PairTemplate"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding
 
-from models.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
+from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import FlatItem, Outcome, Pipeline
 from models.pipelines.pair_template import PairTemplate
 from models.pipelines.span_search import Spans, find_spans

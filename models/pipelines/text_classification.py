@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
+from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import FlatItem, Outcome, Pipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
 from models.store import StoredModel

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.engine import Engine, EngineOptions, SequenceOutput
+from models.engine.engine import Engine, EngineOptions, SequenceOutput
 from models.pipelines.base import FlatItem, Outcome, Pipeline
 from models.pipelines.classification_head import Scores, label_names, logits_index, softmax, stack_logits
 from models.pipelines.pair_template import PairTemplate

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.catalog import CatalogEntry
-from models.manifest import Manifest, Measurement
-from models.prepare.operations import int8_share
+from models.prepare.graph.operations import int8_share
+from models.store.catalog import CatalogEntry
+from models.store.manifest import Manifest, Measurement
 
 __all__ = ["model_card"]
 

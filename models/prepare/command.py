@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.commands.describe import describe_measurements
 from models.errors import InvalidNameError
-from models.names import check_name
+from models.store.names import check_name
 from producer.contract import TaskName
 
 __all__ = ["add_arguments"]
@@ -76,7 +76,7 @@ def _name(text: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from models.prepare.run import PreparationOptions, prepare
+    from models.prepare.workflow import PreparationOptions, prepare
 
     name = options.name or Path(options.origin).expanduser().resolve().name
     try:

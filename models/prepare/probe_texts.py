@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from models.evaluation.rows import read_rows
-from models.prepare.calibration import built_in
+from models.prepare.quantize.calibration import built_in
 from producer.contract import TaskName
 
 __all__ = ["probe_texts"]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.worker.pool_stack import OURS, STOCK, Events, PoolStack
+from tests.worker.pool.pool_stack import OURS, STOCK, Events, PoolStack
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from celery import Celery
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 from producer.contract import TextClassificationRequest
-from worker.cores import usable_cores
-from worker.leases import LeasingError, Wish, take_leases
+from worker.cores.leases import LeasingError, Wish, take_leases
+from worker.cores.topology import usable_cores
 
 CORES = usable_cores()
 #: Requests that wait, at least, until a worker has grown.

@@ -21,7 +21,7 @@ from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker, free_port
 from producer import Client
 from producer.contract import TextClassificationRequest
 from tests.conftest import plain_celery
-from worker.cores import usable_cores
+from worker.cores.topology import usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = "Nobody shall read this but the model."

@@ -7,8 +7,8 @@ import pytest
 from examples.local_stack import LocalWorker
 from models.store import DEFAULT_MODELS_DIR, find
 from tests.control_group import control_group
-from worker.cores import usable_cores
-from worker.memory_bound import needs_of
+from worker.boot.memory_bound import needs_of
+from worker.cores.topology import usable_cores
 
 pytestmark = pytest.mark.skipif(len(usable_cores()) < 2, reason="with one core there is one process anyway")
 

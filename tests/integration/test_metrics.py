@@ -21,7 +21,7 @@ from producer import Client, UnknownModel
 from producer.contract import QueueClass, TextClassificationRequest
 from tests.conftest import plain_celery
 from tests.monitored_worker import MonitoredWorker
-from worker.metrics.families import FAMILIES, PREFIX
+from worker.observability.metrics.families import FAMILIES, PREFIX
 
 TASK = "text-classification"
 TEXT = TextClassificationRequest.parse({"inputs": "It does the job, and nobody has complained about it so far."})

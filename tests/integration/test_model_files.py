@@ -12,10 +12,10 @@ import pytest
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from examples.local_stack.procfs import open_libraries
 from models.__main__ import main
-from models.in_use import is_in_use
 from models.store import CONFIG_NAME, StoredModel, find
+from models.store.in_use import is_in_use
 from producer import Client
-from worker.process import EXIT_CANNOT_SERVE
+from worker.boot.process import EXIT_CANNOT_SERVE
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import redis
 from celery import Celery
 
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
-from models.manifest import record_files
 from models.store import BUNDLED_DIRECTORY, CONFIG_NAME, StoredModel, find
+from models.store.manifest import record_files
 from producer import Client, TextClassificationRequest, UnknownModel
 from producer.contract import ErrorCode, QueueClass, TaskName, model_queue_name
 from tests.conftest import plain_celery

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from examples.local_stack.procfs import process_state
-from tests.worker.pool_stack import PoolStack
+from tests.worker.pool.pool_stack import PoolStack
 
 #: More than the pipe to a process holds.
 LARGE = "x" * 2_000_000

@@ -10,7 +10,7 @@ import pytest
 from celery.result import AsyncResult
 
 from examples.local_stack import PATIENCE_S
-from tests.worker.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
+from tests.worker.pool.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
 COMPANY: list[dict[str, Any]] = [{"value": "company"}] * 3

@@ -11,7 +11,7 @@ import pytest
 from celery.result import AsyncResult
 
 from examples.local_stack import PATIENCE_S
-from tests.worker.pool_stack import OURS, Events, PoolStack
+from tests.worker.pool.pool_stack import OURS, Events, PoolStack
 
 SIZE = 32
 #: Where in the batch the guilty one is.

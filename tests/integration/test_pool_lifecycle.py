@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.local_stack import PATIENCE_S, LocalServer
-from tests.worker.pool_stack import OURS, STOCK, PoolStack
+from tests.worker.pool.pool_stack import OURS, STOCK, PoolStack
 
 
 def test_processes_are_added_and_taken_away(tmp_path: Path) -> None:

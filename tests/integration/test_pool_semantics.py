@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, group
 
-from tests.worker.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
+from tests.worker.pool.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
 #: The target is computed with others, in our pool.

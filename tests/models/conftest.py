@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models import pipelines
-from models.engine import EngineOptions
+from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import BUNDLED_DIRECTORY, CONFIG_NAME, StoredModel, find
 from producer.contract import TaskName

@@ -12,9 +12,9 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
 from producer.contract import ErrorCode, ModelFailed
-from worker import at_work
-from worker.pool.member import Member, exception_info, exception_of
-from worker.pool.run import BatchReport, Outcome
+from worker.pool import work_context
+from worker.pool.execute import BatchReport, Outcome
+from worker.pool.pending_request import Member, exception_info, exception_of
 
 __all__ = ["MAX_DEATHS", "Batch"]
 
@@ -80,7 +80,7 @@ class Batch:
 
     def on_error(self, error: ExceptionInfo) -> None:
         """The job has failed as a whole, most often with its process."""
-        with at_work.on_batch(self.members):
+        with work_context.on_batch(self.members):
             self._on_error(error)
 
     def _on_error(self, error: ExceptionInfo) -> None:
@@ -101,7 +101,7 @@ class Batch:
         """A time limit has passed; for the hard one :meth:`on_error` was called before."""
         targets = _nearest(self.members, soft=True) if soft else self._timed_out
         if len(targets) == 1:
-            with at_work.on_batch(self.members):
+            with work_context.on_batch(self.members):
                 targets[0].time_out(soft=soft, limit_s=timeout)
 
     def _terminated(self, error: ExceptionInfo) -> None:

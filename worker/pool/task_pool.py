@@ -13,15 +13,15 @@ from celery.concurrency import prefork
 from celery.exceptions import ImproperlyConfigured
 
 from producer.contract import ErrorCode, ModelFailed
-from worker.held_work import estimator
-from worker.pace import Pace
+from worker.intake.prefetch_gate import estimator
+from worker.intake.queue_order import is_bulk
 from worker.pool.batch import Batch
+from worker.pool.batch_queue import BatchLimits, Line
 from worker.pool.batch_task import BatchTask, Call
-from worker.pool.line import BatchLimits, Line
-from worker.pool.member import Member, exception_info
-from worker.pool.process_pool import ProcessPool
-from worker.pool.run import BatchCall, run_batch, use_batch_clock
-from worker.queue_order import is_bulk
+from worker.pool.execute import BatchCall, run_batch, use_batch_clock
+from worker.pool.pending_request import Member, exception_info
+from worker.pool.processes import ProcessPool
+from worker.pool.throughput import Pace
 
 __all__ = ["TaskPool"]
 

@@ -10,10 +10,10 @@ from kombu.transport import redis as stock
 
 from worker.transport.envelope import Message, find_task_id
 from worker.transport.fetcher import Fetcher
-from worker.transport.leftovers import Leftovers, leftovers_of
 from worker.transport.poller import FETCH
 from worker.transport.qos import QoS
 from worker.transport.script import Names
+from worker.transport.unsettled import Leftovers, leftovers_of
 
 __all__ = ["Channel"]
 

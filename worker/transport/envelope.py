@@ -14,7 +14,7 @@ from typing import Any
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from worker.nesting import is_deeper_than
+from worker.transport.json_depth import is_deeper_than
 
 __all__ = ["MAX_DEPTH", "MalformedMessageError", "Message", "decode", "find_task_id"]
 

@@ -13,11 +13,11 @@ import redis
 from kombu.transport import redis as stock
 
 from worker.transport.envelope import MalformedMessageError, decode
-from worker.transport.link import Link
-from worker.transport.look import Look
-from worker.transport.reading import ReadOrder
+from worker.transport.fetch_connection import Link
+from worker.transport.read_order import ReadOrder
 from worker.transport.reclaim import reclaim
 from worker.transport.script import UNLIMITED, Fetch, FetchReply
+from worker.transport.wake_up import Look
 
 __all__ = ["Fetcher"]
 

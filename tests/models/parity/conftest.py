@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import pytest
 
 from models import pipelines
-from models.engine import EngineOptions
-from models.manifest import Manifest
+from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import StoredModel
+from models.store.manifest import Manifest
 from producer.contract import TaskName
 from tests.conftest import CHECKPOINTS
 
@@ -40,8 +40,8 @@ def _needs() -> None:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[TaskName, AnyPipeline]]:
     """Exports a checkpoint, once, and loads it with f32 arithmetic for every task that it can do."""
-    from models.prepare.checkpoint import read_checkpoint
-    from models.prepare.export import export
+    from models.prepare.graph.export import export
+    from models.prepare.source.checkpoint import read_checkpoint
     from models.prepare.tokenizer import write_tokenizer
 
     loaded: dict[str, dict[TaskName, AnyPipeline]] = {}

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from models.manifest import Manifest
 from models.prepare.exchange import exchange
+from models.store.manifest import Manifest
 from tests.models.hub import Fault, LocalHub
 from tests.models.prepare.conftest import Prepare, left_behind
 from tests.models.published import INFERENCE, ONNX, QUESTIONS, SPARSE, TINY

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from models.__main__ import main
-from models.cpu import cpu_name, runs_sparse_weights
+from models.engine.cpu import cpu_name, runs_sparse_weights
 from models.errors import PreparationError
 from models.evaluation.data_sets import read_data_set
-from models.prepare.calibration import built_in
-from models.prepare.layout import Layout, detect, needed_files
 from models.prepare.probe_texts import probe_texts
-from models.prepare.source import is_hub_id
+from models.prepare.quantize.calibration import built_in
+from models.prepare.source.layout import Layout, detect, needed_files
+from models.prepare.source.source import is_hub_id
 from producer.contract import TaskName
 
 IR = {"openvino_model.xml", "openvino_model.bin"}
@@ -109,7 +109,7 @@ def test_a_directory_whose_name_is_none_for_a_model_needs_one(
 def test_a_signal_ends_a_preparation_as_an_error_does_and_is_everybodys_again_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr("models.prepare.run.prepare", lambda _: signal.raise_signal(number))
+    monkeypatch.setattr("models.prepare.workflow.prepare", lambda _: signal.raise_signal(number))
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended:
         main(["prepare", str(tmp_path), "--as", "mine"])
@@ -132,7 +132,7 @@ def test_a_signal_ends_a_preparation_as_an_error_does_and_is_everybodys_again_af
 )
 def test_the_licence_is_what_the_card_names(tmp_path: Path, card: str | None, licence: str) -> None:
     pytest.importorskip("huggingface_hub")
-    from models.prepare.licence import read_licence
+    from models.prepare.source.licence import read_licence
 
     if card is not None:
         (tmp_path / "README.md").write_text(card)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import HubError, PreparationError
-from models.prepare.source import locate
+from models.prepare.source.source import locate
 from tests.models.hub import Fault, LocalHub
 from tests.models.published import INC, INFERENCE, ONNX, PUBLISHED, QUESTIONS, SPARSE
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
-from models import cpu
 from models.__main__ import main
-from models.engine import Engine, EngineOptions, TokenSequence
-from models.openvino_core import shared_core
-from models.prepare.operations import int8_share
+from models.engine import cpu
+from models.engine.engine import Engine, EngineOptions, TokenSequence
+from models.engine.openvino_core import shared_core
+from models.prepare.graph.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
 from producer import Client
 from producer.contract import TaskName
@@ -162,11 +162,11 @@ def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernel
     # OpenVINO takes the option on every CPU and leaves the weights alone where it has no kernels for it.
     path = models["sparse"].directory / MODEL_NAME
     sequences = [TokenSequence([2, 40, 50, 60, 3], [0] * 5)]
-    monkeypatch.setattr("models.engine.runs_sparse_weights", lambda: True)
+    monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: True)
     with_option = Engine(path, 64, EngineOptions(), zero_weights=0.8)
     assert with_option.sparse_rate == 0.5
     assert Engine(path, 64, EngineOptions(), zero_weights=0.4).sparse_rate == 1.0
-    monkeypatch.setattr("models.engine.runs_sparse_weights", lambda: False)
+    monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: False)
     without = Engine(path, 64, EngineOptions(), zero_weights=0.8)
     assert without.sparse_rate == 1.0
     np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)

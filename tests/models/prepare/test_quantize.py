@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from models.catalog import QuantizationMethod, QuantizationRecipe
-from models.engine import TokenSequence
-from models.openvino_core import shared_core
-from models.prepare.checkpoint import read_checkpoint
-from models.prepare.operations import count_operations, int8_share
-from models.prepare.recipes import recipes_from
+from models.engine.engine import TokenSequence
+from models.engine.openvino_core import shared_core
+from models.prepare.graph.operations import count_operations, int8_share
+from models.prepare.quantize.recipes import recipes_from
+from models.prepare.source.checkpoint import read_checkpoint
 from models.store import MODEL_NAME, find
+from models.store.catalog import QuantizationMethod, QuantizationRecipe
 from tests.models.prepare.conftest import Prepare
 from tests.models.published import INFERENCE
 
@@ -30,7 +30,7 @@ RECIPES = recipes_from(QuantizationRecipe(smooth_quant_alpha=0.95))
 @pytest.fixture(scope="module")
 def fp32(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The exported graph of a tiny DistilBERT."""
-    from models.prepare.export import export
+    from models.prepare.graph.export import export
 
     directory = tmp_path_factory.mktemp("fp32")
     export(read_checkpoint(repositories / INFERENCE), directory)
@@ -39,7 +39,7 @@ def fp32(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_a_recipe_quantizes_what_it_says(fp32: Path, tmp_path: Path, recipe: QuantizationRecipe) -> None:
-    from models.prepare.quantize import quantize
+    from models.prepare.quantize.quantizer import quantize
 
     quantize(fp32, tmp_path, SEQUENCES, recipe)
     operations = count_operations(tmp_path / MODEL_NAME)
@@ -59,7 +59,7 @@ def test_a_recipe_quantizes_what_it_says(fp32: Path, tmp_path: Path, recipe: Qua
 
 def test_with_weights_alone_openvino_does_not_quantize_the_activations_as_they_come(fp32: Path, tmp_path: Path) -> None:
 
-    from models.prepare.quantize import quantize
+    from models.prepare.quantize.quantizer import quantize
 
     quantize(fp32, tmp_path, [], RECIPES[-1])
     compiled = shared_core().compile_model(tmp_path / MODEL_NAME, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.catalog import CATALOG, QuantizationMethod, QuantizationRecipe
 from models.errors import AccuracyError
-from models.prepare.recipes import Attempt, choose, recipes_from
+from models.prepare.quantize.recipes import Attempt, choose, recipes_from
+from models.store.catalog import CATALOG, QuantizationMethod, QuantizationRecipe
 
 SMOOTH = QuantizationRecipe(smooth_quant_alpha=0.95)
 

@@ -19,10 +19,10 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 from redis import connection as redis_connection
 
-from config.celery_options import TRANSPORT
 from tests.worker.transport.helpers import Looped, publish
-from worker.held_work import WorkEstimator
-from worker.queue_order import InteractiveFirst
+from worker.celery_options import TRANSPORT
+from worker.intake.prefetch_gate import WorkEstimator
+from worker.intake.queue_order import InteractiveFirst
 from worker.transport import AMQP, Connection, Transport
 from worker.transport.channel import Channel
 from worker.transport.script import SOURCE

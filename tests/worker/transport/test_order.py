@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.utils.scheduling import cycle_by_name
 
 from tests.worker.transport.helpers import Looped, publish
-from worker.queue_order import InteractiveFirst
+from worker.intake.queue_order import InteractiveFirst
 from worker.transport.queue_levels import read_order
 
 A, B = "text-classification", "question-answering"
@@ -70,7 +70,9 @@ def test_higher_priorities_come_first(url: str) -> None:
 def test_an_interactive_message_overtakes_all_bulk_whatever_the_priorities(url: str) -> None:
     publish(url, A_BULK, *range(20), priority=0)
     publish(url, A, "one", "two", priority=9)
-    with Looped(url, A_BULK, A, queue_order_strategy="worker.queue_order:InteractiveFirst", prefetch=64) as looped:
+    with Looped(
+        url, A_BULK, A, queue_order_strategy="worker.intake.queue_order:InteractiveFirst", prefetch=64
+    ) as looped:
         assert read(looped, 22) == ["one", "two", *range(20)]
 
 

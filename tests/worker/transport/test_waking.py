@@ -11,7 +11,7 @@ import redis
 
 from examples.local_stack import PATIENCE_S
 from tests.worker.transport.helpers import Looped, publish
-from worker.transport import look
+from worker.transport import wake_up
 from worker.transport.channel import Channel
 
 
@@ -49,7 +49,7 @@ def test_every_message_comes_to_one_of_many_idle_consumers(
     url: str, wake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On a slow machine the second in line would look before the first has been woken.
-    monkeypatch.setattr(look, "_SECOND_S", 60.0)
+    monkeypatch.setattr(wake_up, "_SECOND_S", 60.0)
     with ExitStack() as stack:
         many = [stack.enter_context(Looped(url, "q", fetch_recheck=60, fetch_wake=wake)) for _ in range(8)]
         turn_all(many, lambda: all(map(sleeps, many)))

@@ -1,0 +1,1 @@
+"""The graph of a prepared model: exported, read as published, written, and what it computes."""

@@ -1,0 +1,70 @@
+"""In which precision the operations of a compiled graph run, as OpenVINO reports it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import openvino as ov
+
+from models.engine.openvino_core import shared_core
+from models.errors import PreparationError
+
+__all__ = ["count_operations", "int8_share"]
+
+#: Of OpenVINO's layer types, those that move or hold data, or handle shapes.
+_NO_COMPUTATION = frozenset(
+    {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert", "ShapeOf", "Broadcast", "Concatenation"}
+    | {"StridedSlice", "Split", "MemoryInput", "MemoryOutput"}
+)
+#: Attention is two products in one node of the graph.
+_PRODUCT_NODES = frozenset({"MatMul", "ScaledDotProductAttention"})
+_PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph", "ScaledDotProductAttention")
+_INT8 = frozenset({"i8", "u8"})
+
+Operations = dict[str, dict[str, int]]
+
+
+def count_operations(path: Path) -> Operations:
+    """Compile a graph and count its operations.
+
+    Returns:
+        By OpenVINO's layer type, how many run in which precision. Products of attention that were fused with what is
+        around them are counted as ``MatMul in Subgraph``.
+
+    Raises:
+        PreparationError: OpenVINO cannot compile it.
+    """
+    core = shared_core()
+    try:
+        model = core.read_model(path)
+        products = {node.friendly_name for node in model.get_ops() if node.get_type_name() in _PRODUCT_NODES}
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        runtime = compiled.get_runtime_model()
+    except RuntimeError as error:
+        raise PreparationError(f"{path} cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for node in runtime.get_ops():
+        facts = {name: value.astype(str) for name, value in node.get_rt_info().items()}
+        kind = facts["layerType"]
+        if kind == "Subgraph" and products & set(facts["originalLayersNames"].split(",")):
+            kind = "MatMul in Subgraph"
+        if kind not in _NO_COMPUTATION:
+            counts[kind][_precision(node, facts)] += 1
+    return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
+
+
+def _precision(node: ov.Node, facts: dict[str, str]) -> str:
+    """As reported; but a product of compressed weights is reported with their type, and computes with its input's."""
+    reported = facts["runtimePrecision"]
+    if facts["layerType"] == "FullyConnected" and node.get_input_element_type(0) == ov.Type.f32:
+        return "f32"
+    return reported
+
+
+def int8_share(operations: Operations) -> float:
+    """The share of matrix products that run in INT8, from 0 to 1."""
+    products = Counter[str]()
+    for kind in _PRODUCTS:
+        products.update(operations.get(kind, {}))
+    return sum(products[name] for name in _INT8) / (products.total() or 1)

@@ -1,0 +1,33 @@
+"""The types of which requests are made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from producer.contract.limits import MAX_INPUTS, MAX_LABEL_CHARACTERS, MAX_MODEL_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
+from producer.contract.validation import check_text
+
+__all__ = ["Label", "ModelName", "OneTextOrSeveral", "Schema", "Text", "one_or_many"]
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
+Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS), AfterValidator(check_text)]
+ModelName = Annotated[str, Field(max_length=MAX_MODEL_NAME_CHARACTERS), AfterValidator(check_text)]
+
+
+class Schema(BaseModel):
+    """Strict, closed and immutable; its errors never repeat what was sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def one_or_many(value: Any) -> str:
+    """The branch of a union that a value belongs to."""
+    return "many" if isinstance(value, list) else "one"
+
+
+OneTextOrSeveral = Annotated[
+    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("many")],
+    Discriminator(one_or_many),
+]

@@ -1,0 +1,160 @@
+"""Five hundred requests of three tasks answered together: each has the answer that it has alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from examples.demo.texts import generate, read_examples, read_questions
+from models.pipelines.base import AnyPipeline
+from producer.contract import (
+    QuestionAnsweringRequest,
+    Request,
+    RequestError,
+    TaskName,
+    TextClassificationRequest,
+    ZeroShotClassificationRequest,
+)
+from tests.models.parity.texts import CONTEXTS, ODD, QUESTIONS
+
+#: How far apart the two scores of one thing may be.
+NEAR = 1e-3
+REQUESTS = 500
+LABELS = ["praise", "complaint", "order", "question", "news", "sports and games", "שלום", "🙂", "a"]
+SHORT_ODD = [text for text in ODD if len(text) <= 300]
+TEXTS = [*generate(read_examples(), 400), *(example["text"] for example in read_examples()), *SHORT_ODD]
+LONG = ["word " * 2_000, " ".join(generate(read_examples(), 40)), max(CONTEXTS, key=len)]
+Ranked = list[tuple[Any, float]]
+
+
+def texts_of(throw: random.Random) -> str | list[str]:
+    """Mostly one text, sometimes several, once in a while a long one."""
+    if throw.random() < 0.06:
+        return throw.choice(LONG)
+    return throw.choices(TEXTS, k=throw.randint(1, 4)) if throw.random() < 0.2 else throw.choice(TEXTS)
+
+
+def some(throw: random.Random, **choices: list[Any]) -> dict[str, Any]:
+    """A few of the parameters, each with one of its values."""
+    return {name: throw.choice(values) for name, values in choices.items() if throw.random() < 0.3}
+
+
+def classification(throw: random.Random) -> Request:
+    inputs: Any = texts_of(throw)
+    if throw.random() < 0.2:
+        inputs = {"text": throw.choice(TEXTS), "text_pair": throw.choice([*TEXTS, LONG[0]])}
+    elif throw.random() < 0.05:
+        return TextClassificationRequest.parse({"inputs": [throw.choice(TEXTS), LONG[0]], "truncation": False})
+    parameters = some(throw, top_k=[None, 2, 5], function_to_apply=["sigmoid", "softmax", "none"], truncation=[False])
+    return TextClassificationRequest.parse({"inputs": inputs, **parameters})
+
+
+def zero_shot_classification(throw: random.Random) -> Request:
+    labels: Any = throw.sample(LABELS, throw.randint(1, 5))
+    parameters = some(throw, multi_label=[True], hypothesis_template=["{}", "This text is about {}.", "{0} or {0}?"])
+    labels = ",".join(labels) if throw.random() < 0.2 else labels
+    return ZeroShotClassificationRequest.parse({"inputs": texts_of(throw), "candidate_labels": labels, **parameters})
+
+
+def question_answering(throw: random.Random) -> Request:
+    pairs = [(example["question"], example["context"]) for example in read_questions()]
+    pairs += [(throw.choice(QUESTIONS), throw.choice(TEXTS)) for _ in range(10)]
+    pairs += [(throw.choice(QUESTIONS), throw.choice([*CONTEXTS, LONG[0]])), ("who " * 400, throw.choice(LONG))]
+    chosen = throw.sample(pairs, 1 if throw.random() < 0.8 else 3)
+    question, context = (list(part) for part in zip(*chosen, strict=True))
+    parameters = some(
+        throw,
+        top_k=[2, 5],
+        max_answer_len=[1, 5, 50],
+        doc_stride=[0, 16],
+        max_seq_len=[64, 128, 512],
+        handle_impossible_answer=[True],
+        align_to_words=[False],
+    )
+    one = len(chosen) == 1
+    arguments = {"question": question[0] if one else question, "context": context[0] if one else context}
+    return QuestionAnsweringRequest.parse({**arguments, **parameters})
+
+
+MAKERS: dict[TaskName, Callable[[random.Random], Request]] = {
+    TaskName.TEXT_CLASSIFICATION: classification,
+    TaskName.ZERO_SHOT_CLASSIFICATION: zero_shot_classification,
+    TaskName.QUESTION_ANSWERING: question_answering,
+}
+
+
+def requests_of(task: TaskName) -> list[Request]:
+    """The requests of one task among the five hundred; the same ones every time."""
+    throw = random.Random(500)  # noqa: S311 - requests for a test
+    everything = [MAKERS[throw.choice(list(MAKERS))](throw) for _ in range(REQUESTS)]
+    return [request for request in everything if request.task is task]
+
+
+def ranked(outcome: Any) -> Ranked:
+    """What an outcome says, best first, and the score of each."""
+    if isinstance(outcome, dict) and "labels" in outcome:
+        return list(zip(outcome["labels"], outcome["scores"], strict=True))
+    entries = outcome if isinstance(outcome, list) else [outcome]
+    return [(tuple((key, entry[key]) for key in entry if key != "score"), entry["score"]) for entry in entries]
+
+
+def alike(ours: Ranked, theirs: Ranked) -> bool:
+    """The same things with scores near to each other, each list best first: then only near scores change places."""
+    if len(ours) != len(theirs) or any(one[1] < other[1] for one, other in pairwise(ours)):
+        return False
+    pairs = zip(sorted(ours), sorted(theirs), strict=True)
+    return all(one == other and abs(a - b) <= NEAR for (one, a), (other, b) in pairs)
+
+
+def assert_belongs(outcome: Any, request: Request, index: int) -> None:
+    """The outcome is about the item in this place of this request."""
+    item = request.items[index]  # type: ignore[attr-defined]
+    if isinstance(request, ZeroShotClassificationRequest):
+        assert outcome["sequence"] == item
+        assert sorted(outcome["labels"]) == sorted(request.labels)
+    elif isinstance(request, QuestionAnsweringRequest):
+        for answer in outcome if isinstance(outcome, list) else [outcome]:
+            assert item[1][answer["start"] : answer["end"]] == answer["answer"]
+
+
+@pytest.fixture
+def loaded(pipeline: AnyPipeline, zero_shot: AnyPipeline, questions: AnyPipeline) -> dict[TaskName, AnyPipeline]:
+    return {one.request_type.task: one for one in (pipeline, zero_shot, questions)}
+
+
+@pytest.mark.parametrize("task", MAKERS, ids=lambda task: task.value)
+def test_every_request_is_answered_together_as_it_is_alone(loaded: dict[TaskName, AnyPipeline], task: TaskName) -> None:
+    requests = requests_of(task)
+    assert len(requests) > REQUESTS // 4
+    different = []
+    for request, outcomes in zip(requests, loaded[task].answer(requests), strict=True):
+        (alone,) = loaded[task].answer([request])
+        for index, (ours, theirs) in enumerate(zip(outcomes, alone, strict=True)):
+            if isinstance(theirs, RequestError):
+                assert repr(ours) == repr(theirs)
+                continue
+            assert_belongs(ours, request, index)
+            if not alike(ranked(ours), ranked(theirs)):
+                different.append((request, index, ranked(ours), ranked(theirs)))
+    assert not different
+
+
+def test_the_requests_are_five_hundred_of_many_kinds_and_some_are_refused(
+    loaded: dict[TaskName, AnyPipeline],
+) -> None:
+    requests = [request for task in MAKERS for request in requests_of(task)]
+    assert len(requests) == REQUESTS
+    for task, pipeline in loaded.items():
+        ours = [request for request in requests if request.task is task]
+        assert {request.has_several for request in ours} == {False, True}
+        assert len({frozenset(request.model_fields_set) for request in ours}) >= 4
+        flat = [item for items in pipeline.flatten(ours) for item in items]
+        refused = [isinstance(item, RequestError) for item in flat]
+        assert any(refused) == (task is not TaskName.ZERO_SHOT_CLASSIFICATION)
+        assert not all(refused)
+        longest = max(len(item.sequences) for item in flat if not isinstance(item, RequestError))
+        assert (longest > 1) == (task is not TaskName.TEXT_CLASSIFICATION)

@@ -1,0 +1,183 @@
+"""Connections on which every exchange ends by its deadline."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+import redis
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from examples.local_stack import PATIENCE_S, LocalServer
+from producer.connections import Deadline, RedisLink, until
+
+from .helpers import ends_within, paused
+
+DEADLINE_S = 0.15
+#: Enough that one pause for each would pass every deadline here.
+STALE = 32
+
+
+@pytest.fixture
+def link(own_server: LocalServer) -> Iterator[RedisLink]:
+    """A link to the test's own server."""
+    link = RedisLink(own_server.url)
+    yield link
+    link.close()
+
+
+def connection_id(link: RedisLink) -> int:
+    (number,) = link.execute([("CLIENT", "ID")], Deadline.after(5))
+    return int(number)
+
+
+def test_what_is_left_of_a_deadline_ends_at_zero() -> None:
+    assert Deadline.after(-5).left_s == 0
+    assert 0 < Deadline.after(60).left_s <= 60
+
+
+def test_the_earlier_of_two_deadlines_counts() -> None:
+    deadline = Deadline.after(60)
+    assert deadline.earliest(1000) == deadline
+    assert deadline.earliest(1).left_s <= 1
+
+
+def test_replies_come_in_the_order_of_their_commands(link: RedisLink) -> None:
+    commands = [("SET", "a", "1"), ("INCR", "a"), ("GET", "a"), ("DEL", "a")]
+    assert link.execute(commands, Deadline.after(5)) == [b"OK", 2, b"2", 1]
+
+
+def test_a_connection_is_used_again(link: RedisLink) -> None:
+    assert connection_id(link) == connection_id(link)
+
+
+def test_an_error_reply_is_raised_after_all_replies_are_read_and_the_connection_goes_on(link: RedisLink) -> None:
+    before = connection_id(link)
+    with pytest.raises(ResponseError, match="unknown command"):
+        link.execute([("ECHO", "1"), ("NO-SUCH-COMMAND",), ("ECHO", "2")], Deadline.after(5))
+    assert link.execute([("ECHO", "3")], Deadline.after(5)) == [b"3"]
+    assert connection_id(link) == before
+
+
+def test_a_reply_that_came_too_late_is_never_taken_for_another_commands(
+    own_server: LocalServer, link: RedisLink
+) -> None:
+    connection_id(link)
+    with paused(own_server), pytest.raises(RedisError):
+        link.execute([("ECHO", "late")], Deadline.after(DEADLINE_S))
+    assert link.execute([("ECHO", "asked")], Deadline.after(5)) == [b"asked"]
+
+
+def test_close_gives_back_every_connection_and_the_link_still_works(link: RedisLink, own_redis: redis.Redis) -> None:
+    used = connection_id(link)
+    link.close()
+    assert used not in {int(client["id"]) for client in own_redis.client_list()}
+    assert connection_id(link) != used
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_replaced(link: RedisLink, own_redis: redis.Redis) -> None:
+    used = connection_id(link)
+    own_redis.client_kill_filter(_id=str(used))
+    assert connection_id(link) != used
+
+
+def test_connections_that_all_went_stale_while_idle_cost_one_more_try_and_not_one_each(
+    link: RedisLink, own_redis: redis.Redis
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(STALE):
+            stack.enter_context(link.connection(Deadline.after(5)))
+    assert own_redis.client_kill_filter(_type="normal", skipme=True) >= STALE
+    # One try for each, with the pauses between them, would take 15 s.
+    assert link.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
+
+
+def test_connections_that_several_threads_close_are_closed_once(link: RedisLink) -> None:
+    with ExitStack() as stack:
+        for _ in range(STALE):
+            stack.enter_context(link.connection(Deadline.after(5)))
+    with ThreadPoolExecutor(8) as threads:
+        for closing in [threads.submit(link.close) for _ in range(8)]:
+            closing.result(timeout=PATIENCE_S)
+    assert link.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
+
+
+def test_a_server_that_accepts_and_never_answers_costs_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ends_within(DEADLINE_S):
+        link = RedisLink(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        with pytest.raises(RedisError):
+            link.execute([("PING",)], Deadline.after(DEADLINE_S))
+
+
+def test_a_port_where_nobody_listens_costs_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    with ends_within(DEADLINE_S), pytest.raises(RedisConnectionError):
+        RedisLink(f"redis://127.0.0.1:{port}/0").execute([("PING",)], Deadline.after(DEADLINE_S))
+
+
+def test_a_server_that_starts_before_the_deadline_is_still_used(own_server: LocalServer, link: RedisLink) -> None:
+    connection_id(link)
+    own_server.stop()
+    starter = threading.Thread(target=own_server.start)
+    starter.start()
+    assert link.execute([("PING",)], Deadline.after(10)) == [b"PONG"]
+    starter.join()
+
+
+def test_an_attempt_is_repeated_while_the_server_cannot_be_reached() -> None:
+    attempts = iter([RedisConnectionError("1"), RedisConnectionError("2"), None])
+
+    def attempt() -> str:
+        if error := next(attempts):
+            raise error
+        return "done"
+
+    assert until(Deadline.after(5), attempt) == "done"
+
+
+def test_the_second_attempt_comes_at_once_and_the_third_after_a_pause() -> None:
+    class AlmostPassed(Deadline):
+        @property
+        def left_s(self) -> float:
+            return 0.001
+
+    attempts: list[int] = []
+
+    def attempt() -> None:
+        attempts.append(1)
+        raise RedisConnectionError
+
+    with pytest.raises(RedisConnectionError):
+        until(AlmostPassed.after(0), attempt)
+    assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("error", [AuthenticationError("WRONGPASS"), AuthorizationError("no")])
+def test_refused_credentials_are_not_tried_again(error: RedisError) -> None:
+    attempts = iter([error])
+
+    def attempt() -> None:
+        raise next(attempts)
+
+    with pytest.raises(type(error)):
+        until(Deadline.after(5), attempt)
+
+
+def test_an_error_that_another_try_would_not_mend_is_raised_at_once() -> None:
+    attempts = iter([ResponseError("WRONGTYPE")])
+
+    def attempt() -> None:
+        raise next(attempts)
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        until(Deadline.after(5), attempt)
+
+
+def test_an_attempt_is_made_even_when_the_deadline_has_passed() -> None:
+    assert until(Deadline.after(-1), lambda: "done") == "done"

@@ -1,0 +1,224 @@
+"""A Celery app for tests of the pool: batch tasks and plain ones that do what a keyword argument says.
+
+``celery -A tests.worker.pool.pool_app worker``; :data:`CONFIG_VARIABLE` holds Celery's configuration as JSON,
+:data:`NOTES_VARIABLE` a file to which computations and signals are written, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from billiard import current_process
+from celery import Celery, Task, signals
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.worker.request import Request as CeleryRequest
+
+from worker.intake.request import Request
+from worker.pool import Answer, BatchTask, Call
+from worker.results.backend import RESULT_BACKENDS
+
+CONFIG_VARIABLE = "POOL_APP_CONFIG"
+NOTES_VARIABLE = "POOL_APP_NOTES"
+#: A file; while it exists, processes that start wait.
+LOADING_VARIABLE = "POOL_APP_LOADING"
+_POLL_S = 0.005
+
+app = Celery("pool_app", set_as_current=True)
+app.conf.update(json.loads(os.environ.get(CONFIG_VARIABLE, "{}")))
+if app.conf.worker_pool != "prefork":
+    # Celery's own pool stays with Celery's own backend: it is the reference.
+    app.loader.override_backends = RESULT_BACKENDS
+
+
+def note(**what: Any) -> None:
+    """Write down what happens; one short line at a time is never mixed with another process's."""
+    path = os.environ.get(NOTES_VARIABLE)
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**what, "pid": os.getpid()}) + "\n")
+
+
+class Unloadable(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    """Until a file is there or gone, of which nobody could tell this process; signals are heard meanwhile."""
+    never = threading.Event()
+    while not condition():
+        never.wait(_POLL_S)
+
+
+def _hang(until: str) -> None:
+    Path(until + ".held").touch()
+    _wait_for(Path(until).exists)
+
+
+def _die_then_hang(until: str) -> None:
+    if not Path(until + ".died").exists():
+        Path(until + ".died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    _hang(until)
+
+
+#: What a request can do to its whole batch or process, by ``do``; the value is its ``with``.
+DEEDS: Mapping[str, Callable[[Any], Any]] = {
+    "raise": lambda text: _raise(ValueError(text)),
+    "memory": lambda text: _raise(MemoryError(text)),
+    "sys_exit": sys.exit,
+    "os_exit": os._exit,
+    "signal": lambda number: os.kill(os.getpid(), number),
+    "hang": _hang,
+    "die_then_hang": _die_then_hang,
+    # Long, until a signal ends it.
+    "last": lambda seconds: threading.Event().wait(seconds),
+}
+
+
+def _error_of(do: str, value: Any, retries: int) -> Exception | None:
+    """What becomes of a request alone."""
+    if do == "retry" and retries < int(value or 1):
+        retry: Exception = Retry(exc=ValueError("again"), when=0)
+        return retry
+    errors: dict[str, Callable[[], Exception]] = {
+        "error": lambda: KeyError(value),
+        "memory_answer": lambda: MemoryError(value),
+        "reject": lambda: Reject("unwanted", requeue=False),
+        "ignore": Ignore,
+        "unloadable": lambda: Unloadable("a", "b"),
+        "soft": SoftTimeLimitExceeded,
+    }
+    return errors[do]() if do in errors else None
+
+
+class Probe(BatchTask):
+    """Does what its requests say, and answers with the size of the batch that computed each."""
+
+    abstract = True
+
+    def compute(self, calls: Sequence[Call]) -> list[Answer]:
+        """See :meth:`BatchTask.compute`."""
+        note(computed=[call.headers["id"] for call in calls])
+        for call in calls:
+            if call.kwargs.get("do") in DEEDS:
+                DEEDS[call.kwargs["do"]](call.kwargs.get("value"))
+        return [self._answer(call, len(calls)) for call in calls]
+
+    def batch_key(self, call: Call) -> Hashable:
+        """Calls with the same ``key``."""
+        key: Hashable = call.kwargs.get("key")
+        return key
+
+    def batch_cost(self, call: Call, body_bytes: int) -> int:  # noqa: ARG002 - as the base class
+        """The call's ``cost``, or 1."""
+        return int(call.kwargs.get("cost", 1))
+
+    def _answer(self, call: Call, size: int) -> Answer:
+        retries = int(call.headers.get("retries") or 0)
+        error = _error_of(call.kwargs.get("do", ""), call.kwargs.get("value"), retries)
+        if error is not None:
+            return Answer(error=error)
+        return Answer({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
+
+    def on_success(self, _: Any, task_id: str, __: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Celery's hook."""
+        note(on_success=task_id)
+        if kwargs.get("do") == "die_late":
+            os.kill(os.getpid(), kwargs["value"])
+        if kwargs.get("do") == "reject_late":
+            raise Reject("too late", requeue=False)
+
+    def on_failure(self, _: Exception, task_id: str, *__: Any) -> None:
+        """Celery's hook."""
+        note(on_failure=task_id)
+
+
+class SurvivingRequest(Request):
+    """The request of our own tasks, without its need of settings."""
+
+    info = CeleryRequest.info
+
+
+def _register(name: str, **options: Any) -> None:
+    app.register_task(type(name, (Probe,), {"name": name, "__module__": __name__, **options})())
+
+
+_register("probe", acks_late=True)
+_register("early", acks_late=False)
+_register("started", acks_late=True, track_started=True)
+_register("silent", acks_late=True, ignore_result=True)
+_register("limited", acks_late=True, rate_limit="60/m")
+_register(
+    "auto", acks_late=True, autoretry_for=(KeyError,), retry_kwargs={"max_retries": 2, "countdown": 0}, max_retries=2
+)
+_register("surviving", acks_late=True, Request=f"{__name__}:SurvivingRequest")
+_register("redelivered", acks_late=True, reject_on_worker_lost=True)
+
+
+@app.task(name="plain", bind=True, acks_late=True)
+def plain(self: Task, do: str = "", value: Any = None) -> dict[str, Any]:
+    """Like ``probe``, without a batch form."""
+    note(computed=[self.request.id])
+    if do in DEEDS:
+        DEEDS[do](value)
+    error = _error_of(do, value, self.request.retries)
+    if isinstance(error, Retry):
+        raise self.retry(exc=error.exc, countdown=0)
+    if error is not None:
+        raise error
+    return {"pid": os.getpid(), "size": 1, "value": value, "retries": self.request.retries}
+
+
+@app.task(name="collect")
+def collect(*found: Any) -> Any:
+    """Return the last argument: a link, the end of a chain or the body of a chord."""
+    note(collected=True)
+    return found[-1] if found else None
+
+
+@app.task(name="errback")
+def errback(task_id: str) -> None:
+    """Write down whose failure this is, and what its result is by now."""
+    note(errback=task_id, state=app.AsyncResult(task_id).state)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _on_process_init(**_: object) -> None:
+    note(starts=current_process().index)
+    loading = os.environ.get(LOADING_VARIABLE)
+    if loading:
+        _wait_for(lambda: not Path(loading).exists())
+
+
+def _note_signal(name: str) -> None:
+    def on_signal(sender: Any = None, task_id: str | None = None, request: Any = None, **_: object) -> None:
+        found = task_id or getattr(request, "id", None) or getattr(getattr(sender, "request", None), "id", None)
+        note(signal=name, id=found)
+
+    getattr(signals, name).connect(on_signal, weak=False)
+
+
+for _name in (
+    "task_received",
+    "task_prerun",
+    "task_postrun",
+    "task_success",
+    "task_failure",
+    "task_retry",
+    "task_revoked",
+):
+    _note_signal(_name)

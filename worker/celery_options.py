@@ -1,0 +1,135 @@
+"""The Celery configuration, made from the settings in this one place.
+
+Each line that differs from Celery's default says why; issues are those of celery/celery and celery/kombu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from config.settings import Settings
+from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
+from worker.redis_servers import backend_options, broker_options, broker_transport_options
+
+__all__ = ["TRANSPORT", "celery_options"]
+
+#: For ``Celery(amqp=...)``: kombu's Redis transport loses what a worker has popped and not recorded when it is killed.
+TRANSPORT = "worker.transport:AMQP"
+_QUEUE_ORDER = "worker.intake.queue_order:InteractiveFirst"
+_CONNECT_TIMEOUT_S = 5.0
+_SOCKET_TIMEOUT_S = 30.0
+_HEALTH_CHECK_S = 10
+_RESTORE_INTERVAL_S = 5
+_RESTORE_MUTEX_S = 30
+
+
+def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[str] = ()) -> dict[str, Any]:
+    """Celery's lower-case settings for a worker that serves ``models``, which are made for ``tasks``."""
+    return {
+        **broker_options(settings.broker),
+        **_messages(settings),
+        **_queues(tasks, models),
+        **_broker(settings),
+        **_results(settings),
+        **_worker(settings),
+    }
+
+
+def _messages(settings: Settings) -> dict[str, Any]:
+    return {
+        # Pickle runs what the sender wants; a message of another type is refused with a typed error.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        # A request is done when its result is stored, not when it is taken.
+        "task_acks_late": True,
+        # A request that kills its process must not do so for ever (#9082): worker.pool counts its attempts.
+        "task_reject_on_worker_lost": False,
+        "task_soft_time_limit": settings.time.soft_limit_s,
+        "task_time_limit": settings.time.hard_limit_s,
+        "task_send_sent_event": False,
+        "worker_send_task_events": True,
+    }
+
+
+def _queues(tasks: list[TaskName], models: Sequence[str]) -> dict[str, Any]:
+    names = [
+        name
+        for queue_class in QueueClass
+        for name in (
+            *(queue_name(task, queue_class) for task in tasks),
+            *(model_queue_name(model, queue_class) for model in models),
+        )
+    ]
+    return {
+        "task_default_queue": DEFAULT_QUEUE,
+        # The exchange is what Celery declares for a queue that a stock producer names, so that both agree.
+        "task_queues": [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in _with_default(names)],
+    }
+
+
+def _with_default(names: list[str]) -> list[str]:
+    return [DEFAULT_QUEUE, *names]
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_transport_options": {
+            "visibility_timeout": settings.time.visibility_timeout_s,
+            # What a dead worker held is looked for every 5 s rather than every 100 s (kombu#2558), and a worker that
+            # dies while it looks keeps the others from looking for 30 s rather than 300 s.
+            "unacked_restore_interval": _RESTORE_INTERVAL_S,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": _RESTORE_MUTEX_S,
+            "queue_order_strategy": _QUEUE_ORDER,
+            "socket_keepalive": True,
+            "socket_connect_timeout": _CONNECT_TIMEOUT_S,
+            # Without it a command on a connection that vanished silently waits for ever.
+            "socket_timeout": _SOCKET_TIMEOUT_S,
+            "health_check_interval": _HEALTH_CHECK_S,
+            **broker_transport_options(settings.broker),
+        },
+        # The default gives up after 100 tries.
+        "broker_connection_max_retries": None,
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_channel_error_retry": True,
+        # What ran when the connection broke is another worker's to acknowledge; see `Request.cancel`.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+    }
+
+
+def _results(settings: Settings) -> dict[str, Any]:
+    return {
+        **backend_options(settings.result_backend),
+        "result_expires": settings.time.result_expires_s,
+        "result_extended": False,
+        # A result that is ready outlives a restart of its server (#8588), but does not wait for it for ever.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+        "result_backend_transport_options": {"visibility_timeout": settings.time.visibility_timeout_s},
+        "redis_socket_timeout": _SOCKET_TIMEOUT_S,
+        "redis_socket_connect_timeout": _CONNECT_TIMEOUT_S,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": _HEALTH_CHECK_S,
+        "visibility_timeout": settings.time.visibility_timeout_s,
+    }
+
+
+def _worker(settings: Settings) -> dict[str, Any]:
+    return {
+        "worker_pool": "worker.pool:TaskPool",
+        "worker_consumer": "worker.intake.consumer:Consumer",
+        "worker_autoscaler": "worker.scaling.autoscaler:Autoscaler",
+        "worker_prefetch_multiplier": settings.limits.held_requests,
+        # Four seconds by default, less than a model takes to load (#1715).
+        "worker_proc_alive_timeout": settings.time.process_start_s,
+        "worker_soft_shutdown_timeout": settings.time.shutdown_s,
+        # Nothing here logs through print, and a library's stray line is better seen as it is.
+        "worker_redirect_stdouts": False,
+        "worker_hijack_root_logger": True,
+    }

@@ -1,0 +1,213 @@
+"""Core leases: two workers on one host never compute on the same core.
+
+A lease is a ``flock`` on one file per core, which the kernel gives back when its last holder dies. A worker's parent
+takes the leases before it forks, so that no other worker can slip in between; each process inherits them, keeps its
+own and closes the others. A core is therefore free again when the process on it is gone, and the parent is too or has
+given it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.cores.topology import Core, core_sets
+
+__all__ = ["CoreSet", "Leases", "LeasingError", "Wish", "take_leases"]
+
+_DIRECTORY_MODE, _FILE_MODE = 0o1777, 0o666
+
+
+class LeasingError(Exception):
+    """No core could be leased; the message names the holders, or what is wrong with the directory."""
+
+
+@dataclass
+class CoreSet:
+    """The cores of one process, and the open lease files; a shared set has none."""
+
+    cores: tuple[int, ...]
+    files: tuple[int, ...]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another worker computes here as well."""
+        return not self.files
+
+    def forget(self) -> None:
+        """Close our copy of the files; the lease goes on while another process has one."""
+        for file in self.files:
+            os.close(file)
+        self.files = ()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a worker leases sets from.
+
+    Attributes:
+        directory: the lease directory, made if it does not exist.
+        cores: candidates, best first.
+        set_size: cores per process.
+        holder: who leases, for the message that another worker shows.
+        allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
+    """
+
+    directory: Path
+    cores: Sequence[Core]
+    set_size: int
+    holder: str
+    allow_sharing: bool
+
+    @property
+    def most_sets(self) -> int:
+        """How many sets there are where nobody else holds a core."""
+        return len(core_sets(self.cores, self.set_size))
+
+
+@dataclass
+class Leases:
+    """The core sets of a worker, one per process by the process's index.
+
+    Attributes:
+        sets: by index.
+        wish: what further sets are leased from.
+    """
+
+    sets: dict[int, CoreSet]
+    wish: Wish
+
+    def grow(self, count: int) -> None:
+        """Lease sets for more processes.
+
+        Raises:
+            LeasingError: fewer are free, and none was leased.
+        """
+        found = _lease(self.wish, self.sets.values(), count)
+        if len(found) < count:
+            for core_set in found:
+                core_set.forget()
+            held = "; ".join(_holders(self.wish.directory, self.wish.cores))
+            raise LeasingError(f"no cores for {count} more processes; {held}")
+        for core_set in found:
+            self.sets[next(index for index in itertools.count() if index not in self.sets)] = core_set
+
+    def assign(self, index: int, alive: Collection[int]) -> None:
+        """Give a process that is about to be forked the set of one that is gone, where it has none."""
+        if index not in self.sets:
+            unused = next((other for other in self.sets if other not in alive), None)
+            if unused is not None:
+                self.sets[index] = self.sets.pop(unused)
+
+    def shrink(self, count: int, alive: Collection[int]) -> None:
+        """Give back the sets beyond ``count`` that no process has."""
+        for index in sorted(set(self.sets).difference(alive), reverse=True)[: max(0, len(self.sets) - count)]:
+            self.sets.pop(index).forget()
+
+    def keep_only(self, index: int) -> CoreSet:
+        """In a process: close the copies of the others' leases and return its own.
+
+        Raises:
+            LeasingError: the worker leased no cores for a process with this index.
+        """
+        if index not in self.sets:
+            raise LeasingError(f"process {index} has no cores: the worker leased {len(self.sets)} sets")
+        for other, core_set in self.sets.items():
+            if other != index:
+                core_set.forget()
+        return self.sets[index]
+
+
+def take_leases(wish: Wish, sets: int) -> Leases:
+    """Lease up to ``sets`` core sets, fewer where fewer are free.
+
+    Raises:
+        LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
+    """
+    chosen = _lease(wish, (), sets)
+    if not chosen:
+        raise LeasingError(
+            f"no free core: {'; '.join(_holders(wish.directory, wish.cores))}. Stop one of them, give this worker "
+            "other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
+        )
+    return Leases(dict(enumerate(chosen)), wish)
+
+
+def _lease(wish: Wish, ours: Collection[CoreSet], sets: int) -> list[CoreSet]:
+    """Up to ``sets`` sets beside ``ours``."""
+    try:
+        files = _lock_free(wish.directory, wish.cores, wish.holder)
+    except OSError as error:
+        raise LeasingError(f"the core leases in {wish.directory} cannot be used: {error}") from error
+    free = [core for core in wish.cores if core.number in files]
+    chosen = [
+        CoreSet(tuple(core.number for core in members), tuple(files.pop(core.number) for core in members))
+        for members in core_sets(free, wish.set_size)[:sets]
+    ]
+    for unused in files.values():
+        os.close(unused)
+    if wish.allow_sharing:
+        chosen += _share(wish.cores, [*ours, *chosen], sets - len(chosen), wish.set_size)
+    return chosen
+
+
+def _share(cores: Sequence[Core], ours: Sequence[CoreSet], sets: int, set_size: int) -> list[CoreSet]:
+    """Sets without a lease, none of which has a core of ``ours``: that would slow down this worker's own process."""
+    taken = {core for core_set in ours for core in core_set.cores}
+    found = core_sets([core for core in cores if core.number not in taken], set_size)
+    # One process on too few cores beats none; beside others it would only be the slowest.
+    shared = [members for members in found if len(members) == set_size or not ours]
+    return [CoreSet(tuple(core.number for core in members), ()) for members in shared[:sets]]
+
+
+def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int, int]:
+    """Open files with a lock, by core number, of the cores that nobody holds."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        # Workers of several users share the host's cores; the sticky bit keeps each from removing another's files.
+        with contextlib.suppress(PermissionError):
+            directory.chmod(_DIRECTORY_MODE)
+    files: dict[int, int] = {}
+    for core in cores:
+        file = _open(_path(directory, core.number))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps({"worker": holder, "pid": os.getpid()}).encode(), 0)
+        files[core.number] = file
+    return files
+
+
+def _open(path: Path) -> int:
+    try:
+        # Without O_CREAT first: in a sticky directory the kernel refuses to "create" another user's file.
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(file, _FILE_MODE)
+        return file
+
+
+def _holders(directory: Path, cores: Iterable[Core]) -> list[str]:
+    lines = []
+    for core in cores:
+        try:
+            holder = json.loads(_path(directory, core.number).read_bytes())
+            lines.append(f"core {core.number} is leased by {holder['worker']} (pid {holder['pid']})")
+        except (OSError, ValueError, KeyError):
+            lines.append(f"core {core.number} is leased by a worker that is just starting")
+    return lines
+
+
+def _path(directory: Path, core: int) -> Path:
+    return directory / f"core-{core}.lease"

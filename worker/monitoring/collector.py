@@ -1,0 +1,145 @@
+"""The metrics as prometheus-client wants them, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from config import Settings
+from worker.monitoring.health import why_not_ready
+from worker.monitoring.procfs import use_of
+from worker.monitoring.pulse import Beat, Pulse
+from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
+from worker.observability.metrics.histogram import Histogram
+from worker.observability.metrics.meter import Meter, Outcome, Since
+from worker.scaling.workload import SeenLoad
+
+__all__ = ["WorkerCollector"]
+
+#: What is read of a beat under ``processes``, by its name in there.
+_PROCESSES = {
+    "processes": "all",
+    "processes_ready": "ready",
+    "processes_busy": "busy",
+    "processes_wanted": "wanted",
+    "processes_min": "min",
+    "processes_max": "max",
+}
+_FAMILY = {
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
+#: Name, values of the labels, value.
+_Sample = tuple[str, tuple[str, ...], float | Histogram]
+
+
+class WorkerCollector(Collector):
+    """Reads what the event loop has counted and said.
+
+    Args:
+        worker: Celery's name of the worker.
+        pulse: what the event loop says once a second.
+        meter: what it counts.
+        settings: of which the names of the models are shown.
+    """
+
+    def __init__(self, worker: str, pulse: Pulse, meter: Meter, settings: Settings) -> None:
+        self._about = (worker, version("celeriac"), ",".join(settings.models))
+        self._pulse = pulse
+        self._meter = meter
+
+    def describe(self) -> Iterable[Metric]:
+        """Every metric that there is, without values."""
+        return [_empty(name) for name in FAMILIES]
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric that has a value."""
+        families: dict[str, Metric] = {}
+        for name, labels, value in self._samples():
+            family = families.setdefault(name, _empty(name))
+            if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
+                family.add_metric(labels, list(value.buckets()), value.sum)
+            elif isinstance(family, (GaugeMetricFamily, CounterMetricFamily)) and not isinstance(value, Histogram):
+                family.add_metric(labels, value)
+        return families.values()
+
+    def _samples(self) -> Iterator[_Sample]:
+        beat, vitals = self._pulse.last, self._pulse.vitals()
+        yield "worker_info", self._about, 1
+        yield "ready", (), not why_not_ready(vitals)
+        yield "deaf", (), vitals.deaf_for_s is not None
+        yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
+        yield from _of_beat(beat)
+        yield from _of_load(self._pulse.seen(), beat.processes.get("ready", 0))
+        yield from _of_processes(beat)
+        yield from self._of_requests()
+        yield from self._of_batches()
+
+    def _of_requests(self) -> Iterator[_Sample]:
+        for labels, series in list(self._meter.requests.items()):
+            for outcome, count in list(series.outcomes.items()) or [(Outcome.SUCCEEDED, 0)]:
+                yield "requests", (*labels, str(outcome)), count
+            for name, by_since in (("wait_seconds", series.wait), ("request_seconds", series.total)):
+                for since, histogram in by_since.items():
+                    if histogram.sum or since is Since.SENT:
+                        yield name, (*labels, since.value), histogram
+        for (task, code), count in list(self._meter.errors.items()):
+            yield "errors", (task, code), count
+        for task, count in list(self._meter.moved.items()):
+            yield "moved_messages", (task,), count
+
+    def _of_batches(self) -> Iterator[_Sample]:
+        for labels, series in list(self._meter.batches.items()):
+            usage = series.usage
+            yield "batch_requests", labels, series.sizes
+            yield "batch_seconds", labels, series.seconds
+            yield "inference_seconds", labels, series.inference
+            yield "inferences", labels, usage.inferences
+            yield "tokens", labels, usage.tokens
+            yield "padding_tokens", labels, usage.padding_tokens
+
+
+def _of_beat(beat: Beat) -> Iterator[_Sample]:
+    for name, key in _PROCESSES.items():
+        yield name, (), beat.processes.get(key, 0)
+    for reason, count in beat.restarts.items():
+        yield "process_restarts", (reason,), count
+    yield "line_requests", (), beat.line
+    yield "fetches", (), beat.fetches
+    yield "fetched_messages", (), beat.fetched
+
+
+def _of_load(seen: SeenLoad | None, ready: int) -> Iterator[_Sample]:
+    if seen is None:
+        return
+    yield "held_requests", (), seen.held
+    yield "held_seconds", (), seen.held_s
+    yield "backlog_seconds", (), seen.load.backlog_s
+    yield "arriving_work", (), seen.load.arriving
+    if ready:
+        yield "drain_seconds", (), seen.load.backlog_s / ready
+    yield "unacknowledged_messages", (), seen.sample.unacknowledged
+    for queue, count in seen.sample.waiting.items():
+        yield "queue_waiting", (queue,), count
+        yield "queue_workers", (queue,), seen.sample.workers[queue]
+    for queue, oldest_s in seen.sample.oldest_s.items():
+        yield "queue_oldest_seconds", (queue,), oldest_s
+
+
+def _of_processes(beat: Beat) -> Iterator[_Sample]:
+    for process, pid in beat.pids.items():
+        use = use_of(pid)
+        if use is not None:
+            yield "process_rss_bytes", (process,), use.rss_bytes
+            yield "process_anonymous_bytes", (process,), use.anonymous_bytes
+            yield "process_cpu_seconds", (process,), use.cpu_seconds
+
+
+def _empty(name: str) -> Metric:
+    family = FAMILIES[name]
+    made: Metric = _FAMILY[family.kind](PREFIX + name, family.meaning, labels=family.labels)
+    return made

@@ -1,0 +1,1 @@
+"""What the event loop counts of requests and batches."""

@@ -1,0 +1,103 @@
+"""The Sentry client of the parent and of each process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from celery import signals
+
+from config import Settings
+from models.store import StoredModel
+
+__all__ = ["connect", "flush"]
+
+#: What a process that ends waits for its last reports, in seconds.
+_FLUSH_S = 2.0
+
+
+def connect(settings: Settings, served: Sequence[StoredModel]) -> None:
+    """Report errors and traces of a worker of these models, if a DSN is set."""
+    if settings.sentry.dsn is None:
+        return
+
+    def start(**_: object) -> None:
+        _start(settings, served)
+
+    # A client does not outlive a fork: its thread stays behind, and what waits would be sent twice.
+    for signal in (signals.celeryd_init, signals.worker_process_init):
+        signal.connect(start, weak=False, dispatch_uid="celeriac.sentry")
+    for signal in (signals.after_setup_logger, signals.after_setup_task_logger):
+        signal.connect(_report_errors_of, weak=False, dispatch_uid="celeriac.sentry.logger")
+    # A process ends without Python's atexit, when it is not needed any more, too.
+    signals.worker_process_shutdown.connect(flush, weak=False, dispatch_uid="celeriac.sentry.flush")
+
+
+def flush(**_: object) -> None:
+    """Send what waits to be sent, for up to two seconds; nothing without a DSN."""
+    sdk = sys.modules.get("sentry_sdk")
+    if sdk is not None:
+        sdk.flush(timeout=_FLUSH_S)
+
+
+def _start(settings: Settings, served: Sequence[StoredModel]) -> None:
+    import sentry_sdk
+    from sentry_sdk.integrations.atexit import AtexitIntegration
+    from sentry_sdk.integrations.dedupe import DedupeIntegration
+    from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+    from sentry_sdk.integrations.threading import ThreadingIntegration
+
+    from worker.observability.sentry import failures, traces
+    from worker.observability.sentry.hiding import hide_texts
+
+    dsn, rate, show_text = settings.sentry.dsn, settings.sentry.traces_sample_rate, settings.show_request_text
+    sentry_sdk.init(
+        dsn=dsn.get_secret_value() if dsn else None,
+        environment=settings.sentry.environment,
+        release=os.environ.get("SENTRY_RELEASE") or _release(),
+        # None is off; with 0 it would still follow a sender that samples.
+        traces_sample_rate=rate or None,
+        # The others patch what every request goes through: Redis, logging, Celery.
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        integrations=[
+            AtexitIntegration(callback=lambda pending, timeout: None),  # noqa: ARG005 - the default prints
+            DedupeIntegration(),
+            ExcepthookIntegration(),
+            ThreadingIntegration(),
+        ],
+        # Of whatever request came before.
+        max_breadcrumbs=0,
+        # Threads that measure how the process fares.
+        auto_session_tracking=False,
+        enable_backpressure_handling=False,
+        send_default_pii=show_text,
+        include_local_variables=show_text,
+        before_send=None if show_text else hide_texts,
+    )
+    failures.connect(served, show_text=show_text)
+    if rate:
+        traces.connect(served, rate)
+
+
+def _report_errors_of(logger: logging.Logger, **_: object) -> None:
+    """Errors that are not of a request: the broker is gone, a process cannot start."""
+    from sentry_sdk.integrations.logging import EventHandler, ignore_logger
+
+    # What goes wrong with a request is reported once, with its tags (`failures.py`).
+    for name in ("celery.app.trace", "celery.worker.request", "worker.inference.answering", "worker.pool.batch"):
+        ignore_logger(name)
+    # Celery sets up again in a process whose log has a file of its own.
+    if not any(isinstance(handler, EventHandler) for handler in logger.handlers):
+        logger.addHandler(EventHandler(level=logging.ERROR))
+
+
+def _release() -> str | None:
+    # Else the client would run git, in each process.
+    try:
+        return f"celeriac@{importlib.metadata.version('celeriac')}"
+    except importlib.metadata.PackageNotFoundError:
+        return None

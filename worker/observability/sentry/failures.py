@@ -1,0 +1,52 @@
+"""A report for each request that failed and is not its sender's fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sentry_sdk
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery import signals
+from sentry_sdk.utils import event_from_exception
+
+from models.store import StoredModel
+from producer.contract import ModelFailed, RequestError
+from worker.observability.sentry import incoming_trace
+from worker.observability.sentry.tags import tags_of
+
+__all__ = ["connect"]
+
+
+def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
+    """Report the failures of this process, and in the parent those of processes that died."""
+
+    def on_failure(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: object) -> None:
+        if isinstance(exception, RequestError) and not isinstance(exception, ModelFailed):
+            return
+        with sentry_sdk.isolation_scope() as scope:
+            if sentry_sdk.get_current_span() is None:
+                sentry_sdk.continue_trace(incoming_trace.incoming(vars(sender.request)))
+            scope.set_transaction_name(sender.name, source="task")
+            for name, value in tags_of(sender, args, kwargs, served).items():
+                scope.set_tag(name, value)
+            if isinstance(exception, SoftTimeLimitExceeded):
+                # All have the same stack.
+                scope.fingerprint = ["celery", "SoftTimeLimitExceeded", sender.name]
+            if show_text:
+                scope.set_extra("celery-job", {"task_name": sender.name, "args": args, "kwargs": kwargs})
+            _report(exception, getattr(sender.request, "celeriac_cause", None))
+
+    signals.task_failure.connect(on_failure, weak=False, dispatch_uid="celeriac.sentry.failures")
+
+
+def _report(exception: BaseException, cause: BaseException | None) -> None:
+    if cause is not None:
+        # The result is stored already, and the sender does not see it.
+        exception.__cause__ = cause
+    event, hint = event_from_exception(
+        exception,
+        client_options=sentry_sdk.get_client().options,
+        mechanism={"type": "celery", "handled": False},
+    )
+    sentry_sdk.capture_event(event, hint=hint)

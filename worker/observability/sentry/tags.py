@@ -1,0 +1,57 @@
+"""What a report or a trace says of its request: everything but its text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.store import StoredModel
+from worker.inference.arguments import arguments_by_name
+from worker.inference.request_cost import estimate_tokens
+from worker.pool import work_context
+
+__all__ = ["tags_of"]
+
+
+def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) -> dict[str, str]:
+    """The tags of the request that a task is traced for.
+
+    Args:
+        task: with its ``request``.
+        args: the request's positional arguments, as they came.
+        kwargs: its keyword arguments, as they came.
+        served: the worker's models, the first of each task first.
+
+    Returns:
+        ``task``, ``task_id``, ``queue``, ``batch_size``, ``tokens``, ``model`` and ``revision``, as far as known. A
+        request that the model has not seen has ``tokens_estimated``, which says that ``tokens`` is.
+    """
+    request = task.request
+    arguments = arguments_by_name(task.name, args, kwargs)
+    tags = {"task": task.name, "task_id": str(request.id)} | _model(request, task.name, arguments, served)
+    delivery = request.delivery_info
+    if isinstance(delivery, Mapping) and delivery.get("routing_key"):
+        tags["queue"] = str(delivery["routing_key"])
+    batch = work_context.batch()
+    if batch is not None:
+        tags["batch_size"] = str(len(batch.calls))
+    return tags | _tokens(request, arguments)
+
+
+def _tokens(request: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
+    counted = getattr(request, "celeriac_tokens", None)
+    if counted is not None:
+        return {"tokens": str(counted)}
+    return {"tokens": str(estimate_tokens(arguments, len(json.dumps(arguments)))), "tokens_estimated": "true"}
+
+
+def _model(request: Any, task: str, arguments: Mapping[str, Any], served: Sequence[StoredModel]) -> dict[str, str]:
+    answered = getattr(request, "celeriac_model", None)
+    if answered is not None:
+        return {"model": answered["name"], "revision": answered["revision"]}
+    named = arguments.get("model")
+    for model in served:
+        if model.name == named or (named is None and model.manifest.task == task):
+            return {"model": model.name, "revision": model.manifest.revision}
+    return {}

@@ -1,0 +1,163 @@
+"""How much waits in the queues, for how long, and how many workers share it: asked of Redis once a second.
+
+A thread does it, off the event loop; the same thread tells the other workers what this one has to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from producer.contract import SENT_AT_HEADER
+from worker.scaling.identity import WorkerIdentity
+
+__all__ = ["GONE_S", "DepthSample", "DepthSampler", "load_key", "workers_key"]
+
+logger = logging.getLogger(__name__)
+
+#: Between two samples.
+_SAMPLE_S = 1.0
+#: A worker that has not been heard of for so long has ended.
+GONE_S = 5.0
+_KEY_LASTS_S = 60
+#: When the oldest message of a list was sent, from the header that says so. The server looks, since a message may be
+#: large. Quotes in a value are escaped, and a body in base64 has none: what is found is a header.
+_SENT_AT = f"""
+local message = redis.call('LINDEX', KEYS[1], -1)
+return message and string.match(message, '"{SENT_AT_HEADER}": *(%d+%.?%d*)')
+"""
+
+
+@dataclass(frozen=True)
+class DepthSample:
+    """What was seen at one moment.
+
+    Attributes:
+        at_s: the moment, of the monotonic clock.
+        waiting: requests in all lists of each queue.
+        oldest_s: how long the oldest request of each queue has been waiting, where its message says when it was sent.
+        unacknowledged: messages that any worker of this Redis database has fetched and not finished.
+        workers: how many workers consume each queue, at least 1.
+        mark: what the worker had fetched at that moment, in a unit of its own.
+    """
+
+    at_s: float
+    waiting: Mapping[str, int]
+    oldest_s: Mapping[str, float]
+    unacknowledged: int
+    workers: Mapping[str, int]
+    mark: float
+
+
+class DepthSampler:
+    """A thread with a connection of its own.
+
+    Args:
+        app: the Celery app.
+        identity: of this worker; the others count it by this.
+        queues: what it consumes.
+        mark: read at the moment of each sample; must not wait.
+    """
+
+    def __init__(
+        self, app: Any, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], mark: Callable[[], float]
+    ) -> None:
+        self._app = app
+        self._member = str(identity)
+        self._queues = queues
+        self._mark = mark
+        #: The latest; None before the first, and while Redis does not answer.
+        self.latest: DepthSample | None = None
+        #: What the other workers are told of this one, once there is something to tell.
+        self.announcement = ""
+
+    def start(self) -> None:
+        """Sample from now on, for as long as this process lives."""
+        threading.Thread(target=self._run, name="celeriac-queue-depth", daemon=True).start()
+
+    def sample(self, channel: Any) -> DepthSample:
+        """Ask once.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer.
+        """
+        queues = list(self._queues())
+        self._announce(channel.client, queues)
+        lists = {queue: [_list_of(channel, queue, step) for step in channel.priority_steps] for queue in queues}
+        with channel.client.pipeline(transaction=False) as pipe:
+            for queue, names in lists.items():
+                pipe.zcard(workers_key(queue))
+                for name in names:
+                    pipe.llen(name)
+            pipe.hlen(channel.unacked_key)
+            replies = iter(pipe.execute())
+        workers, lengths = {}, {}
+        for queue, names in lists.items():
+            workers[queue] = max(1, next(replies))
+            lengths[queue] = {name: next(replies) for name in names}
+        waiting = {queue: sum(by_list.values()) for queue, by_list in lengths.items()}
+        oldest_s = _oldest_s(channel.client, lengths)
+        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._mark())
+
+    def _announce(self, client: Any, queues: Sequence[str]) -> None:
+        now_s = time.time()
+        with client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                key = workers_key(queue)
+                pipe.zadd(key, {self._member: now_s})
+                pipe.zremrangebyscore(key, "-inf", now_s - GONE_S)
+                pipe.expire(key, _KEY_LASTS_S)
+            if self.announcement:
+                pipe.set(load_key(self._member), self.announcement, px=int(GONE_S * 1000))
+            pipe.execute()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._app.connection_for_read() as connection:
+                    channel = connection.default_channel
+                    while True:
+                        self.latest = self.sample(channel)
+                        time.sleep(_SAMPLE_S)
+            except Exception:
+                # Whatever it is, the next try may go better; until then nothing is decided.
+                logger.debug("could not look at the queues", exc_info=True)
+                self.latest = None
+                time.sleep(_SAMPLE_S)
+
+
+def workers_key(queue: str) -> str:
+    """The sorted set of the workers that consume a queue, by when they were heard of; members are their identities."""
+    return f"celeriac.workers.{queue}"
+
+
+def load_key(member: str) -> str:
+    """What a member of :func:`workers_key` has announced."""
+    return f"celeriac.load.{member}"
+
+
+def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """For how long the oldest message of each queue has been waiting; of those that say when they were sent."""
+    filled = [(queue, name) for queue, by_list in lengths.items() for name, length in by_list.items() if length]
+    if not filled:
+        return {}
+    sent_at = client.register_script(_SENT_AT)
+    with client.pipeline(transaction=False) as pipe:
+        for _, name in filled:
+            sent_at(keys=[name], client=pipe)
+        found = pipe.execute()
+    now_s, oldest_s = time.time(), dict[str, float]()
+    for (queue, _), sent_at_s in zip(filled, found, strict=True):
+        if sent_at_s is not None:
+            oldest_s[queue] = max(0.0, now_s - float(sent_at_s), oldest_s.get(queue, 0.0))
+    return oldest_s
+
+
+def _list_of(channel: Any, queue: str, priority: int) -> str:
+    """The list of a queue's requests of one priority."""
+    name: str = channel._q_for_pri(queue, priority)  # noqa: SLF001 - kombu's naming
+    return name
