@@ -76,7 +76,7 @@ class Pulse:
         """Say what is so now."""
         worker, inner = self._worker, self._worker.pool._pool  # noqa: SLF001 - Celery's pool has no other way
         seen = load_watch_of(worker).look()
-        channel = worker.intake.consumer.task_consumer.channel
+        channel = worker.consumer.task_consumer.channel
         now_s, ready = time.monotonic(), len(inner._all_inqueues)  # noqa: SLF001 - as above
         waiting = sum(seen.sample.waiting.values()) if seen else 0
         may_fetch = ready > 0 and bool(channel.qos.can_consume())
