@@ -5,6 +5,20 @@ in batches, every other one runs as it does in Celery's own pool.
 """
 
 from worker.pool.batch_task import Answer, BatchTask, Call
+from worker.pool.errors import PoolError, ProcessDied
+from worker.pool.hooks import ComputedBatch, PoolHooks, ProcessExit
+from worker.pool.limits import BatchLimits
 from worker.pool.task_pool import TaskPool
 
-__all__ = ["Answer", "BatchTask", "Call", "TaskPool"]
+__all__ = [
+    "Answer",
+    "BatchLimits",
+    "BatchTask",
+    "Call",
+    "ComputedBatch",
+    "PoolError",
+    "PoolHooks",
+    "ProcessDied",
+    "ProcessExit",
+    "TaskPool",
+]

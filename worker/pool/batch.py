@@ -11,9 +11,9 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
-from producer.contract import ErrorCode, ModelFailed
 from worker.pool import work_context
 from worker.pool.execute import BatchReport, Outcome
+from worker.pool.hooks import PoolHooks
 from worker.pool.pending_request import Member, exception_info, exception_of
 
 __all__ = ["MAX_DEATHS", "Batch"]
@@ -31,6 +31,7 @@ class Batch:
         members: of equal key; at least one.
         give_back: takes a member that has to run again.
         observe: takes the members, the seconds and the usage of a batch that was computed.
+        hooks: say which error a request ends with when its processes died.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Batch:
         members: Sequence[Member],
         give_back: Callable[[Member], None],
         observe: Callable[[Sequence[Member], float, Any], None],
+        hooks: PoolHooks,
     ) -> None:
         self.members = members
         self._give_back = give_back
         self._observe = observe
+        self._hooks = hooks
         self._accepted_s: float | None = None
         #: Whose time limit the job has hit; billiard tells that it has failed before it tells why.
         self._timed_out: list[Member] = []
@@ -128,11 +131,16 @@ class Batch:
             if member.deaths < MAX_DEATHS:
                 again.append(member)
             else:
-                _give_up(member, exception)
+                self._give_up(member, exception)
         if again:
             about = {"task_ids": [member.task_id for member in again]}
             logger.warning("%d requests run alone, their process died: %s", len(again), exception, extra=about)
         self._run_alone(again)
+
+    def _give_up(self, member: Member, exception: BaseException) -> None:
+        problem = f"{member.deaths} processes died while they computed this request; the last: {exception}"
+        logger.error("gave up %s[%s]: %s", *member.args[:2], problem)
+        member.fail(exception_info(self._hooks.process_died(problem)))
 
     def _run_alone(self, members: Sequence[Member]) -> None:
         for member in members:
@@ -168,13 +176,6 @@ def _are_stored(members: Sequence[Member]) -> Sequence[bool]:
         # No backend, one without this, or none that answers: they run again.
         logger.debug("could not look for stored results", exc_info=True)
         return [False] * len(members)
-
-
-def _give_up(member: Member, exception: BaseException) -> None:
-    """End a member with an error of the contract: on WorkerLostError Celery may deliver it again, for ever."""
-    problem = f"{member.deaths} processes died while they computed this request; the last: {exception}"
-    logger.error("gave up %s[%s]: %s", *member.args[:2], problem)
-    member.fail(exception_info(ModelFailed.of(ErrorCode.PROCESS_DIED, problem)))
 
 
 def _smallest(limits: Any) -> float | None:

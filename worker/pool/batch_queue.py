@@ -6,27 +6,13 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
+from worker.pool.limits import BatchLimits
 from worker.pool.pending_request import Member, Place
 
-__all__ = ["BatchLimits", "Line"]
+__all__ = ["Line"]
 
 #: A batch is chosen from the oldest members: as many as fill so many batches.
 _WINDOW_BATCHES = 8
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """How large a batch may get.
-
-    Attributes:
-        requests: most requests.
-        cost: most cost in all; a single request that costs more goes alone.
-        bulk_s: bulk requests may cost more, up to what a process is expected to do in this time, in seconds.
-    """
-
-    requests: int = 64
-    cost: int = 2048
-    bulk_s: float = 1.0
 
 
 #: A member with the number of its arrival.

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from celery import Task
 from celery.exceptions import Retry
 
-__all__ = ["Answer", "BatchTask", "Call", "clock", "run_with"]
+__all__ = ["Answer", "BatchTask", "Call"]
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,7 @@ class Answer:
     seconds: float = 0.0
 
 
-@dataclass
-class _Giving:
-    """What this process gives out at the moment; one request is traced at a time."""
-
-    answer: Answer | None = None
-    #: How far :func:`clock` is ahead: the shares of all answers given out so far.
-    ahead_s: float = 0.0
-
-
-_giving = _Giving()
 T = TypeVar("T")
-
-
-def clock() -> float:
-    """A monotonic clock, in seconds, on which a request's share of its batch passes while its answer is given out."""
-    return time.monotonic() + _giving.ahead_s
-
-
-def run_with(answer: Answer, trace: Callable[[], T]) -> T:
-    """Trace a request whose answer is known."""
-    _giving.answer = answer
-    try:
-        return trace()
-    finally:
-        _giving.answer = None
 
 
 class BatchTask(Task):
@@ -82,6 +58,11 @@ class BatchTask(Task):
     """
 
     abstract = True
+
+    def __init__(self) -> None:
+        #: The answer of the request that is being traced; a process traces one request at a time.
+        self._known_answer: Answer | None = None
+        self._traced_s = 0.0
 
     @abstractmethod
     def compute(self, calls: Sequence[Call]) -> Sequence[Answer]:
@@ -108,17 +89,33 @@ class BatchTask(Task):
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Give out the answer that the batch has; without a batch (Celery's own pool, ``apply``) compute it alone."""
-        answer, _giving.answer = _giving.answer, None
+        answer, self._known_answer = self._known_answer, None
         if answer is None:
             (answer,) = self.compute([Call(vars(self.request), args, kwargs)])
         for name, value in answer.context.items():
             setattr(self.request, name, value)
-        _giving.ahead_s += answer.seconds
+        self._traced_s += answer.seconds
         if isinstance(answer.error, Retry):
             self._retry(answer.error)
         if answer.error is not None:
             raise answer.error
         return answer.value
+
+    def trace_with(self, answer: Answer, trace: Callable[[], T]) -> T:
+        """Trace a request whose answer is known: :meth:`run` returns or raises it."""
+        self._known_answer = answer
+        try:
+            return trace()
+        finally:
+            self._known_answer = None
+
+    def clock(self) -> float:
+        """A monotonic clock, in seconds, for Celery's tracer.
+
+        While a request's answer is given out, the request's share of its batch passes on it, so that the runtime
+        which Celery reports is that share.
+        """
+        return time.monotonic() + self._traced_s
 
     def _retry(self, wanted: Retry) -> NoReturn:
         """Send the request once more, which only its own task can: :meth:`compute` has many."""

@@ -25,7 +25,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.states import STARTED
 
 from worker.pool import work_context
-from worker.pool.batch_task import Answer, BatchTask, Call, clock, run_with
+from worker.pool.batch_task import Answer, BatchTask, Call
 from worker.pool.pending_request import exception_info
 
 __all__ = ["BatchCall", "BatchReport", "Outcome", "Result", "run_batch", "use_batch_clock"]
@@ -83,7 +83,7 @@ def use_batch_clock(sender: str | None = None, **_: object) -> None:
     app = current_app._get_current_object()  # noqa: SLF001 - the app itself, which the tracer wants
     for name, task in app.tasks.items():
         if isinstance(task, BatchTask):
-            task.__trace__ = trace.build_tracer(name, task, app.loader, sender, app=app, monotonic=clock)
+            task.__trace__ = trace.build_tracer(name, task, app.loader, sender, app=app, monotonic=task.clock)
 
 
 def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> BatchReport:
@@ -156,7 +156,8 @@ def _trace_one(target: Callable[..., Any], call: BatchCall, answer: Answer) -> R
     # The parent has decoded the body: no content type says so to the tracer.
     arguments = (call.task, call.task_id, call.headers, call.payload, None, None)
     try:
-        failed, value, runtime = run_with(answer, partial(target, *arguments))
+        task: BatchTask = current_app.tasks[call.task]
+        failed, value, runtime = task.trace_with(answer, partial(target, *arguments))
     except Exception:  # noqa: BLE001 - what Celery lets through is one request's (Reject, MemoryError)
         return Outcome.RAISED, _sendable(ExceptionInfo())
     return Outcome.TRACED, (failed, _sendable(value) if failed else value, runtime)

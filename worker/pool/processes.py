@@ -1,8 +1,4 @@
-"""Billiard's pool of processes: which of them can take a batch, and an end to those that cannot start.
-
-A process that dies before it reports that it is up has not served anything and never will: after
-:data:`MAX_FAILED_STARTS` of those in a row the worker stops with an error instead of forking for ever.
-"""
+"""Billiard's pool of processes: which of them can take a batch, and what the app is told of their starts and ends."""
 
 from __future__ import annotations
 
@@ -17,21 +13,16 @@ from billiard.common import human_status
 from billiard.pool import EX_RECYCLE
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
-from celery.worker import state
 
-from worker.boot import preflight
-from worker.boot.start_reports import StartReport
-from worker.cores.leases import LeasingError
 from worker.pool import jobs
+from worker.pool.hooks import PoolHooks, ProcessExit
 from worker.pool.pipe_reader import ResultReader
 from worker.pool.slots import Slots
 
-__all__ = ["MAX_FAILED_STARTS", "ProcessPool"]
+__all__ = ["ProcessPool"]
 
 logger = logging.getLogger(__name__)
 
-#: Failed starts in a row after which the worker stops.
-MAX_FAILED_STARTS = 3
 #: Seconds to wait for the end of a process that is ending.
 _EXIT_S = 1.0
 #: What a process's pipe shall hold: a batch with its headers and more. Linux gives 64 KiB unless it is asked for more.
@@ -41,22 +32,22 @@ _SMALL_PIPE_BYTES = 16 * 1024
 
 
 class ProcessPool(AsynPool):
-    """The processes; in a worker of ours their indices are those of its core sets."""
+    """The processes.
+
+    Args:
+        hooks: the app's.
+    """
 
     ResultHandler = ResultReader
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, hooks: PoolHooks, **kwargs: Any) -> None:
         # `-O fast` would write to whichever process, idle or not.
         kwargs["sched_strategy"] = "fair"
+        self._hooks = hooks
         self._pipe_bytes = _PIPE_BYTES
-        #: Start reports of the processes that are up, by pid.
-        self.started: dict[int, StartReport] = {}
-        #: How many processes have ended that were wanted: while they served, and before they could.
-        self.died = self.failed_to_start = 0
+        self._up: set[int] = set()
         #: Called before each wait for events, to hand batches over.
         self.on_turn: Callable[[], None] = lambda: None
-        self._failed_starts = 0
-        self._causes: dict[int, str] = {}
         self.on_process_down: Callable[[Any], None]
         self.on_poll_start: Callable[[], None]
         self._quick_put: Callable[[Any], None]
@@ -132,14 +123,9 @@ class ProcessPool(AsynPool):
         """Add processes.
 
         Raises:
-            ValueError: there are no free cores for so many.
+            ValueError: the app has no room for so many.
         """
-        prepared = preflight.maybe_prepared()
-        if prepared is not None:
-            try:
-                prepared.leases.grow(n)
-            except LeasingError as error:
-                raise ValueError(f"cannot grow by {n}: {error}") from error
+        self._hooks.before_grow(n)
         super().grow(n)
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -152,15 +138,11 @@ class ProcessPool(AsynPool):
     def on_process_alive(self, pid: int) -> None:
         """A process has reported that it is up, and gets work from now on."""
         super().on_process_alive(pid)
-        self._read_reports()
-        self._failed_starts = 0
-        if preflight.maybe_prepared() and len(self.started) == self._processes:
-            logger.info("all %d processes are ready", self._processes)
+        self._up.add(pid)
+        self._hooks.on_started(pid, len(self._up), self._processes)
 
     def _create_worker_process(self, i: int) -> Any:
-        prepared = preflight.maybe_prepared()
-        if prepared is not None:
-            prepared.leases.assign(i, self._indices())
+        self._hooks.before_fork(i, self._indices())
         return super()._create_worker_process(i)
 
     def _indices(self) -> set[int]:
@@ -206,36 +188,12 @@ class ProcessPool(AsynPool):
         return held_bytes + jobs.size_in_pipe(self.outbound_buffer[0]) <= self._pipe_bytes
 
     def _note_exit(self, process: Any) -> None:
-        prepared = preflight.maybe_prepared()
-        if prepared is not None:
-            prepared.leases.shrink(self._processes, self._indices())
-        self._read_reports()
-        had_started = self.started.pop(process.pid, None) is not None
-        if self._state != prefork.RUN:
-            return
-        if had_started:
-            self.died += not (process._controlled_termination or process.exitcode == EX_RECYCLE)  # noqa: SLF001
-            return
-        # One that is not needed any more may be ended while it loads.
-        if prepared is None or process._controlled_termination:  # noqa: SLF001 - billiard has no other way to ask
-            return
-        cause = self._causes.pop(process.pid, f"it ended with {human_status(process.exitcode)} while it loaded")
-        self._failed_starts += 1
-        self.failed_to_start += 1
-        logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)
-        if self._failed_starts >= MAX_FAILED_STARTS:
-            logger.critical("stopping: %d processes in a row could not start; the last: %s", MAX_FAILED_STARTS, cause)
-            state.should_stop = os.EX_SOFTWARE
-
-    def _read_reports(self) -> None:
-        prepared = preflight.maybe_prepared()
-        if prepared is None:
-            return
-        for report in prepared.reports.receive():
-            if report.cause is None:
-                self.started[report.pid] = report
-            else:
-                self._causes[report.pid] = report.cause
+        had_started = process.pid in self._up
+        self._up.discard(process.pid)
+        was_ordered = process._controlled_termination or process.exitcode == EX_RECYCLE  # noqa: SLF001 - billiard's own
+        status = human_status(process.exitcode)
+        ended = ProcessExit(process.pid, status, had_started, bool(was_ordered), self.is_running)
+        self._hooks.on_exit(ended, self._indices(), self._processes)
 
     def _is_up(self, process: Any) -> bool:
         return process.inqW_fd in self._all_inqueues

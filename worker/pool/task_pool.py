@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from celery import signals
@@ -12,13 +13,11 @@ from celery.app import trace
 from celery.concurrency import prefork
 from celery.exceptions import ImproperlyConfigured
 
-from producer.contract import ErrorCode, ModelFailed
-from worker.intake.prefetch_gate import estimator
-from worker.intake.queue_order import is_bulk
 from worker.pool.batch import Batch
-from worker.pool.batch_queue import BatchLimits, Line
+from worker.pool.batch_queue import Line
 from worker.pool.batch_task import BatchTask, Call
 from worker.pool.execute import BatchCall, run_batch, use_batch_clock
+from worker.pool.hooks import ComputedBatch, PoolHooks, hooks_of
 from worker.pool.pending_request import Member, exception_info
 from worker.pool.processes import ProcessPool
 from worker.pool.throughput import Pace
@@ -40,14 +39,10 @@ class TaskPool(prefork.TaskPool):
     A batch is cut at the end of a turn of the event loop, so that what arrives together is answered together.
     """
 
-    Pool = ProcessPool
     #: Celery would hold requests back until a process is free, one by one.
     uses_semaphore = False
     #: A process that comes later has a core leased for it then; Celery's own pool knows of no leases.
     leases_as_it_grows = True
-    #: Told of each batch that was computed: its key, which is the task's name and what the task made of a call, the
-    #: number of requests, the seconds, and the usage.
-    on_batch: Callable[[Hashable, int, float, Any], None] | None = None
 
     def on_start(self) -> None:
         """Make the processes.
@@ -57,11 +52,8 @@ class TaskPool(prefork.TaskPool):
         """
         if self.options.get("threads", True):
             raise ImproperlyConfigured("worker.pool needs a broker with an event loop, such as Redis or RabbitMQ")
-        settings = getattr(self.app, "celeriac_settings", None)
-        limits = BatchLimits()
-        if settings:
-            limits = BatchLimits(settings.batch.max_requests, settings.batch.max_cost, settings.batch.bulk_s)
-        self._limits = limits
+        self._hooks = hooks_of(self.app)
+        self._limits = limits = self._hooks.batch_limits
         self._pace = Pace()
         #: The same by queue, for a request of any kind.
         self._queue_pace = Pace(_FIRST_SECONDS)
@@ -70,6 +62,7 @@ class TaskPool(prefork.TaskPool):
         self._long_jobs: dict[object, Any] = {}
         self._batches = self._batched = 0
         signals.worker_process_init.connect(use_batch_clock, weak=False, dispatch_uid="celeriac.pool")
+        self.Pool = partial(ProcessPool, hooks=self._hooks)
         super().on_start()
         self._pool.on_turn = self._hand_over
         self._apply_now: Callable[..., Any] = self._pool.apply_async
@@ -131,7 +124,7 @@ class TaskPool(prefork.TaskPool):
         if found is not None:
             member.alone = False
             member.key, member.cost = found
-        member.is_bulk = is_bulk(request.delivery_info.get("routing_key"))
+        member.is_bulk = self._hooks.is_bulk(request.delivery_info.get("routing_key"))
         return member
 
     def _hand_over(self) -> None:
@@ -154,7 +147,7 @@ class TaskPool(prefork.TaskPool):
         if members[0].key is None:
             self._submit_plain(members[0])
             return
-        batch = Batch(members, self._give_back, self._observe)
+        batch = Batch(members, self._give_back, self._observe, self._hooks)
         try:
             job = self._apply_now(
                 run_batch,
@@ -179,9 +172,8 @@ class TaskPool(prefork.TaskPool):
 
     def _observe(self, members: Sequence[Member], seconds: float, usage: Any) -> None:
         """A batch was computed."""
-        if self.on_batch is not None:
-            self.on_batch(members[0].key, len(members), seconds, usage)
-        estimator.observe(sum(member.size_bytes for member in members), seconds)
+        size_bytes = sum(member.size_bytes for member in members)
+        self._hooks.on_batch(ComputedBatch(members[0].key, len(members), size_bytes, seconds, usage))
         self._pace.observe(members[0].key, sum(member.cost for member in members), seconds)
         for queue, count in Counter(map(_queue_of, members)).items():
             self._queue_pace.observe(queue, count, seconds * count / len(members))
@@ -208,10 +200,10 @@ class TaskPool(prefork.TaskPool):
         if self._pool is not None and self._pool.is_running:
             self._line.put_back(member)
         else:
-            _end_acknowledged([member])
+            _end_acknowledged([member], self._hooks)
 
     def _forget_line(self) -> None:
-        _end_acknowledged(self._line.clear())
+        _end_acknowledged(self._line.clear(), self._hooks)
 
     def _flush(self) -> None:
         """The connection to the broker is lost: it gives everything again that is not acknowledged."""
@@ -226,8 +218,7 @@ class TaskPool(prefork.TaskPool):
         info: dict[str, Any] = super()._get_info()
         # Celery shows for ever what the pool began with; Flower shows this as the pool's size.
         info["max-concurrency"] = self.num_processes
-        info["cores"] = {str(pid): list(report.cores) for pid, report in self._pool.started.items()}
-        info["start-seconds"] = {str(pid): round(r.seconds, 3) for pid, r in self._pool.started.items()}
+        info |= self._hooks.describe()
         info["batches"] = {"count": self._batches, "requests": self._batched, "waiting": len(self._line)}
         return info
 
@@ -248,12 +239,11 @@ def _queue_of(member: Member) -> str | None:
     return member.request.delivery_info.get("routing_key") if member.request else None
 
 
-def _end_acknowledged(members: Iterable[Member]) -> None:
+def _end_acknowledged(members: Iterable[Member], hooks: PoolHooks) -> None:
     """End what nobody will run: the worker is shutting down, and the broker has forgotten these."""
     for member in members:
         if member.is_acknowledged:
-            problem = "its process ended while its worker was shutting down"
-            member.fail(exception_info(ModelFailed.of(ErrorCode.PROCESS_DIED, problem)))
+            member.fail(exception_info(hooks.process_died("its process ended while its worker was shutting down")))
 
 
 def _travelling(member: Member) -> BatchCall:

@@ -20,8 +20,9 @@ from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.worker.request import Request as CeleryRequest
 
+from producer.contract import ErrorCode, ModelFailed
 from worker.intake.request import Request
-from worker.pool import Answer, BatchTask, Call
+from worker.pool import Answer, BatchTask, Call, PoolHooks
 from worker.results.backend import RESULT_BACKENDS
 
 CONFIG_VARIABLE = "POOL_APP_CONFIG"
@@ -30,7 +31,22 @@ NOTES_VARIABLE = "POOL_APP_NOTES"
 LOADING_VARIABLE = "POOL_APP_LOADING"
 _POLL_S = 0.005
 
-app = Celery("pool_app", set_as_current=True)
+
+class ContractErrors(PoolHooks):
+    """Requests whose processes died end with the contract's error, as in our own app."""
+
+    def process_died(self, problem: str) -> Exception:
+        """See :meth:`PoolHooks.process_died`."""
+        return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
+
+
+class PoolApp(Celery):
+    """An app that hands hooks over to the pool."""
+
+    pool_hooks = ContractErrors()
+
+
+app = PoolApp("pool_app", set_as_current=True)
 app.conf.update(json.loads(os.environ.get(CONFIG_VARIABLE, "{}")))
 if app.conf.worker_pool != "prefork":
     # Celery's own pool stays with Celery's own backend: it is the reference.

@@ -12,8 +12,7 @@ from celery import Celery
 from celery.exceptions import ImproperlyConfigured
 from celery.states import FAILURE, SUCCESS
 
-from producer.contract import ModelFailed
-from worker.pool import TaskPool
+from worker.pool import PoolHooks, ProcessDied, TaskPool
 from worker.pool.batch import MAX_DEATHS, Batch
 from worker.pool.execute import BatchReport, Outcome
 from worker.pool.pending_request import Member, OutOfMemory, exception_info, exception_of
@@ -60,7 +59,7 @@ STORED: dict[str, str | None] = {}
 def batch_of(*members: Member) -> tuple[Batch, list[Member]]:
     """A batch, and the line that takes its members back, at its front."""
     line: list[Member] = []
-    return Batch(members, lambda member: line.insert(0, member), lambda *_: None), line
+    return Batch(members, lambda member: line.insert(0, member), lambda *_: None, PoolHooks()), line
 
 
 def test_each_gets_its_own_result_and_what_one_raises_stops_no_other() -> None:
@@ -113,8 +112,7 @@ def test_who_was_there_when_a_process_died_runs_alone_and_is_given_up_in_the_end
         batch, line = batch_of(members[0])
         batch.on_error(exception_info(error))
     assert line == []
-    assert isinstance(members[0].error, ModelFailed)
-    assert members[0].error.code.value == "process_died"
+    assert isinstance(members[0].error, ProcessDied)
 
 
 def test_who_has_its_result_when_a_process_dies_is_done() -> None:
@@ -207,10 +205,10 @@ def test_what_nobody_will_run_is_ended_if_the_broker_has_forgotten_it() -> None:
     late, early = Recorded("a"), Recorded("b")
     early.request.acknowledged = True
 
-    _end_acknowledged([late, early])
+    _end_acknowledged([late, early], PoolHooks())
 
     assert late.seen == []
-    assert isinstance(early.error, ModelFailed)
+    assert isinstance(early.error, ProcessDied)
 
 
 def test_a_broker_without_an_event_loop_is_refused() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pool.batch_queue import BatchLimits, Line
+from worker.pool.batch_queue import Line
+from worker.pool.limits import BatchLimits
 from worker.pool.pending_request import Member, Place
 
 
@@ -26,7 +27,7 @@ def names(members: Sequence[Member]) -> list[object]:
 
 
 def filled(*members: Member, requests: int = 8, cost: int = 100) -> Line:
-    line = Line(BatchLimits(requests, cost))
+    line = Line(BatchLimits(requests, cost, bulk_s=1.0))
     for member in members:
         line.add(member)
     return line
