@@ -26,8 +26,8 @@ from examples.demo.texts import generate, read_examples
 from examples.local_stack import LocalServer, LocalWorker
 from producer import Client
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, queue_name
-from worker.scaling.identity import WorkerIdentity
-from worker.scaling.queue_depth import DepthSampler
+from worker.workload.identity import WorkerIdentity
+from worker.workload.queue_depth import DepthSampler
 
 __all__ = ["Traffic", "between", "until_now"]
 

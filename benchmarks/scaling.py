@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.arrivals import percentile
-from worker.scaling.rule import Load, LoadMeter, ScalingRule, ScalingTargets
+from worker.scaling.rule import ScalingRule
+from worker.scaling.targets import ScalingTargets
+from worker.workload.workload import ArrivalMeter, Workload
 
 __all__ = ["PATTERNS", "RULES", "Outcome", "simulate"]
 
@@ -93,7 +95,7 @@ class Ours:
 
     def __init__(self, targets: ScalingTargets | None = None) -> None:
         self._rule = ScalingRule(targets or ScalingTargets())
-        self._meter = LoadMeter()
+        self._meter = ArrivalMeter()
         self._next_s = self._sample_s = 0.0
         self._queued_s = self._arriving = 0.0
         self._wanted = 1
@@ -107,7 +109,7 @@ class Ours:
             self._arriving = self._meter.update(view.now_s, (view.arrived - queued) / RATE, self._queued_s)
         if view.now_s >= self._next_s:
             self._next_s = view.now_s + 0.5
-            load = Load(self._queued_s + view.held / RATE, self._arriving)
+            load = Workload(self._queued_s + view.held / RATE, self._arriving)
             self._wanted = self._rule.decide(view.now_s, load, 1, MOST)
         return self._wanted
 

@@ -1,43 +1,47 @@
-"""The Celery app. It is also what ``celery -A worker inspect`` and Flower load: it needs no model to be there."""
+"""The Celery app of a worker.
+
+``celery -A worker inspect`` and Flower load it too, on machines that have no models.
+"""
 
 from __future__ import annotations
 
 import sys
-
-from celery import Celery
 
 from config import Settings, SettingsError, load_settings
 from config.settings import LogFormat, wanted_log_format
 from models.store.home import name_home
 from worker.boot import preflight, process
 from worker.boot.namesake import NamesakeCheck
-from worker.celery_options import TRANSPORT, celery_options
-from worker.intake.prefetch_gate import HeldWorkGate
-from worker.intake.routing import ModelAnnouncer, Served
-from worker.monitoring import setup as metrics
+from worker.boot.pool_hooks import InferenceHooks
+from worker.boot.refusal import EXIT_CANNOT_START
+from worker.celery_options import EVENTS, TRANSPORT, celery_options
+from worker.inference.served_models import ServedModels
+from worker.intake.model_registry import ModelAnnouncer
+from worker.intake.prefetch_gate import PrefetchGate
+from worker.monitoring.step import Monitoring
 from worker.observability import logs, sentry
 from worker.results.backend import RESULT_BACKENDS
+from worker.runtime import CeleriacApp, WorkerRuntime
 from worker.tasks import register_tasks
 
 __all__ = ["app", "create_app"]
 
 
-def create_app(settings: Settings) -> Celery:
-    """Make the app that serves ``settings.models``."""
-    app = Celery("celeriac", amqp=TRANSPORT, events="worker.observability.events:Events", set_as_current=True)
+def create_app(settings: Settings) -> CeleriacApp:
+    """Make the app that serves ``settings.models``, with a runtime of its own."""
+    runtime = WorkerRuntime(settings, ServedModels.from_settings(settings))
+    runtime.pool_hooks = hooks = InferenceHooks(runtime)
+    app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
-    served = Served(preflight.served_models(settings))
-    app.conf.update(celery_options(settings, served.own_tasks, served.names))
-    app.steps["consumer"].update((HeldWorkGate, ModelAnnouncer, NamesakeCheck))
-    app.celeriac_settings = settings
-    app.celeriac_served = served
-    register_tasks(app, served.tasks)
-    metrics.connect(app, settings)
-    preflight.connect(app, settings)
+    app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
+    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, NamesakeCheck))
+    app.steps["worker"].add(Monitoring)
+    register_tasks(app, runtime.served.tasks)
+    preflight.connect(app, runtime, hooks)
     logs.connect(settings)
-    # Before the processes start: those that cannot are reported too.
-    sentry.connect(settings, served.models)
-    process.connect(settings)
+    # Before the process, so that a process that cannot start is reported too.
+    sentry.connect(settings, runtime.served.models)
+    process.connect(runtime, hooks)
     return app
 
 
@@ -47,5 +51,5 @@ try:
 except SettingsError as error:
     problem = f"wrong setting: {error}\nSee .env.example for what each takes."
     print(logs.as_json_line(problem) if wanted_log_format() is LogFormat.JSON else problem, file=sys.stderr, flush=True)
-    # `inspect`, `control` and Flower end with it as well: they load the same app.
-    raise SystemExit(preflight.EXIT_CANNOT_START) from None
+    # `inspect`, `control` and Flower end with this status too: they load the same app.
+    raise SystemExit(EXIT_CANNOT_START) from None

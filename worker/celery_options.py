@@ -1,6 +1,6 @@
-"""The Celery configuration, made from the settings in this one place.
+"""The Celery configuration of a worker, made from the settings in this one place.
 
-Each line that differs from Celery's default says why; issues are those of celery/celery and celery/kombu.
+What differs from Celery's default says why; issue numbers are those of celery/celery and celery/kombu.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from config.settings import Settings
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
 from worker.redis_servers import backend_options, broker_options, broker_transport_options
 
-__all__ = ["TRANSPORT", "celery_options"]
+__all__ = ["EVENTS", "TRANSPORT", "celery_options"]
 
 #: For ``Celery(amqp=...)``: kombu's Redis transport loses what a worker has popped and not recorded when it is killed.
 TRANSPORT = "worker.transport:AMQP"
+#: For ``Celery(events=...)``.
+EVENTS = "worker.observability.events:Events"
 _QUEUE_ORDER = "worker.intake.queue_order:InteractiveFirst"
 _CONNECT_TIMEOUT_S = 5.0
 _SOCKET_TIMEOUT_S = 30.0
@@ -40,14 +42,14 @@ def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[s
 
 def _messages(settings: Settings) -> dict[str, Any]:
     return {
-        # Pickle runs what the sender wants; a message of another type is refused with a typed error.
+        # Pickle runs whatever the sender wants; a message of another type is refused with a typed error.
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        # A request is done when its result is stored, not when it is taken.
+        # A request is done when its result is stored, not when it is fetched.
         "task_acks_late": True,
-        # A request that kills its process must not do so for ever (#9082): worker.pool counts its attempts.
+        # A request that kills its process must not do so without end (#9082): worker.pool counts its attempts.
         "task_reject_on_worker_lost": False,
         "task_soft_time_limit": settings.time.soft_limit_s,
         "task_time_limit": settings.time.hard_limit_s,
@@ -80,20 +82,20 @@ def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport_options": {
             "visibility_timeout": settings.time.visibility_timeout_s,
-            # What a dead worker held is looked for every 5 s rather than every 100 s (kombu#2558), and a worker that
-            # dies while it looks keeps the others from looking for 30 s rather than 300 s.
+            # Messages of dead workers are restored every 5 s rather than every 100 s (kombu#2558), and a worker that
+            # dies while it restores some blocks the others for 30 s rather than 300 s.
             "unacked_restore_interval": _RESTORE_INTERVAL_S,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": _RESTORE_MUTEX_S,
             "queue_order_strategy": _QUEUE_ORDER,
             "socket_keepalive": True,
             "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-            # Without it a command on a connection that vanished silently waits for ever.
+            # Without it a command on a connection that was cut silently waits without end.
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "health_check_interval": _HEALTH_CHECK_S,
             **broker_transport_options(settings.broker),
         },
-        # The default gives up after 100 tries.
+        # By default Celery gives up after 100 attempts.
         "broker_connection_max_retries": None,
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
@@ -108,7 +110,7 @@ def _results(settings: Settings) -> dict[str, Any]:
         **backend_options(settings.result_backend),
         "result_expires": settings.time.result_expires_s,
         "result_extended": False,
-        # A result that is ready outlives a restart of its server (#8588), but does not wait for it for ever.
+        # A result survives a restart of its server (#8588), but does not wait for it without end.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
         "result_backend_transport_options": {"visibility_timeout": settings.time.visibility_timeout_s},
@@ -126,10 +128,10 @@ def _worker(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "worker.intake.consumer:Consumer",
         "worker_autoscaler": "worker.scaling.autoscaler:Autoscaler",
         "worker_prefetch_multiplier": settings.limits.held_requests,
-        # Four seconds by default, less than a model takes to load (#1715).
+        # The default is 4 s, less than a model takes to load (#1715).
         "worker_proc_alive_timeout": settings.time.process_start_s,
         "worker_soft_shutdown_timeout": settings.time.shutdown_s,
-        # Nothing here logs through print, and a library's stray line is better seen as it is.
+        # Nothing here prints, and the stray output of a library is better left as it is.
         "worker_redirect_stdouts": False,
         "worker_hijack_root_logger": True,
     }

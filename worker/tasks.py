@@ -1,4 +1,4 @@
-"""The tasks: each hands the requests of a batch to the models of its process."""
+"""The tasks: each passes the requests of a batch to the models of its process."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from celery import Celery
 
 from models.engine.usage import Usage
 from producer.contract import RequestError, TaskName
-from worker.boot import process
 from worker.inference.answering import answer
-from worker.inference.arguments import arguments_by_name
+from worker.inference.arguments import arguments_by_name, named_model
 from worker.inference.hidden_result import HiddenResult
 from worker.inference.request_cost import estimate_tokens
 from worker.pool import Answer, BatchTask, Call
+from worker.runtime import WorkerRuntime, runtime_of
 
 __all__ = ["InferenceTask", "register_tasks"]
 
@@ -27,31 +27,36 @@ class InferenceTask(BatchTask):
 
     abstract = True
     Request = "worker.intake.request:Request"
-    #: What the contract foresees is logged without a traceback.
+    #: Errors of the contract are logged without a traceback.
     throws = (RequestError,)
-    #: Which one of the contract it is.
+    #: Its name in the contract.
     task_name: TaskName
 
     def compute(self, calls: Sequence[Call]) -> list[Answer]:
         """See :meth:`BatchTask.compute`."""
-        settings = self.app.celeriac_settings
-        answers = answer(self.task_name, calls, count_tokens=settings.sentry.dsn is not None)
+        settings = self._runtime.settings
+        pipelines = self._runtime.loaded_models().pipelines[self.task_name]
+        answers = answer(self.task_name, calls, pipelines, count_tokens=settings.sentry.dsn is not None)
         if self.task_name in _QUOTING and not settings.show_request_text:
-            return [_hide(found) for found in answers]
+            return [_hide(result) for result in answers]
         return answers
 
     def take_usage(self) -> Usage:
-        """What the models of this process have computed."""
-        return process.take_usage()
+        """What the models of this process have computed since the last call."""
+        return self._runtime.loaded_models().take_usage()
 
     def batch_key(self, call: Call) -> Hashable:
-        """Requests for one model go together; None stands for the first one of the task."""
-        model = arguments_by_name(self.task_name, call.args, call.kwargs).get("model")
+        """The model that a request names; None stands for the first model of the task."""
+        model = named_model(self.task_name, call.args, call.kwargs)
         return model if isinstance(model, str) else None
 
     def batch_cost(self, call: Call, body_bytes: int) -> int:
-        """The tokens that it is estimated to have."""
+        """The number of tokens that a request is estimated to have."""
         return estimate_tokens(arguments_by_name(self.task_name, call.args, call.kwargs), body_bytes)
+
+    @property
+    def _runtime(self) -> WorkerRuntime:
+        return runtime_of(self.app)
 
 
 def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:

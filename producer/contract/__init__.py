@@ -25,6 +25,8 @@ from producer.contract.names import (
     QueueClass,
     TaskName,
     class_of_queue,
+    is_bulk,
+    is_contract_queue,
     model_queue_name,
     queue_name,
 )
@@ -82,6 +84,8 @@ __all__ = [
     "ZeroShotClassificationRequest",
     "ZeroShotResult",
     "class_of_queue",
+    "is_bulk",
+    "is_contract_queue",
     "model_queue_name",
     "queue_name",
     "server_url",

@@ -13,6 +13,8 @@ __all__ = [
     "QueueClass",
     "TaskName",
     "class_of_queue",
+    "is_bulk",
+    "is_contract_queue",
     "model_queue_name",
     "queue_name",
 ]
@@ -54,12 +56,25 @@ def model_queue_name(model: str, queue_class: QueueClass = QueueClass.INTERACTIV
 
     A producer need not use it: a worker that lacks the model which a request names moves the request there.
     """
-    return f"model:{model}" if queue_class is QueueClass.INTERACTIVE else f"model.bulk:{model}"
+    return f"{_MODEL_PREFIXES[queue_class]}{model}"
 
 
 def class_of_queue(name: str | None) -> QueueClass:
     """Which class of requests a queue of any name holds."""
-    return QueueClass.BULK if name in _BULK_QUEUES or (name or "").startswith("model.bulk:") else QueueClass.INTERACTIVE
+    is_of_model = (name or "").startswith(_MODEL_PREFIXES[QueueClass.BULK])
+    return QueueClass.BULK if name in _BULK_QUEUES or is_of_model else QueueClass.INTERACTIVE
 
 
+def is_bulk(queue: str | None) -> bool:
+    """Whether the requests in a queue may wait for interactive ones."""
+    return class_of_queue(queue) is QueueClass.BULK
+
+
+def is_contract_queue(queue: str) -> bool:
+    """Whether a queue is one of a task or of a model; Celery's default queue is neither."""
+    return queue in _TASK_QUEUES or queue.startswith(tuple(_MODEL_PREFIXES.values()))
+
+
+_MODEL_PREFIXES = {QueueClass.INTERACTIVE: "model:", QueueClass.BULK: "model.bulk:"}
 _BULK_QUEUES = frozenset(queue_name(task, QueueClass.BULK) for task in TaskName)
+_TASK_QUEUES = frozenset(queue_name(task, queue_class) for task in TaskName for queue_class in QueueClass)

@@ -15,7 +15,7 @@ from celery import Celery
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 from producer.contract import TextClassificationRequest
-from worker.cores.leases import LeasingError, Wish, take_leases
+from worker.cores.leases import LeaseRequest, LeasingError, take_leases
 from worker.cores.topology import usable_cores
 
 CORES = usable_cores()
@@ -53,11 +53,13 @@ def stats(app: Celery) -> dict[str, Any]:
 def free_cores(environment: dict[str, str]) -> int:
     """How many cores nobody has leased."""
     try:
-        leases = take_leases(Wish(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "test", False), len(CORES))
+        leases = take_leases(
+            LeaseRequest(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "test", False), len(CORES)
+        )
     except LeasingError:
         return 0
     for core_set in leases.sets.values():
-        core_set.forget()
+        core_set.close()
     return len(leases.sets)
 
 
@@ -112,7 +114,7 @@ def test_it_does_not_grow_onto_the_cores_of_another_worker(
     worker: LocalWorker, environment: dict[str, str], own_server: LocalServer
 ) -> None:
     others = take_leases(
-        Wish(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "celery@other", False), len(CORES)
+        LeaseRequest(Path(environment["CELERIAC_CORES_LEASE_DIR"]), CORES, 1, "celery@other", False), len(CORES)
     )
     try:
         with Client(own_server.url, timeout_s=PATIENCE_S) as client:
@@ -123,7 +125,7 @@ def test_it_does_not_grow_onto_the_cores_of_another_worker(
         assert len(worker.processes) == 1
     finally:
         for core_set in others.sets.values():
-            core_set.forget()
+            core_set.close()
 
 
 def test_a_process_that_dies_after_the_worker_has_shrunk_comes_back(worker: LocalWorker, own_stock: Celery) -> None:

@@ -12,7 +12,7 @@ from examples.local_stack import LocalServer
 from producer import Client
 from producer.contract import QueueClass, TextClassificationRequest
 from tests.monitored_worker import MonitoredWorker
-from worker.scaling.queue_depth import load_key, workers_key
+from worker.workload.queue_depth import load_key, workers_key
 
 QUEUE = "text-classification.bulk"
 TEXT = TextClassificationRequest.parse({"inputs": "It does the job, and nobody has complained about it so far."})

@@ -16,7 +16,7 @@ from producer import Client
 from tests.models.tiny_checkpoint import write_checkpoint
 from tests.producer.helpers import wait_until
 from tests.unknown_user import as_unknown_user
-from worker.cores.leases import Wish, take_leases
+from worker.cores.leases import LeaseRequest, take_leases
 from worker.cores.topology import usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +71,8 @@ def test_a_preparation_says_which_setting_names_a_place_for_the_model(tmp_path: 
 def leases_of_root(tmp_path: Path) -> Path:
     """A directory in which another user's worker has leased every core before."""
     directory = tmp_path / "leases"
-    for core_set in take_leases(Wish(directory, usable_cores(), 1, "root@here", False), 99).sets.values():
-        core_set.forget()
+    for core_set in take_leases(LeaseRequest(directory, usable_cores(), 1, "root@here", False), 99).sets.values():
+        core_set.close()
     return directory
 
 

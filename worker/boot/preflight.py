@@ -5,113 +5,90 @@ It never imports OpenVINO, which does not survive a fork (openvinotoolkit/openvi
 
 from __future__ import annotations
 
-import logging
 import os
-from dataclasses import dataclass
+import socket
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
-from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 from kombu.utils.imports import symbol_by_name
 
 from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
-from models.store import StoredModel
 from models.store.in_use import announce_use
 from worker.boot.garbage import collect_seldom
 from worker.boot.memory_bound import MemoryBound, needs_of, usable_bytes
-from worker.boot.start_reports import StartReports
+from worker.boot.pool_hooks import InferenceHooks
+from worker.boot.process_count import ProcessCount
+from worker.boot.refusal import refuse_to_start
 from worker.boot.temp_files import make_no_temp_dir
-from worker.cores.leases import Leases, LeasingError, Wish, take_leases
+from worker.cores.leases import LeaseRequest, LeasingError, take_leases
 from worker.cores.topology import usable_cores
-from worker.observability import logs
+from worker.inference.served_models import ServedModels
+from worker.monitoring.server import listen
+from worker.runtime import WorkerRuntime
+from worker.workload.monitor import WorkloadMonitor
 
-__all__ = ["EXIT_CANNOT_START", "Prepared", "connect", "maybe_prepared", "prepared", "refuse_to_start", "served_models"]
-
-#: Exit status of a worker that cannot start: a model, the cores or an option is at fault.
-EXIT_CANNOT_START = 78
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the parent made before it forked; every process inherits it."""
-
-    leases: Leases
-    reports: StartReports
-    #: Locked manifests of the models, so that ``python -m models remove`` can say who needs them.
-    uses: list[IO[bytes]]
+__all__ = ["connect"]
 
 
-_prepared: Prepared | None = None
-
-
-def maybe_prepared() -> Prepared | None:
-    """What this worker's parent has prepared; None in a worker of another app that uses our pool."""
-    return _prepared
-
-
-def prepared() -> Prepared:
-    """What this worker's parent has prepared.
-
-    Raises:
-        RuntimeError: no worker is starting in this process.
-    """
-    if _prepared is None:
-        raise RuntimeError("no worker has been started in this process")
-    return _prepared
-
-
-def served_models(settings: Settings) -> list[StoredModel]:
-    """The configured models that are there, in the order of the setting; a worker checks that none is missing."""
-    found = []
-    for name in settings.models:
-        try:
-            found.append(store.find(name, settings.model_dir))
-        except ModelError:
-            # Not here: `celery -A worker inspect` and Flower load the app on machines that have no models.
-            continue
-    return found
-
-
-def connect(app: Celery, settings: Settings) -> None:
+def connect(app: Celery, runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     """Prepare every worker of ``app`` before its pool is made."""
 
     def on_worker_init(sender: Any, **_: object) -> None:
-        global _prepared  # noqa: PLW0603 - one per worker process, set once
         if sender.app is app:
-            _prepared = _prepare(sender, settings)
+            _prepare(sender, runtime)
+            hooks.open_reports()
 
-    signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid="celeriac.startup")
+    signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid="celeriac.preflight")
 
 
-def _prepare(worker: Any, settings: Settings) -> Prepared:
+def _prepare(worker: Any, runtime: WorkerRuntime) -> None:
+    settings = runtime.settings
+    # First of all: a worker that cannot be monitored leases nothing.
+    runtime.monitoring_socket = _listen(settings)
     grows = _check_pool(worker.pool_cls)
     if worker.app.conf.worker_disable_prefetch:
         refuse_to_start("worker_disable_prefetch would have each process wait for its next request; leave it out")
-    uses = _verify_models(settings)
+    runtime.model_uses = _verify_models(settings)
     # Every worker would listen to every other's heartbeats, for an election that nothing here needs.
     worker.options["without_gossip"] = True
     cores = settings.cores
-    wish = Wish(cores.lease_dir, usable_cores(), cores.per_process, worker.hostname, cores.allow_sharing)
-    is_shared = settings.engine.cache and _is_usable(settings.compiled_dir)
-    memory = MemoryBound(needs_of(served_models(settings), is_shared=is_shared), usable_bytes())
-    _tell_of_memory(worker, settings, wish, memory)
-    _set_range(worker, settings, wish, memory)
+    request = LeaseRequest(
+        cores.lease_dir, usable_cores(), cores.per_process, holder=worker.hostname, allow_sharing=cores.allow_sharing
+    )
+    is_shared = settings.engine.cache and _is_writable(settings.compiled_dir)
+    needs = needs_of(ServedModels.from_settings(settings).models, is_shared=is_shared)
+    count = ProcessCount(worker, settings, request, MemoryBound(needs, usable_bytes()), grows=grows)
+    count.warn_of_memory()
+    count.set_range()
     try:
-        leases = take_leases(wish, _first_processes(worker, settings, memory, grows=grows))
+        runtime.leases = take_leases(request, count.first())
     except LeasingError as error:
         refuse_to_start(str(error))
-    _set_processes(worker, len(leases.sets), wish, grows=grows)
+    count.apply(len(runtime.leases.sets))
+    runtime.workload = WorkloadMonitor(worker)
     collect_seldom()
     make_no_temp_dir()
-    return Prepared(leases, StartReports(), uses)
+
+
+def _listen(settings: Settings) -> socket.socket | None:
+    host, port = settings.metrics.host, settings.metrics.port
+    if port is None:
+        return None
+    try:
+        return listen(host, port)
+    except OSError as error:
+        refuse_to_start(
+            f"cannot listen on {host}:{port} for metrics: {error.strerror or error}. "
+            "Give this worker a CELERIAC_METRICS_PORT of its own, and CELERIAC_METRICS_HOST an address of this host"
+        )
 
 
 def _check_pool(pool: Any) -> bool:
-    """Refuse what cannot be pinned, and tell whether it leases cores as it grows: ours does, Celery's own does not."""
+    """Refuse a pool that cannot be pinned, and return whether it leases cores as it grows, which Celery's does not."""
     pool_class = symbol_by_name(pool) if isinstance(pool, str) and ":" in pool else pool
     if not (isinstance(pool_class, type) and issubclass(pool_class, PreforkPool)):
         name = getattr(pool_class, "__module__", pool_class)
@@ -120,6 +97,7 @@ def _check_pool(pool: Any) -> bool:
 
 
 def _verify_models(settings: Settings) -> list[IO[bytes]]:
+    """Check the files of all models, and return their manifests, locked, for as long as the worker uses them."""
     uses = []
     for name in settings.models:
         try:
@@ -135,57 +113,7 @@ def _verify_models(settings: Settings) -> list[IO[bytes]]:
     return uses
 
 
-def _is_usable(directory: Path) -> bool:
-    """Whether compiled models can be kept in a directory, which need not be there yet."""
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
-def _tell_of_memory(worker: Any, settings: Settings, wish: Wish, memory: MemoryBound) -> None:
-    options, processes = worker.options, settings.processes
-    autoscale, concurrency = options.get("autoscale"), options.get("concurrency")
-    explicit = autoscale[0] if autoscale else concurrency or processes.max
-    if not explicit and processes.min and memory.bound(processes.min) < processes.min:
-        explicit = processes.min
-    wanted = min(int(explicit or worker.concurrency), wish.most_sets)
-    remark = memory.remark(wanted, is_explicit=bool(explicit))
-    if remark is not None:
-        logs.say(remark, logging.WARNING)
-
-
-def _set_range(worker: Any, settings: Settings, wish: Wish, memory: MemoryBound) -> None:
-    """Scale by the settings where the command line says neither a range nor a number."""
-    least = settings.processes.min
-    if least is not None and not worker.options.get("autoscale") and not worker.options.get("concurrency"):
-        most = settings.processes.max or max(least, memory.bound(wish.most_sets))
-        worker.options["autoscale"] = (most, least)
-
-
-def _first_processes(worker: Any, settings: Settings, memory: MemoryBound, *, grows: bool) -> int:
-    if autoscale := worker.options.get("autoscale"):
-        most, least = autoscale
-        return max(1, least) if grows else int(most)
-    if worker.options.get("concurrency"):
-        return int(worker.concurrency)
-    if settings.processes.max is None:
-        return memory.bound(int(worker.concurrency))
-    return min(int(worker.concurrency), settings.processes.max)
-
-
-def _set_processes(worker: Any, leased: int, wish: Wish, *, grows: bool) -> None:
-    worker.concurrency = min(worker.concurrency, leased)
-    if autoscale := worker.options.get("autoscale"):
-        most, least = autoscale
-        worker.options["autoscale"] = (
-            min(most, max(leased, wish.most_sets) if grows else leased),
-            min(max(1, least), leased),
-        )
-        if not grows:
-            worker.autoscaler_cls = CeleryAutoscaler
-
-
-def refuse_to_start(message: str) -> NoReturn:
-    """End a worker that must not start, with status :data:`EXIT_CANNOT_START`."""
-    # Logging is set up later in the start of a worker.
-    logs.say(f"this worker cannot start: {message}")
-    raise SystemExit(EXIT_CANNOT_START)
+def _is_writable(directory: Path) -> bool:
+    """Whether files can be kept in a directory, which need not exist yet."""
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

@@ -1,9 +1,9 @@
 """Core leases: two workers on one host never compute on the same core.
 
-A lease is a ``flock`` on one file per core, which the kernel gives back when its last holder dies. A worker's parent
-takes the leases before it forks, so that no other worker can slip in between; each process inherits them, keeps its
-own and closes the others. A core is therefore free again when the process on it is gone, and the parent is too or has
-given it back.
+A lease is a ``flock`` on one file per core, which the kernel releases when its last holder dies. A worker's parent
+takes the leases before it forks, so that no other worker can get in between. Each process inherits them, keeps its own
+and closes the others. A core is therefore free again when the process on it is gone, and the parent has ended or
+released it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from worker.cores.topology import Core, core_sets
 
-__all__ = ["CoreSet", "Leases", "LeasingError", "Wish", "take_leases"]
+__all__ = ["CoreSet", "LeaseRequest", "Leases", "LeasingError", "take_leases"]
 
 _DIRECTORY_MODE, _FILE_MODE = 0o1777, 0o666
 
@@ -30,32 +30,32 @@ class LeasingError(Exception):
 
 @dataclass
 class CoreSet:
-    """The cores of one process, and the open lease files; a shared set has none."""
+    """The cores of one process, and their open lease files; a shared set has no files."""
 
     cores: tuple[int, ...]
     files: tuple[int, ...]
 
     @property
     def is_shared(self) -> bool:
-        """Whether another worker computes here as well."""
+        """Whether another worker computes on these cores too."""
         return not self.files
 
-    def forget(self) -> None:
-        """Close our copy of the files; the lease goes on while another process has one."""
+    def close(self) -> None:
+        """Close our copy of the files; the lease lasts while another process holds one."""
         for file in self.files:
             os.close(file)
         self.files = ()
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a worker leases sets from.
+class LeaseRequest:
+    """What a worker leases its core sets from.
 
     Attributes:
         directory: the lease directory, made if it does not exist.
         cores: candidates, best first.
-        set_size: cores per process.
-        holder: who leases, for the message that another worker shows.
+        set_size: number of cores per process.
+        holder: name of the worker, for the message that another worker shows.
         allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
     """
 
@@ -67,21 +67,21 @@ class Wish:
 
     @property
     def most_sets(self) -> int:
-        """How many sets there are where nobody else holds a core."""
+        """The number of sets if nobody else holds a core."""
         return len(core_sets(self.cores, self.set_size))
 
 
 @dataclass
 class Leases:
-    """The core sets of a worker, one per process by the process's index.
+    """The core sets of a worker.
 
     Attributes:
-        sets: by index.
-        wish: what further sets are leased from.
+        sets: one per process, by the process's index.
+        request: what further sets are leased from.
     """
 
     sets: dict[int, CoreSet]
-    wish: Wish
+    request: LeaseRequest
 
     def grow(self, count: int) -> None:
         """Lease sets for more processes.
@@ -89,29 +89,29 @@ class Leases:
         Raises:
             LeasingError: fewer are free, and none was leased.
         """
-        found = _lease(self.wish, self.sets.values(), count)
+        found = _lease(self.request, self.sets.values(), count)
         if len(found) < count:
             for core_set in found:
-                core_set.forget()
-            held = "; ".join(_holders(self.wish.directory, self.wish.cores))
+                core_set.close()
+            held = "; ".join(_holders(self.request.directory, self.request.cores))
             raise LeasingError(f"no cores for {count} more processes; {held}")
         for core_set in found:
             self.sets[next(index for index in itertools.count() if index not in self.sets)] = core_set
 
     def assign(self, index: int, alive: Collection[int]) -> None:
-        """Give a process that is about to be forked the set of one that is gone, where it has none."""
+        """Give a process that is about to be forked the set of one that is gone, if it has none."""
         if index not in self.sets:
             unused = next((other for other in self.sets if other not in alive), None)
             if unused is not None:
                 self.sets[index] = self.sets.pop(unused)
 
     def shrink(self, count: int, alive: Collection[int]) -> None:
-        """Give back the sets beyond ``count`` that no process has."""
+        """Release the sets beyond ``count`` that no process has."""
         for index in sorted(set(self.sets).difference(alive), reverse=True)[: max(0, len(self.sets) - count)]:
-            self.sets.pop(index).forget()
+            self.sets.pop(index).close()
 
     def keep_only(self, index: int) -> CoreSet:
-        """In a process: close the copies of the others' leases and return its own.
+        """In a process, close the copies of the other leases and return its own.
 
         Raises:
             LeasingError: the worker leased no cores for a process with this index.
@@ -120,40 +120,40 @@ class Leases:
             raise LeasingError(f"process {index} has no cores: the worker leased {len(self.sets)} sets")
         for other, core_set in self.sets.items():
             if other != index:
-                core_set.forget()
+                core_set.close()
         return self.sets[index]
 
 
-def take_leases(wish: Wish, sets: int) -> Leases:
+def take_leases(request: LeaseRequest, sets: int) -> Leases:
     """Lease up to ``sets`` core sets, fewer where fewer are free.
 
     Raises:
         LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
     """
-    chosen = _lease(wish, (), sets)
+    chosen = _lease(request, (), sets)
     if not chosen:
         raise LeasingError(
-            f"no free core: {'; '.join(_holders(wish.directory, wish.cores))}. Stop one of them, give this worker "
-            "other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
+            f"no free core: {'; '.join(_holders(request.directory, request.cores))}. Stop one of them, give this "
+            "worker other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
         )
-    return Leases(dict(enumerate(chosen)), wish)
+    return Leases(dict(enumerate(chosen)), request)
 
 
-def _lease(wish: Wish, ours: Collection[CoreSet], sets: int) -> list[CoreSet]:
-    """Up to ``sets`` sets beside ``ours``."""
+def _lease(request: LeaseRequest, ours: Collection[CoreSet], sets: int) -> list[CoreSet]:
+    """Lease up to ``sets`` sets in addition to ``ours``."""
     try:
-        files = _lock_free(wish.directory, wish.cores, wish.holder)
+        files = _lock_free(request.directory, request.cores, request.holder)
     except OSError as error:
-        raise LeasingError(f"the core leases in {wish.directory} cannot be used: {error}") from error
-    free = [core for core in wish.cores if core.number in files]
+        raise LeasingError(f"the core leases in {request.directory} cannot be used: {error}") from error
+    free = [core for core in request.cores if core.number in files]
     chosen = [
         CoreSet(tuple(core.number for core in members), tuple(files.pop(core.number) for core in members))
-        for members in core_sets(free, wish.set_size)[:sets]
+        for members in core_sets(free, request.set_size)[:sets]
     ]
     for unused in files.values():
         os.close(unused)
-    if wish.allow_sharing:
-        chosen += _share(wish.cores, [*ours, *chosen], sets - len(chosen), wish.set_size)
+    if request.allow_sharing:
+        chosen += _share(request.cores, [*ours, *chosen], sets - len(chosen), request.set_size)
     return chosen
 
 
@@ -161,16 +161,16 @@ def _share(cores: Sequence[Core], ours: Sequence[CoreSet], sets: int, set_size: 
     """Sets without a lease, none of which has a core of ``ours``: that would slow down this worker's own process."""
     taken = {core for core_set in ours for core in core_set.cores}
     found = core_sets([core for core in cores if core.number not in taken], set_size)
-    # One process on too few cores beats none; beside others it would only be the slowest.
+    # One process on too few cores is better than none; next to others it would only be the slowest.
     shared = [members for members in found if len(members) == set_size or not ours]
     return [CoreSet(tuple(core.number for core in members), ()) for members in shared[:sets]]
 
 
 def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int, int]:
-    """Open files with a lock, by core number, of the cores that nobody holds."""
+    """Lock the cores that nobody holds, and return their open files by core number."""
     if not directory.is_dir():
         directory.mkdir(parents=True, exist_ok=True)
-        # Workers of several users share the host's cores; the sticky bit keeps each from removing another's files.
+        # Workers of several users share the host's cores; the sticky bit keeps them from removing each other's files.
         with contextlib.suppress(PermissionError):
             directory.chmod(_DIRECTORY_MODE)
     files: dict[int, int] = {}

@@ -1,10 +1,11 @@
-"""The requests of a batch in, an answer or a typed error for each out; runs in a pool process."""
+"""The requests of a batch in, a result or a typed error for each out; runs in a pool process."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from producer.contract import (
     REQUESTS,
@@ -13,53 +14,60 @@ from producer.contract import (
     ErrorCode,
     InvalidRequest,
     ModelFailed,
+    ParsedItems,
     Request,
     RequestError,
     TaskName,
     UnknownModel,
 )
-from worker.boot import process
 from worker.pool import Answer, Call
+from worker.results.answer_facts import AnswerFacts
 
-__all__ = ["answer"]
+if TYPE_CHECKING:
+    from models.pipelines.base import AnyPipeline
+
+__all__ = ["answer", "logger"]
 
 logger = logging.getLogger(__name__)
 
 
-def answer(task: TaskName, calls: Sequence[Call], *, count_tokens: bool = False) -> list[Answer]:
-    """Answer some requests together.
+def answer(
+    task: TaskName, calls: Sequence[Call], pipelines: Mapping[str, AnyPipeline], *, count_tokens: bool = False
+) -> list[Answer]:
+    """Answer the requests of a batch together.
 
     Args:
-        task: their task.
-        calls: as they came; positional arguments fill the parameters that keywords leave open.
-        count_tokens: whether each answer's context shall have ``celeriac_tokens``, what the model has read for it.
+        task: the task of all requests.
+        calls: the requests as they came; positional arguments fill the parameters that keywords leave open.
+        pipelines: the pipelines of the task by the name of their model; the first answers requests that name none.
+        count_tokens: whether to count the tokens that the model reads for each request.
 
     Returns:
-        In order, a result with the model that gave it, or an :class:`InvalidRequest` or :class:`UnknownModel` that no
-        model has seen, or a :class:`ModelFailed`.
+        One per call, in order: a result with the model that gave it; an :class:`InvalidRequest` or
+        :class:`UnknownModel`, which no model has seen; or a :class:`ModelFailed`.
 
     Raises:
         RuntimeError, MemoryError: a model raised over more than one request; one of them may be at fault.
     """
     answers: list[Answer | None] = [None] * len(calls)
-    by_model: dict[Any, list[tuple[int, Any]]] = {}
+    by_pipeline: dict[AnyPipeline, list[tuple[int, Any]]] = {}
     for index, call in enumerate(calls):
         try:
             parsed = _parse(task, call)
             if parsed.request is None:
                 answers[index] = Answer(parsed.merge([]))
             else:
-                by_model.setdefault(_choose(task, parsed.request), []).append((index, parsed))
+                by_pipeline.setdefault(_choose(task, parsed.request, pipelines), []).append((index, parsed))
         except RequestError as error:
             answers[index] = Answer(error=error)
-    for pipeline, members in by_model.items():
+    for pipeline, members in by_pipeline.items():
         computed = _compute(pipeline, [parsed for _, parsed in members], [] if count_tokens else None)
-        for (index, _), given in zip(members, computed, strict=True):
-            answers[index] = given
-    return [given for given in answers if given is not None]
+        for (index, _), result in zip(members, computed, strict=True):
+            answers[index] = result
+    return [result for result in answers if result is not None]
 
 
-def _parse(task: TaskName, call: Call) -> Any:
+def _parse(task: TaskName, call: Call) -> ParsedItems[Any]:
     _check_version(call)
     schema = REQUESTS[task]
     return schema.parse_items(schema.bind(call.args, call.kwargs))
@@ -76,43 +84,38 @@ def _check_version(call: Call) -> None:
         )
 
 
-def _choose(task: TaskName, request: Request) -> Any:
-    loaded = process.current().pipelines[task]
+def _choose(task: TaskName, request: Request, pipelines: Mapping[str, AnyPipeline]) -> AnyPipeline:
     if request.model is None:
-        return next(iter(loaded.values()))
+        return next(iter(pipelines.values()))
     try:
-        return loaded[request.model]
+        return pipelines[request.model]
     except KeyError:
         raise UnknownModel.of(
             ErrorCode.UNKNOWN_MODEL,
-            f"model: this worker has no such model for {task.value}; it has {', '.join(loaded)}",
+            f"model: this worker has no such model for {task.value}; it has {', '.join(pipelines)}",
             field="model",
         ) from None
 
 
-def _compute(pipeline: Any, members: Sequence[Any], token_counts: list[int] | None) -> list[Answer]:
-    context = {"celeriac_model": {"name": pipeline.model.name, "revision": pipeline.model.manifest.revision}}
+def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[int] | None) -> list[Answer]:
+    facts = AnswerFacts(pipeline.model.name, pipeline.model.manifest.revision)
     try:
         outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
-        contexts = _with_counts(context, token_counts) if token_counts else [context] * len(members)
-        return [_answer(parsed, found, its) for parsed, found, its in zip(members, outcomes, contexts, strict=True)]
+        known = [replace(facts, tokens=count) for count in token_counts] if token_counts else [facts] * len(members)
+        return [_merge(parsed, found, its) for parsed, found, its in zip(members, outcomes, known, strict=True)]
     except (RuntimeError, MemoryError) as error:
         if len(members) > 1:
             raise
-        # A MemoryError that reached Celery would keep this slot of the pool for ever (celery/celery#10462).
+        # Celery would keep a pool slot for ever over a MemoryError (celery/celery#10462).
         logger.exception("the model failed")
         problem = f"model {pipeline.model.name} failed: {type(error).__name__}"
-        (context,) = _with_counts(context, token_counts) if token_counts else [context]
+        facts = replace(facts, tokens=token_counts[0] if token_counts else None, cause=error)
         failure = ModelFailed.of(ErrorCode.MODEL_FAILED, problem)
-        return [Answer(error=failure, context={**context, "celeriac_cause": error})]
+        return [Answer(error=failure, context=facts.as_context())]
 
 
-def _with_counts(context: dict[str, Any], token_counts: Sequence[int]) -> list[dict[str, Any]]:
-    return [{**context, "celeriac_tokens": count} for count in token_counts]
-
-
-def _answer(parsed: Any, outcomes: list[Any], context: dict[str, Any]) -> Answer:
+def _merge(parsed: Any, outcomes: list[Any], facts: AnswerFacts) -> Answer:
     try:
-        return Answer(parsed.merge(outcomes), context=context)
+        return Answer(parsed.merge(outcomes), context=facts.as_context())
     except RequestError as error:
-        return Answer(error=error, context=context)
+        return Answer(error=error, context=facts.as_context())

@@ -1,7 +1,7 @@
 """A result that repeats parts of its request, kept out of events, logs and Flower.
 
 Celery shows ``repr(result)`` in the event and the log line of every success (``celery.app.trace``). A zero-shot result
-holds the text, and an answer is a piece of the context.
+contains the text, and an answer is a piece of the context.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.intake.request import HIDDEN
+__all__ = ["HIDDEN", "HiddenResult"]
 
-__all__ = ["HiddenResult"]
+#: Stands for arguments and results wherever they would be shown.
+HIDDEN = "<hidden>"
 
 
 @dataclass(frozen=True)
 class HiddenResult:
-    """Stored as ``value`` is (kombu's JSON encoder asks for ``__json__``), shown as nothing."""
+    """Stored as ``value`` (kombu's JSON encoder calls ``__json__``), shown as :data:`HIDDEN`."""
 
     value: Any
 

@@ -1,4 +1,4 @@
-"""What a request costs, before anybody has tokenized it."""
+"""The cost of a request, estimated before anybody has tokenized it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 __all__ = ["estimate_tokens"]
 
-#: Celery's part of a message's body and the names of the arguments.
+#: Bytes of a message's body that are no text: Celery's part, and the names of the arguments.
 _FRAME_BYTES = 100
 _BYTES_PER_TOKEN = 4
 
 
 def estimate_tokens(kwargs: Mapping[str, Any], body_bytes: int) -> int:
-    """Tokens that the model will read, at least 1: the text's, as often as it is paired with a label.
+    """Number of tokens that the model will read, at least 1: those of the text, once for each candidate label.
 
     Args:
-        kwargs: the request's, as they came.
+        kwargs: the request's arguments by name, as they came.
         body_bytes: length of the message's body.
     """
     labels = kwargs.get("candidate_labels")

@@ -1,8 +1,8 @@
 """Tasks that are not in the contract go back to their queue if another worker runs them, and fail if none does.
 
-A signature without a queue goes to Celery's default queue, which our workers consume as well. So a worker of ours may
-fetch a step of somebody else's chain. Which workers run a task, and from which queues, is asked of all workers by
-remote control; a worker that does not answer (remote control turned off, not written in Python) is not seen.
+A signature without a queue goes to Celery's default queue, which our workers consume too, so that a worker of ours may
+fetch a step of somebody else's chain. All workers are asked by remote control which tasks they run, from which queues.
+A worker that does not answer (remote control is off, or it is not written in Python) is not found.
 """
 
 from __future__ import annotations
@@ -14,29 +14,27 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from producer.contract import QueueClass, TaskName, queue_name
+from producer.contract import is_contract_queue
 
 __all__ = ["ForeignTasks", "TaskInQueue", "find_owned"]
 
 logger = logging.getLogger(__name__)
 
-#: How long all workers have to answer, in seconds, and how often they are asked before a task is nobody's: a solo pool
-#: does not answer while it runs a task.
+#: How long workers have to answer, in seconds, and how often they are asked before a task counts as unowned: a solo
+#: pool does not answer while it runs a task.
 _REPLY_TIMEOUT_S = 1.0
 _ASKS = 3
-#: An owner that was seen is asked for again after a while, and remembered while it is being replaced.
+#: A known owner is asked again after a while, and remembered for as long as it may take to replace it.
 _ASK_AGAIN_S = 30.0
 _OWNED_S = 600.0
-#: For how long nobody is asked again about a task that no worker runs.
+#: How long nobody is asked again about a task that no worker runs.
 _UNOWNED_S = 10.0
-#: After a message was given back its queue is left to the others for this long, in seconds.
+#: How long a queue is left to other workers after a message was given back to it, in seconds.
 _PAUSE_S = 0.5
-#: While so many messages wait for an answer, no more are fetched from their queue.
+#: While this many messages wait for an answer, no more are fetched from their queue.
 _MAX_HELD = 64
-#: Senders may make up names without end.
+#: Bounds the memory: senders can invent any number of names.
 _MAX_REMEMBERED = 1000
-_OUR_QUEUES = frozenset(queue_name(task, queue_class) for task in TaskName for queue_class in QueueClass)
-_OUR_PREFIXES = ("model:", "model.bulk:")
 
 
 class TaskInQueue(NamedTuple):
@@ -53,7 +51,7 @@ class _Ownership(Enum):
 
 
 class ForeignTasks:
-    """Decides for one consumer; used on its event loop.
+    """Decides for one consumer what becomes of foreign tasks; used on its event loop.
 
     Args:
         consumer: Celery's.
@@ -70,7 +68,7 @@ class ForeignTasks:
         self._is_asking = False
 
     def settle(self, message: Any) -> None:
-        """Give a message back or refuse it; hold it until it is known which."""
+        """Give a message back, or refuse it; hold it until it is known which."""
         about = TaskInQueue(message.headers["task"], message.delivery_info.get("routing_key") or "")
         match self._ownership(about):
             case _Ownership.OWNED:
@@ -121,13 +119,13 @@ class ForeignTasks:
         self._is_asking = False
         if owned is not None:
             self._remember(about, owned)
-        # A lost connection gives its messages to another worker, or to this one once more.
+        # The messages of a lost connection are delivered again, here or elsewhere.
         channel = self._consumer.task_consumer.channel
         held = [(key, message) for key, message in self._held if message.channel is channel]
         self._held = []
         for key, message in held:
             if owned is None and key in about:
-                # Nothing is known, so nothing is lost by another try.
+                # Nobody could be asked: whoever gets it next tries again.
                 self._give_back(key, message)
             else:
                 self.settle(message)
@@ -141,15 +139,15 @@ class ForeignTasks:
 
 
 def find_owned(app: Any, about: Collection[TaskInQueue]) -> frozenset[TaskInQueue]:
-    """Those tasks that a worker of another app runs, and fetches from that queue.
+    """Find those tasks that a worker of another app runs, and fetches from that queue.
 
-    It waits for a second or two for the replies of all workers.
+    Blocks for a second or two, for the replies of all workers.
 
     Raises:
         kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker cannot be reached.
     """
     with app.connection_for_write() as connection:
-        # As lists: two workers may have one node name, such as ours and a stock one on the same host.
+        # Lists, since two workers may share a node name, such as ours and a stock one on the same host.
         queues, tasks = (
             [reply for replies in _broadcast(app, connection, command) for reply in replies.values()]
             for command in ("active_queues", "registered")
@@ -165,9 +163,8 @@ def _broadcast(app: Any, connection: Any, command: str) -> list[Mapping[str, Any
 
 
 def _others_queues(reply: Any) -> set[str]:
-    """The queues of a worker that is none of ours."""
+    """The queues of a foreign worker; empty for a worker of ours."""
     if not isinstance(reply, list):
         return set()
     names = {str(queue.get("name")) for queue in reply if isinstance(queue, dict)}
-    is_ours = any(name in _OUR_QUEUES or name.startswith(_OUR_PREFIXES) for name in names)
-    return set() if is_ours else names
+    return set() if any(map(is_contract_queue, names)) else names

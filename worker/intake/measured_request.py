@@ -1,4 +1,4 @@
-"""A request that is counted when it begins and when it ends; the tasks' ``Request`` where metrics are wanted."""
+"""A request that is counted when it starts and when it ends; the tasks' ``Request`` where metrics are wanted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from producer.contract import RequestError
 from worker.intake.request import Request
-from worker.observability.metrics.meter import Outcome, RequestSeries, Since, meter
+from worker.observability.metrics.meter import Meter, RequestOutcome, RequestSeries, Since
 from worker.pool.pending_request import exception_of
+from worker.runtime import runtime_of
 
 __all__ = ["MeasuredRequest"]
 
-_OUTCOMES = {Retry: Outcome.RETRIED, Reject: Outcome.REJECTED, Ignore: Outcome.IGNORED}
+_OUTCOMES = {
+    Retry: RequestOutcome.RETRIED,
+    Reject: RequestOutcome.REJECTED,
+    Ignore: RequestOutcome.IGNORED,
+}
 
 
 class MeasuredRequest(Request):
     """Counts how long it waited and how it ended."""
 
-    #: When this worker fetched it, on the monotonic clock; None for one with an ``eta``, whose waiting is wanted.
+    #: When this worker fetched it, on the monotonic clock; None for a request with an ``eta``, which is meant to wait.
     received_s: float | None = None
     since: Since = Since.RECEIVED
-    #: From when its times are measured, on the monotonic clock.
+    #: When its times start, on the monotonic clock.
     from_s: float | None = None
     series: RequestSeries | None = None
     is_counted = False
@@ -37,18 +42,22 @@ class MeasuredRequest(Request):
 
         def count_success(self: MeasuredRequest, failed__retval__runtime: Any, **options: Any) -> Any:
             if not failed__retval__runtime[0]:
-                meter.ended(self, Outcome.SUCCEEDED)
+                self._meter.ended(self, RequestOutcome.SUCCEEDED)
             return on_success(self, failed__retval__runtime, **options)
 
         cls.on_success = count_success
 
+    @property
+    def _meter(self) -> Meter:
+        return runtime_of(self._app).meter
+
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A process has begun with it."""
-        meter.began(self)
+        self._meter.began(self)
         super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """It has failed, or asks for something else; what is revoked or given away is counted there."""
+        """It has failed, or asks for a retry or the like; revocations are counted where they are announced."""
         try:
             return super().on_failure(exc_info, *args, **kwargs)
         finally:
@@ -59,12 +68,12 @@ class MeasuredRequest(Request):
             return
         for kind, outcome in _OUTCOMES.items():
             if isinstance(error, kind):
-                meter.ended(self, outcome)
+                self._meter.ended(self, outcome)
                 return
         if self._was_stored:
-            meter.ended(self, Outcome.SUCCEEDED)
+            self._meter.ended(self, RequestOutcome.SUCCEEDED)
         else:
-            meter.ended(self, Outcome.FAILED, _code_of(error))
+            self._meter.ended(self, RequestOutcome.FAILED, _code_of(error))
 
     def _success_was_stored(self) -> Any:
         found = super()._success_was_stored()
@@ -72,11 +81,11 @@ class MeasuredRequest(Request):
         return found
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        meter.ended(self, Outcome.EXPIRED if expired else Outcome.REVOKED)
+        self._meter.ended(self, RequestOutcome.EXPIRED if expired else RequestOutcome.REVOKED)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
-        meter.ended(self, Outcome.GIVEN_AWAY)
+        self._meter.ended(self, RequestOutcome.GIVEN_AWAY)
         super()._announce_cancelled(emit_retry=emit_retry)
 
 

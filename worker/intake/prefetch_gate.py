@@ -15,40 +15,15 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
-from worker.pool.throughput import Pace
+from worker.pool.throughput import ByteThroughput
+from worker.runtime import runtime_of
 
-__all__ = ["HeldWorkGate", "WorkEstimator", "estimator"]
+__all__ = ["PrefetchGate"]
 
 logger = logging.getLogger(__name__)
 
-#: Before anything is measured: a 6-layer INT8 MiniLM on one core takes about this.
-_FIRST_SECONDS_PER_BYTE = 2e-5
 
-
-class WorkEstimator:
-    """Seconds of one process per byte of request, whatever its kind: it is not known before a message is fetched."""
-
-    def __init__(self) -> None:
-        self._pace = Pace(_FIRST_SECONDS_PER_BYTE)
-
-    def observe(self, size_bytes: int, seconds: float) -> None:
-        """Take in one finished batch."""
-        self._pace.observe(None, size_bytes, seconds)
-
-    def estimate_s(self, size_bytes: int) -> float:
-        """Seconds that one process will take for this much."""
-        return self._pace.seconds_for(None, size_bytes)
-
-    def bytes_in(self, seconds: float) -> int:
-        """How much one process does in this time."""
-        return self._pace.cost_in(None, seconds)
-
-
-#: The worker's one estimator.
-estimator = WorkEstimator()
-
-
-class HeldWorkGate(bootsteps.StartStopStep):
+class PrefetchGate(bootsteps.StartStopStep):
     """Consumer step: fetch only while what is held takes less than ``limits.held_work_s`` to finish.
 
     It wraps the channel's ``can_consume`` as Celery's own ``worker_disable_prefetch`` does. A worker with fewer
@@ -59,22 +34,23 @@ class HeldWorkGate(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Wrap the check of the new channel; called after every (re)connection."""
-        limit_s = consumer.app.celeriac_settings.limits.held_work_s
+        runtime = runtime_of(consumer.app)
+        limit_s, throughput = runtime.settings.limits.held_work_s, runtime.throughput
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
 
         def can_consume(_: Any) -> bool:
-            return bool(may_consume()) and _has_room(consumer.pool.num_processes, limit_s)
+            return bool(may_consume()) and _has_room(throughput, consumer.pool.num_processes, limit_s)
 
         qos.can_consume = MethodType(can_consume, qos)
         # One fetch takes many messages: it is told how many bytes fill the time that is left.
-        qos.room_bytes = lambda: estimator.bytes_in(limit_s * consumer.pool.num_processes - _held_s())
+        qos.room_bytes = lambda: throughput.bytes_in(limit_s * consumer.pool.num_processes - _held_s(throughput))
 
 
-def _has_room(processes: int, limit_s: float) -> bool:
-    return len(state.reserved_requests) < processes or _held_s() < limit_s * processes
+def _has_room(throughput: ByteThroughput, processes: int, limit_s: float) -> bool:
+    return len(state.reserved_requests) < processes or _held_s(throughput) < limit_s * processes
 
 
-def _held_s() -> float:
+def _held_s(throughput: ByteThroughput) -> float:
     """Seconds of one process that the held requests are estimated to take."""
-    return estimator.estimate_s(sum(len(request.body) for request in tuple(state.reserved_requests)))
+    return throughput.estimate_s(sum(len(request.body) for request in tuple(state.reserved_requests)))

@@ -1,4 +1,4 @@
-"""The metrics as prometheus-client wants them, made when they are asked for."""
+"""The metrics in the form of prometheus-client, made when they are requested."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.monitoring.procfs import use_of
 from worker.monitoring.pulse import Beat, Pulse
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.histogram import Histogram
-from worker.observability.metrics.meter import Meter, Outcome, Since
-from worker.scaling.workload import SeenLoad
+from worker.observability.metrics.meter import Meter, RequestOutcome, Since
+from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["WorkerCollector"]
 
-#: What is read of a beat under ``processes``, by its name in there.
+#: Names of metrics, and their keys under ``processes`` of a beat.
 _PROCESSES = {
     "processes": "all",
     "processes_ready": "ready",
@@ -38,13 +38,13 @@ _Sample = tuple[str, tuple[str, ...], float | Histogram]
 
 
 class WorkerCollector(Collector):
-    """Reads what the event loop has counted and said.
+    """Reads the counts and the beats of the event loop.
 
     Args:
-        worker: Celery's name of the worker.
-        pulse: what the event loop says once a second.
-        meter: what it counts.
-        settings: of which the names of the models are shown.
+        worker: node name of the worker.
+        pulse: the beats of its event loop.
+        meter: its counts.
+        settings: its settings, for the names of the models.
     """
 
     def __init__(self, worker: str, pulse: Pulse, meter: Meter, settings: Settings) -> None:
@@ -53,7 +53,7 @@ class WorkerCollector(Collector):
         self._meter = meter
 
     def describe(self) -> Iterable[Metric]:
-        """Every metric that there is, without values."""
+        """Every metric that exists, without values."""
         return [_empty(name) for name in FAMILIES]
 
     def collect(self) -> Iterable[Metric]:
@@ -74,14 +74,16 @@ class WorkerCollector(Collector):
         yield "deaf", (), vitals.deaf_for_s is not None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
         yield from _of_beat(beat)
-        yield from _of_load(self._pulse.seen(), beat.processes.get("ready", 0))
+        yield from _of_workload(self._pulse.observed(), beat.processes.get("ready", 0))
         yield from _of_processes(beat)
+        for reason, count in list(self._meter.restarts.items()):
+            yield "process_restarts", (reason.value,), count
         yield from self._of_requests()
         yield from self._of_batches()
 
     def _of_requests(self) -> Iterator[_Sample]:
         for labels, series in list(self._meter.requests.items()):
-            for outcome, count in list(series.outcomes.items()) or [(Outcome.SUCCEEDED, 0)]:
+            for outcome, count in list(series.outcomes.items()) or [(RequestOutcome.SUCCEEDED, 0)]:
                 yield "requests", (*labels, str(outcome)), count
             for name, by_since in (("wait_seconds", series.wait), ("request_seconds", series.total)):
                 for since, histogram in by_since.items():
@@ -106,27 +108,25 @@ class WorkerCollector(Collector):
 def _of_beat(beat: Beat) -> Iterator[_Sample]:
     for name, key in _PROCESSES.items():
         yield name, (), beat.processes.get(key, 0)
-    for reason, count in beat.restarts.items():
-        yield "process_restarts", (reason,), count
-    yield "line_requests", (), beat.line
+    yield "line_requests", (), beat.waiting
     yield "fetches", (), beat.fetches
     yield "fetched_messages", (), beat.fetched
 
 
-def _of_load(seen: SeenLoad | None, ready: int) -> Iterator[_Sample]:
-    if seen is None:
+def _of_workload(observed: ObservedWorkload | None, ready: int) -> Iterator[_Sample]:
+    if observed is None:
         return
-    yield "held_requests", (), seen.held
-    yield "held_seconds", (), seen.held_s
-    yield "backlog_seconds", (), seen.load.backlog_s
-    yield "arriving_work", (), seen.load.arriving
+    yield "held_requests", (), observed.held
+    yield "held_seconds", (), observed.held_s
+    yield "backlog_seconds", (), observed.workload.backlog_s
+    yield "arriving_work", (), observed.workload.arriving
     if ready:
-        yield "drain_seconds", (), seen.load.backlog_s / ready
-    yield "unacknowledged_messages", (), seen.sample.unacknowledged
-    for queue, count in seen.sample.waiting.items():
+        yield "drain_seconds", (), observed.workload.backlog_s / ready
+    yield "unacknowledged_messages", (), observed.sample.unacknowledged
+    for queue, count in observed.sample.waiting.items():
         yield "queue_waiting", (queue,), count
-        yield "queue_workers", (queue,), seen.sample.workers[queue]
-    for queue, oldest_s in seen.sample.oldest_s.items():
+        yield "queue_workers", (queue,), observed.sample.workers[queue]
+    for queue, oldest_s in observed.sample.oldest_s.items():
         yield "queue_oldest_seconds", (queue,), oldest_s
 
 

@@ -1,4 +1,4 @@
-"""Once a second the event loop says what it is doing, so that no other thread has to look into what it owns."""
+"""Once a second the event loop publishes its state, so that no other thread reads what the loop owns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 from celery.worker import state
 
-from config import Settings
 from worker.monitoring.health import BEAT_LATE_S, DeafWatch, Vitals
-from worker.observability.metrics.meter import meter
 from worker.pool.processes import ProcessPool
+from worker.runtime import WorkerRuntime
 from worker.scaling.autoscaler import Autoscaler
-from worker.scaling.workload import SeenLoad, load_watch_of
+from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["BEAT_S", "Beat", "Pulse"]
 
@@ -24,91 +23,90 @@ BEAT_S = 1.0
 
 @dataclass(frozen=True)
 class Beat:
-    """What the event loop said at one moment.
+    """The state of the event loop at one moment.
 
     Attributes:
-        at_s: the moment, on the monotonic clock.
-        seen: what there is to do; None while the broker does not answer.
-        pids: the processes by their names in metrics, the parent among them.
-        processes: pool processes: how many there are, have loaded their models, compute, are wanted, and the range.
-        line: requests that wait for a process.
-        restarts: of processes, by reason.
-        fetches: calls that fetch, on the present connection.
-        fetched: messages that they brought.
+        at_s: when it was published, on the monotonic clock.
+        observed: the workload; None while the broker does not answer.
+        pids: the parent and the processes, by their names in metrics.
+        processes: numbers of pool processes: all, ready, busy, wanted, and the range.
+        waiting: number of requests that wait for a process.
+        fetches: number of fetches on the present connection.
+        fetched: number of messages that they brought.
         deaf_for_s: see :class:`Vitals`.
     """
 
     at_s: float
-    seen: SeenLoad | None = None
+    observed: ObservedWorkload | None = None
     pids: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
-    line: int = 0
-    restarts: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
     fetches: int = 0
     fetched: int = 0
     deaf_for_s: float | None = None
 
 
 class Pulse:
-    """A worker's.
+    """The beats of one worker.
 
     Args:
         worker: Celery's worker.
-        settings: how long it may be deaf.
+        runtime: its runtime.
     """
 
-    def __init__(self, worker: Any, settings: Settings) -> None:
+    def __init__(self, worker: Any, runtime: WorkerRuntime) -> None:
         self._worker = worker
-        self._deaf = DeafWatch(settings.metrics.deaf_s)
+        self._meter = runtime.meter
+        self._workload = runtime.started_workload()
+        self._deaf = DeafWatch(runtime.settings.metrics.deaf_s)
         self.last = Beat(time.monotonic())
 
     def begin(self, hub: Any) -> None:
-        """Beat on an event loop; after each loss of the connection again."""
+        """Start to beat on an event loop; again after each lost connection."""
         on_message = self._worker.consumer.on_task_message
-        on_message.add(meter.received)
+        on_message.add(self._meter.received)
         if not isinstance(self._worker.autoscaler, Autoscaler):
-            # Ours counts by itself.
-            on_message.add(load_watch_of(self._worker).count)
+            # Our autoscaler counts by itself.
+            on_message.add(self._workload.count)
         hub.call_repeatedly(BEAT_S, self.beat)
         self.beat()
 
     def beat(self) -> None:
-        """Say what is so now."""
+        """Publish the state of now."""
         worker, inner = self._worker, self._worker.pool._pool  # noqa: SLF001 - Celery's pool has no other way
-        seen = load_watch_of(worker).look()
+        observed = self._workload.observe()
         channel = worker.consumer.task_consumer.channel
         now_s, ready = time.monotonic(), len(inner._all_inqueues)  # noqa: SLF001 - as above
-        waiting = sum(seen.sample.waiting.values()) if seen else 0
+        waiting = sum(observed.sample.waiting.values()) if observed else 0
         may_fetch = ready > 0 and bool(channel.qos.can_consume())
         fetcher = channel.fetcher
         is_ours = isinstance(inner, ProcessPool)
         self.last = Beat(
             at_s=now_s,
-            seen=seen,
+            observed=observed,
             pids={"parent": os.getpid(), **{str(process.index): process.pid for process in inner._pool}},  # noqa: SLF001
             processes={**self._range(), "ready": ready, "busy": inner.busy if is_ours else len(inner._busy_workers)},  # noqa: SLF001
-            line=worker.pool.waiting if is_ours else 0,
-            restarts={"died": inner.died, "failed_to_start": inner.failed_to_start} if is_ours else {},
+            waiting=worker.pool.waiting if is_ours else 0,
             fetches=fetcher.fetches,
             fetched=fetcher.fetched,
             deaf_for_s=self._deaf.update(now_s, fetched=fetcher.fetched, waiting=waiting, may_fetch=may_fetch),
         )
 
-    def seen(self) -> SeenLoad | None:
-        """What there is to do, if that is known now; for any thread."""
+    def observed(self) -> ObservedWorkload | None:
+        """The workload, if it is known now; callable from any thread."""
         beat = self.last
         is_fresh = self._is_connected() and time.monotonic() - beat.at_s < BEAT_LATE_S
-        return beat.seen if is_fresh else None
+        return beat.observed if is_fresh else None
 
     def vitals(self) -> Vitals:
-        """What is known now; for any thread."""
+        """The vitals of now; callable from any thread."""
         beat = self.last
         return Vitals(
             is_stopping=_is_status(state.should_stop) or _is_status(state.should_terminate),
             is_connected=self._is_connected(),
             beat_ago_s=time.monotonic() - beat.at_s,
             processes_ready=beat.processes.get("ready", 0),
-            broker_answers=load_watch_of(self._worker).is_answered(),
+            broker_answers=self._workload.is_answered(),
             deaf_for_s=beat.deaf_for_s,
         )
 
@@ -130,5 +128,5 @@ class Pulse:
 
 
 def _is_status(status: Any) -> bool:
-    """Whether Celery was told to stop; a status may be 0."""
+    """Whether Celery was told to stop; the status may be 0."""
     return status is not None and status is not False

@@ -1,4 +1,4 @@
-"""The HTTP server: four pages, from threads of the worker's parent."""
+"""The HTTP server of a worker's parent: a few pages, served from threads."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any
 
-__all__ = ["MonitoringServer", "Page"]
+__all__ = ["MonitoringServer", "Page", "listen"]
 
 logger = logging.getLogger(__name__)
 
 _JSON = "application/json"
-#: A client that sends nothing, or reads nothing, keeps a thread for so long.
+#: How long a client that neither sends nor reads may keep a thread.
 _CLIENT_S = 10.0
+#: Connections that may wait to be accepted.
+_BACKLOG = 32
 
 
 @dataclass(frozen=True)
 class Page:
-    """An answer."""
+    """A response.
+
+    Attributes:
+        status: the HTTP status.
+        content_type: the header ``Content-Type``.
+        body: the body, encoded.
+    """
 
     status: HTTPStatus
     content_type: str
@@ -33,50 +41,63 @@ class Page:
 
     @classmethod
     def of(cls, status: HTTPStatus, value: Any) -> Page:
-        """A JSON value."""
+        """Make a page of a JSON value."""
         return cls(status, _JSON, json.dumps(value).encode() + b"\n")
 
 
-class MonitoringServer(ThreadingTCPServer):
-    """Listens from the start on, and answers once :meth:`start` was called.
-
-    Args:
-        host: address to listen on.
-        port: the port.
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address, before there is a server; forked processes close their copy of the socket.
 
     Raises:
-        OSError: somebody else listens there, or there is no such address.
+        OSError: another process listens there, or this machine has no such address.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    # A process that outlives its parent for a moment must not keep the port from the next worker.
+    os.register_at_fork(after_in_child=listening.close)
+    return listening
+
+
+class MonitoringServer(ThreadingTCPServer):
+    """Serves pages on a socket that listens already.
+
+    Args:
+        listening: the socket.
+        pages: each page by its path. It is called with the header ``Accept`` of the request.
     """
 
-    allow_reuse_address = True
     daemon_threads = True
-    request_queue_size = 32
 
-    def __init__(self, host: str, port: int) -> None:
-        #: Each page by its path; it gets the header ``Accept`` of the request.
-        self.pages: Mapping[str, Callable[[str], Page]] = {}
-        self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        super().__init__((host, port), _Handler)
-        # A process that outlives its parent for a moment must not keep the port from the next worker.
-        os.register_at_fork(after_in_child=self.socket.close)
+    def __init__(self, listening: socket.socket, pages: Mapping[str, Callable[[str], Page]]) -> None:
+        self.pages = pages
+        super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
 
     def start(self) -> None:
-        """Answer from now on, for as long as this process lives."""
+        """Start to answer, for as long as this process lives."""
         threading.Thread(target=self.serve_forever, name="celeriac-monitoring", daemon=True).start()
 
     def answer(self, path: str, accept: str) -> Page:
         """The page of a path."""
         page = self.pages.get(path.partition("?")[0])
         if page is None:
-            return Page.of(HTTPStatus.NOT_FOUND, {"error": "there is no such page", "pages": sorted(self.pages)})
+            return Page.of(HTTPStatus.NOT_FOUND, {"error": "page not found", "pages": sorted(self.pages)})
         try:
             return page(accept)
         except Exception as error:
-            logger.exception("could not make the page %s", path)
-            return Page.of(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"{type(error).__name__}; the log says more"})
+            logger.exception("could not serve the page %s", path)
+            return Page.of(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"{type(error).__name__}; see the log"})
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: the client has gone."""
+        """Do nothing: the client is gone."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -92,4 +113,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page.body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a probe every few seconds is no news."""
+        """Log nothing: probes come every few seconds."""

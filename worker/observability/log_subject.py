@@ -9,6 +9,7 @@ from typing import Any
 from celery import current_task
 
 from worker.pool import work_context
+from worker.results.answer_facts import facts_of
 
 __all__ = ["subject_of"]
 
@@ -72,5 +73,5 @@ def _at_work() -> dict[str, object]:
 def _model() -> dict[str, object]:
     """The model that has answered the request that is being traced."""
     task: Any = current_task
-    model = getattr(task.request, "celeriac_model", None) if task and task.request else None
-    return {"model": model["name"]} if model else {}
+    facts = facts_of(task.request) if task else None
+    return {"model": facts.model} if facts else {}

@@ -20,14 +20,12 @@ from worker.pool.execute import BatchCall, run_batch, use_batch_clock
 from worker.pool.hooks import ComputedBatch, PoolHooks, hooks_of
 from worker.pool.pending_request import Member, exception_info
 from worker.pool.processes import ProcessPool
-from worker.pool.throughput import Pace
+from worker.pool.throughput import UNKNOWN_REQUEST_S, Pace
 
 __all__ = ["TaskPool"]
 
 logger = logging.getLogger(__name__)
 
-#: A short text takes about as long.
-_FIRST_SECONDS = 0.01
 _TRACERS = (trace.fast_trace_task, trace.trace_task_ret)
 #: Headers that the tracer sets itself, from the payload.
 _IN_PAYLOAD = frozenset({"args", "kwargs"})
@@ -56,7 +54,7 @@ class TaskPool(prefork.TaskPool):
         self._limits = limits = self._hooks.batch_limits
         self._pace = Pace()
         #: The same by queue, for a request of any kind.
-        self._queue_pace = Pace(_FIRST_SECONDS)
+        self._queue_pace = Pace(UNKNOWN_REQUEST_S)
         self._line = Line(limits, self._pace.cost_in)
         #: Jobs that may take long: nothing is written behind them. With billiard's results.
         self._long_jobs: dict[object, Any] = {}

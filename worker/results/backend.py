@@ -14,6 +14,8 @@ from celery.exceptions import BackendStoreError
 from celery.states import FAILURE, STARTED, SUCCESS
 from redis.commands.core import Script
 
+from worker.results.answer_facts import facts_of
+
 __all__ = ["RESULT_BACKENDS", "RedisBackend"]
 
 
@@ -107,9 +109,9 @@ class RedisBackend(CeleryRedisBackend):
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)
-        model = getattr(request, "celeriac_model", None)
-        if model is not None:
-            meta["model"] = model
+        facts = facts_of(request)
+        if facts is not None:
+            meta["model"] = {"name": facts.model, "revision": facts.revision}
         return meta
 
 

@@ -1,7 +1,7 @@
-"""``worker_autoscaler``: the worker's processes follow the work that waits, in the queues and here.
+"""``worker_autoscaler``: the number of processes follows the work that waits, in the queues and in the worker.
 
-Celery's own counts the requests that a worker holds: it never looks at the broker, goes straight to the most with a
-handful of short requests, and starts from the least after each lull.
+Celery's own autoscaler counts the requests that a worker holds. It never asks the broker, goes straight to the maximum
+over a handful of short requests, and starts from the minimum after each lull.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from typing import Any
 
 from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 
-from worker.scaling.rule import Load, ScalingRule, ScalingTargets
-from worker.scaling.workload import SeenLoad, load_watch_of
+from worker.runtime import runtime_of
+from worker.scaling.rule import ScalingRule
+from worker.scaling.targets import ScalingTargets
+from worker.workload.monitor import ObservedWorkload
+from worker.workload.workload import Workload
 
 __all__ = ["Autoscaler"]
 
 logger = logging.getLogger(__name__)
 
-#: Between two decisions.
+#: Interval between decisions.
 _TICK_S = 0.5
 
 
 class Autoscaler(CeleryAutoscaler):
-    """Decides twice a second, from what was seen of the queues in the last second; a message costs it one addition.
+    """Decides twice a second, from the workload of the last second; a message costs it one addition.
 
     Args:
-        pool: whose processes.
-        max_concurrency: most of them.
-        min_concurrency: fewest of them.
+        pool: the pool to scale.
+        max_concurrency: most processes.
+        min_concurrency: fewest processes.
         worker: Celery's worker.
-        keepalive: between two decisions, in seconds.
+        keepalive: interval between decisions, in seconds.
         mutex: Celery's, unused with an event loop.
     """
 
@@ -46,26 +49,26 @@ class Autoscaler(CeleryAutoscaler):
         mutex: Any = None,
     ) -> None:
         super().__init__(pool, max_concurrency, max(1, min_concurrency), worker, keepalive, mutex)
-        scale = worker.app.celeriac_settings.scale
-        self._rule = ScalingRule(ScalingTargets(scale.drain_s, scale.utilization, scale.cooldown_s))
-        self._watch = load_watch_of(worker)
-        self._load: Load | None = None
-        #: What the last decision wanted.
+        runtime = runtime_of(worker.app)
+        self._rule = ScalingRule(ScalingTargets.from_settings(runtime.settings.scale))
+        self._monitor = runtime.started_workload()
+        self._workload: Workload | None = None
+        #: The number of processes that the last decision wanted.
         self.wanted: int | None = None
         self._refused_s = -math.inf
 
     def maybe_scale(self, req: Any = None) -> None:
         """Celery calls this with each message, and every ``keepalive`` seconds."""
         if req is not None:
-            self._watch.count(req)
+            self._monitor.count(req)
             return
-        seen = self._watch.look()
-        # While Redis does not answer nothing is known, and nothing is changed.
-        if seen is not None:
-            self._scale(seen)
+        observed = self._monitor.observe()
+        # While Redis does not answer, nothing is known and nothing is changed.
+        if observed is not None:
+            self._scale(observed)
 
     def update(self, max: int | None = None, min: int | None = None) -> tuple[int, int]:  # noqa: A002 - Celery's names
-        """Set the range; the control command ``autoscale``.
+        """Set the range, for the control command ``autoscale``.
 
         Raises:
             ValueError: there are not as many free cores.
@@ -75,25 +78,26 @@ class Autoscaler(CeleryAutoscaler):
         return updated
 
     def info(self) -> dict[str, Any]:
-        """What ``inspect stats`` shows: the range, and what the last decision was made from."""
+        """What ``inspect stats`` shows: the range, and the workload that the last decision was based on."""
         info: dict[str, Any] = super().info()
-        if self._load is not None:
-            info["backlog-seconds"] = round(self._load.backlog_s, 3)
-            info["arriving-seconds-per-second"] = round(self._load.arriving, 3)
-            info["needed"] = self._rule.needed(self._load)
+        if self._workload is not None:
+            info["backlog-seconds"] = round(self._workload.backlog_s, 3)
+            info["arriving-seconds-per-second"] = round(self._workload.arriving, 3)
+            info["needed"] = self._rule.needed(self._workload)
         return info
 
-    def _scale(self, seen: SeenLoad) -> None:
-        self._load = seen.load
+    def _scale(self, observed: ObservedWorkload) -> None:
+        self._workload = workload = observed.workload
         now_s, processes = time.monotonic(), self.processes
-        wanted = self._rule.decide(now_s, seen.load, self.min_concurrency, self.max_concurrency)
+        wanted = self._rule.decide(now_s, workload, self.min_concurrency, self.max_concurrency)
         self.wanted = wanted
         if wanted == processes or (wanted > processes and now_s - self._refused_s < self._rule.targets.cooldown_s):
             return
-        waiting = sum(seen.sample.waiting.values())
+        waiting = sum(observed.sample.waiting.values())
         logger.info(
-            "from %d to %d processes: %d requests in the queues and %d here, %.1f s of work; %.2f s arrive a second",
-            *(processes, wanted, waiting, seen.held, seen.load.backlog_s, seen.load.arriving),
+            "scaling from %d to %d processes: %d requests wait in the queues and %d in this worker, %.1f s of work, "
+            "with %.2f s more arriving per second",
+            *(processes, wanted, waiting, observed.held, workload.backlog_s, workload.arriving),
         )
         if wanted > processes:
             self._grow(wanted - processes)
@@ -102,18 +106,18 @@ class Autoscaler(CeleryAutoscaler):
         self.pool.maintain_pool()
 
     def _grow(self, n: int) -> None:
-        """One by one, since another worker may have taken the cores."""
+        """Add processes one by one, since another worker may have taken the cores."""
         for _ in range(n):
             try:
                 self.pool.grow(1)
             except ValueError as error:
                 self._refused_s = time.monotonic()
-                logger.warning("%s; trying again in %g s", error, self._rule.targets.cooldown_s)
+                logger.warning("%s; the next attempt is in %g s", error, self._rule.targets.cooldown_s)
                 return
             self.worker.consumer._update_prefetch_count(1)  # noqa: SLF001 - as Celery's own
 
     def _shrink(self, n: int) -> None:
-        """Only processes that have nothing to do."""
+        """Stop processes that have nothing to do."""
         for _ in range(n):
             try:
                 self.pool.shrink(1)
@@ -122,4 +126,4 @@ class Autoscaler(CeleryAutoscaler):
             self.worker.consumer._update_prefetch_count(-1)  # noqa: SLF001 - as Celery's own
 
     def _update_consumer_prefetch_count(self, new_max: int) -> None:
-        """Nothing: it follows the processes, not the range."""
+        """Do nothing: the prefetch count follows the processes, not the range."""

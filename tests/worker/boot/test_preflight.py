@@ -10,6 +10,7 @@ from celery.concurrency.base import BasePool
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from worker.boot import preflight
+from worker.boot.refusal import EXIT_CANNOT_START
 from worker.pool import TaskPool
 
 
@@ -25,7 +26,7 @@ def test_a_pool_without_processes_is_refused(
     with pytest.raises(SystemExit) as refused:
         preflight._check_pool(f"celery.concurrency.{pool}:TaskPool")
 
-    assert refused.value.code == preflight.EXIT_CANNOT_START
+    assert refused.value.code == EXIT_CANNOT_START
     assert f"celery.concurrency.{pool} cannot be pinned" in capsys.readouterr().err
 
 

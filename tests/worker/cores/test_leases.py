@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores.leases import CoreSet, Leases, LeasingError, Wish, take_leases
+from worker.cores.leases import CoreSet, LeaseRequest, Leases, LeasingError, take_leases
 from worker.cores.topology import Core
 
 #: Other workers in one process: leases the cores 0 and 1 in each directory that it is told, until it ends.
@@ -19,11 +19,11 @@ OTHER_WORKER = """
 import sys
 from pathlib import Path
 from worker.cores.topology import Core
-from worker.cores.leases import Wish, take_leases
+from worker.cores.leases import LeaseRequest, take_leases
 kept = []
 for line in sys.stdin:
     cores, directory = [Core(0, 0, 0), Core(1, 0, 0)], Path(line.strip())
-    kept.append(take_leases(Wish(directory, cores, 1, "celery@other", False), 2))
+    kept.append(take_leases(LeaseRequest(directory, cores, 1, "celery@other", False), 2))
     print("leased", flush=True)
 """
 Take = Callable[..., Leases]
@@ -42,7 +42,7 @@ def take(directory: Path) -> Iterator[Take]:
 
     def lease(cores: list[int], sets: int = 8, set_size: int = 1, allow_sharing: bool = False) -> Leases:
         candidates = [Core(number, 0, 0) for number in cores]
-        leases = take_leases(Wish(directory, candidates, set_size, "celery@us", allow_sharing), sets)
+        leases = take_leases(LeaseRequest(directory, candidates, set_size, "celery@us", allow_sharing), sets)
         taken.append(leases)
         return leases
 
@@ -82,7 +82,7 @@ def lease_elsewhere(directory: Path, process: subprocess.Popen[str]) -> int:
 
 def give_back(leases: Leases) -> None:
     for core_set in leases.sets.values():
-        core_set.forget()
+        core_set.close()
 
 
 def cores_of(leases: Leases) -> list[tuple[int, ...]]:
@@ -92,7 +92,7 @@ def cores_of(leases: Leases) -> list[tuple[int, ...]]:
 def inherited(leases: Leases) -> Leases:
     """What a forked process has: its own copies of the same open files."""
     copies = {i: CoreSet(core_set.cores, tuple(map(os.dup, core_set.files))) for i, core_set in leases.sets.items()}
-    return Leases(copies, leases.wish)
+    return Leases(copies, leases.request)
 
 
 def test_as_many_sets_are_leased_as_are_wanted_best_first(take: Take) -> None:
@@ -188,7 +188,7 @@ def test_a_process_keeps_its_own_lease_and_closes_the_others(take: Take) -> None
     for file in others:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(file)
-    own.forget()
+    own.close()
 
 
 def test_a_core_is_free_when_both_the_parent_and_the_process_on_it_are_gone(take: Take) -> None:
@@ -199,7 +199,7 @@ def test_a_core_is_free_when_both_the_parent_and_the_process_on_it_are_gone(take
         take([0, 1])
     give_back(parent)
     assert cores_of(take([0, 1])) == [(1,)], "the process lives on with its core"
-    process.sets[0].forget()
+    process.sets[0].close()
     assert cores_of(take([0])) == [(0,)]
 
 

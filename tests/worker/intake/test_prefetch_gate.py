@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.intake.prefetch_gate import WorkEstimator
+from worker.pool.throughput import ByteThroughput
 
 REQUESTS = st.lists(st.tuples(st.integers(1, 10**6), st.floats(1e-4, 60)), min_size=1, max_size=50)
 
 
-def estimator_after(requests: list[tuple[int, float]]) -> WorkEstimator:
-    estimator = WorkEstimator()
+def estimator_after(requests: list[tuple[int, float]]) -> ByteThroughput:
+    estimator = ByteThroughput()
     for size_bytes, seconds in requests:
         estimator.observe(size_bytes, seconds)
     return estimator
 
 
 def test_before_anything_is_measured_a_short_text_counts_little_and_the_largest_request_much() -> None:
-    assert 0 < WorkEstimator().estimate_s(100) < 0.1
-    assert WorkEstimator().estimate_s(1024 * 1024) > 15
+    assert 0 < ByteThroughput().estimate_s(100) < 0.1
+    assert ByteThroughput().estimate_s(1024 * 1024) > 15
 
 
 def test_nothing_takes_no_time() -> None:
-    assert WorkEstimator().estimate_s(0) == 0
+    assert ByteThroughput().estimate_s(0) == 0
     assert estimator_after([(100, 1.0)]).estimate_s(0) == 0
 
 

@@ -9,18 +9,19 @@ import pytest
 
 from models.store import BUNDLED_DIRECTORY, find
 from producer.contract import TaskName
-from worker.intake.routing import Served, queue_elsewhere
+from worker.inference.served_models import ServedModels
+from worker.intake.routing import queue_elsewhere
 
 TEXTS, TOPICS, QUESTIONS = TaskName
 #: What other workers have said that they have.
 KNOWN = {(TEXTS, "other"), (TEXTS, "nli"), (TOPICS, "other-nli")}
 
 
-def served(*names: str) -> Served:
-    return Served([find(name, BUNDLED_DIRECTORY) for name in names])
+def served(*names: str) -> ServedModels:
+    return ServedModels([find(name, BUNDLED_DIRECTORY) for name in names])
 
 
-def elsewhere(here: Served, task: str, model: Any, queue: str | None) -> str | None:
+def elsewhere(here: ServedModels, task: str, model: Any, queue: str | None) -> str | None:
     kwargs = {"inputs": "x"} if model is None else {"inputs": "x", "model": model}
     message = SimpleNamespace(headers={"task": task}, payload=[[], kwargs, {}], delivery_info={"routing_key": queue})
     return queue_elsewhere(message, here, lambda task, model: (task, model) in KNOWN)

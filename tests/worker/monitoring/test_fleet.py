@@ -11,9 +11,11 @@ import redis
 
 from examples.local_stack import LocalServer
 from worker.monitoring.fleet import Announced, announced, figures
-from worker.scaling.queue_depth import DepthSample, load_key, workers_key
-from worker.scaling.rule import Load, ScalingRule, ScalingTargets
-from worker.scaling.workload import SeenLoad
+from worker.scaling.rule import ScalingRule
+from worker.scaling.targets import ScalingTargets
+from worker.workload.monitor import ObservedWorkload
+from worker.workload.queue_depth import DepthSample, load_key, workers_key
+from worker.workload.workload import Workload
 
 QUEUES = ("celery", "text-classification")
 RULE = ScalingRule(ScalingTargets(drain_s=2.0, utilization=0.8))
@@ -27,8 +29,8 @@ def connected(server: LocalServer) -> Iterator[redis.Redis]:
         client.flushdb()
 
 
-def seen(workers: dict[str, int], waiting: dict[str, int]) -> SeenLoad:
-    return SeenLoad(Load(0.0, 0.0), DepthSample(0.0, waiting, {}, 0, workers, 0.0), held=0, held_s=0.0)
+def seen(workers: dict[str, int], waiting: dict[str, int]) -> ObservedWorkload:
+    return ObservedWorkload(Workload(0.0, 0.0), DepthSample(0.0, waiting, {}, 0, workers, 0.0), held=0, held_s=0.0)
 
 
 def announce(client: redis.Redis, name: str, queues: tuple[str, ...], held_s: float, *, ago_s: float = 0.0) -> None:

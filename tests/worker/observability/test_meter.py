@@ -11,7 +11,7 @@ import pytest
 from models.engine.usage import Usage
 from producer.contract import SENT_AT_HEADER
 from worker.observability.metrics.histogram import Histogram
-from worker.observability.metrics.meter import Meter, Outcome, RequestSeries, Since
+from worker.observability.metrics.meter import Meter, RequestOutcome, RequestSeries, Since
 
 TASK = "text-classification"
 
@@ -51,7 +51,7 @@ def went_through(meter: Meter, **fields: Any) -> Request:
     request: Any = Request(**fields)
     meter.received(request)
     meter.began(request)
-    meter.ended(request, Outcome.SUCCEEDED)
+    meter.ended(request, RequestOutcome.SUCCEEDED)
     return request  # type: ignore[no-any-return]  # it is one
 
 
@@ -94,7 +94,7 @@ def test_models_that_nobody_has_share_one_label(meter: Meter) -> None:
         went_through(meter, kwargs={"model": model})
     went_through(meter, kwargs=["no", "object"], queue=f"{TASK}.bulk")
 
-    counts = {labels: series.outcomes[Outcome.SUCCEEDED] for labels, series in meter.requests.items()}
+    counts = {labels: series.outcomes[RequestOutcome.SUCCEEDED] for labels, series in meter.requests.items()}
     assert counts == {
         (TASK, "sentiment", "interactive"): 1,
         (TASK, "nli", "interactive"): 1,
@@ -108,21 +108,21 @@ def test_a_request_that_runs_again_waits_once_and_ends_once(meter: Meter) -> Non
     meter.received(request)
     for _ in range(3):
         meter.began(request)
-    for outcome in (Outcome.FAILED, Outcome.SUCCEEDED):
+    for outcome in (RequestOutcome.FAILED, RequestOutcome.SUCCEEDED):
         meter.ended(request, outcome, "process_died")
 
     assert count(request.series.wait[Since.RECEIVED]) == 1
-    assert request.series.outcomes == {Outcome.FAILED: 1}
+    assert request.series.outcomes == {RequestOutcome.FAILED: 1}
     assert meter.errors == {(TASK, "process_died"): 1}
 
 
 def test_a_revoked_request_has_no_latency(meter: Meter) -> None:
     request: Any = Request(headers={SENT_AT_HEADER: time.time()})
     meter.received(request)
-    meter.ended(request, Outcome.EXPIRED)
+    meter.ended(request, RequestOutcome.EXPIRED)
 
     series = meter.series_of(TASK, None, TASK)
-    assert series.outcomes == {Outcome.EXPIRED: 1}
+    assert series.outcomes == {RequestOutcome.EXPIRED: 1}
     assert not any(count(histogram) for histogram in series.total.values())
 
 

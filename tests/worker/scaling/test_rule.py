@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.scaling.rule import Load, LoadMeter, ScalingRule, ScalingTargets
+from worker.scaling.rule import ScalingRule
+from worker.scaling.targets import ScalingTargets
+from worker.workload.workload import ArrivalMeter, Workload
 
 TARGETS = ScalingTargets(drain_s=2.0, utilization=0.8, cooldown_s=10.0)
-LOADS = st.builds(Load, backlog_s=st.floats(0, 1000), arriving=st.floats(0, 50))
+LOADS = st.builds(Workload, backlog_s=st.floats(0, 1000), arriving=st.floats(0, 50))
 
 
 @pytest.mark.parametrize(
@@ -21,12 +23,12 @@ LOADS = st.builds(Load, backlog_s=st.floats(0, 1000), arriving=st.floats(0, 50))
 def test_arrivals_are_kept_up_with_and_the_backlog_is_worked_off(
     backlog_s: float, arriving: float, needed: int
 ) -> None:
-    assert ScalingRule(TARGETS).needed(Load(backlog_s, arriving)) == needed
+    assert ScalingRule(TARGETS).needed(Workload(backlog_s, arriving)) == needed
 
 
 def test_it_grows_at_once_and_shrinks_to_what_the_cooldown_needed() -> None:
     rule = ScalingRule(TARGETS)
-    busy, calm, idle = Load(16, 0), Load(8, 0), Load(0, 0)
+    busy, calm, idle = Workload(16, 0), Workload(8, 0), Workload(0, 0)
 
     assert rule.decide(0.0, idle, 1, 50) == 1
     assert rule.decide(1.0, busy, 1, 50) == 8
@@ -39,13 +41,13 @@ def test_it_grows_at_once_and_shrinks_to_what_the_cooldown_needed() -> None:
 def test_the_range_wins() -> None:
     rule = ScalingRule(TARGETS)
 
-    assert rule.decide(0.0, Load(1000, 0), 1, 4) == 4
-    assert ScalingRule(TARGETS).decide(0.0, Load(0, 0), 3, 4) == 3
+    assert rule.decide(0.0, Workload(1000, 0), 1, 4) == 4
+    assert ScalingRule(TARGETS).decide(0.0, Workload(0, 0), 3, 4) == 3
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 5), LOADS), min_size=1, max_size=60), st.integers(1, 4), st.integers(4, 50))
 def test_it_is_what_the_cooldown_needed_most_within_the_range(
-    moments: list[tuple[float, Load]], least: int, most: int
+    moments: list[tuple[float, Workload]], least: int, most: int
 ) -> None:
     rule, now_s = ScalingRule(TARGETS), 0.0
     needed: list[tuple[float, int]] = []
@@ -58,7 +60,7 @@ def test_it_is_what_the_cooldown_needed_most_within_the_range(
 
 
 def test_arrivals_are_seen_while_a_backlog_is_worked_off() -> None:
-    meter = LoadMeter(memory_s=1.0)
+    meter = ArrivalMeter(memory_s=1.0)
     fetched_s, waiting_s, arriving = 0.0, 10.0, 0.0
     # Three processes fetch three seconds of work a second; two come in: the queue loses one.
     for second in range(10):
@@ -71,7 +73,7 @@ def test_arrivals_are_seen_while_a_backlog_is_worked_off() -> None:
 
 @given(st.floats(0.1, 20), st.integers(5, 100))
 def test_steady_arrivals_are_measured_as_they_are(rate: float, samples: int) -> None:
-    meter = LoadMeter(memory_s=0.5)
+    meter = ArrivalMeter(memory_s=0.5)
     seen = [meter.update(index * 0.5, index * 0.5 * rate, 0.0) for index in range(samples)]
 
     # It rises towards the rate, but for the last bits.
@@ -82,7 +84,7 @@ def test_steady_arrivals_are_measured_as_they_are(rate: float, samples: int) -> 
 
 
 def test_a_sample_that_comes_twice_changes_nothing() -> None:
-    meter = LoadMeter()
+    meter = ArrivalMeter()
     meter.update(0.0, 0.0, 0.0)
     before = meter.update(1.0, 5.0, 0.0)
 

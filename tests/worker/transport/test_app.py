@@ -21,8 +21,8 @@ from redis import connection as redis_connection
 
 from tests.worker.transport.helpers import Looped, publish
 from worker.celery_options import TRANSPORT
-from worker.intake.prefetch_gate import WorkEstimator
 from worker.intake.queue_order import InteractiveFirst
+from worker.pool.throughput import ByteThroughput
 from worker.transport import AMQP, Connection, Transport
 from worker.transport.channel import Channel
 from worker.transport.script import SOURCE
@@ -100,11 +100,11 @@ def test_an_acknowledgement_is_sent_at_once_where_the_loop_has_stopped_turning(u
 
 
 def test_a_gate_of_time_is_a_number_of_bytes() -> None:
-    estimator = WorkEstimator()
+    estimator = ByteThroughput()
     estimator.observe(1000, 2.0)
     assert estimator.bytes_in(4.0) == 2000
     assert estimator.bytes_in(-1.0) == 0
-    assert WorkEstimator().bytes_in(2.0) == pytest.approx(100_000, abs=1)
+    assert ByteThroughput().bytes_in(2.0) == pytest.approx(100_000, abs=1)
 
 
 def test_the_queue_order_names_its_classes() -> None:

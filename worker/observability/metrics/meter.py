@@ -1,4 +1,4 @@
-"""What the event loop counts of requests and batches: for each message a few additions to plain dictionaries."""
+"""What the event loop counts of requests and batches: a few additions to plain dictionaries per message."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from models.engine.usage import Usage, total
-from producer.contract import SENT_AT_HEADER, QueueClass, TaskName
-from worker.inference.arguments import arguments_by_name
-from worker.intake.queue_order import is_bulk
+from producer.contract import SENT_AT_HEADER, QueueClass, TaskName, is_bulk
+from worker.inference.arguments import named_model
 from worker.observability.metrics.families import BATCH_BOUNDS, SECONDS_BOUNDS
 from worker.observability.metrics.histogram import Histogram
 
-if TYPE_CHECKING:
-    from worker.intake.measured_request import MeasuredRequest
+__all__ = ["BatchSeries", "CountedRequest", "Meter", "RequestOutcome", "RequestSeries", "RestartReason", "Since"]
 
-__all__ = ["BatchSeries", "Meter", "Outcome", "RequestSeries", "Since", "meter"]
-
-#: Of a task or a model that this worker does not have: senders may make up names without end.
+#: Label of tasks and models that this worker does not have: senders can invent any number of names.
 _OTHER = "other"
 _TASKS = frozenset(task.value for task in TaskName)
-#: Moments of sending that are believed, in seconds since 1970, and waiting times.
+#: Send times that are plausible, in seconds since 1970.
 _MOMENTS = (1e9, 1e11)
+#: A longer wait is not plausible.
 _LONGEST_S = 30 * 24 * 3600.0
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """How a request ended here."""
 
     SUCCEEDED = "succeeded"
@@ -40,19 +37,28 @@ class Outcome(StrEnum):
     RETRIED = "retried"
     REJECTED = "rejected"
     IGNORED = "ignored"
-    #: The connection was lost, and the broker has given it to another worker.
+    #: The connection was lost, and the broker has delivered it again.
     GIVEN_AWAY = "given_away"
 
 
-_ANSWERED = frozenset({Outcome.SUCCEEDED, Outcome.FAILED})
+_ANSWERED = frozenset({RequestOutcome.SUCCEEDED, RequestOutcome.FAILED})
+
+
+class RestartReason(StrEnum):
+    """Why a process had to be replaced."""
+
+    #: It died while it served.
+    DIED = "died"
+    #: It ended before it could serve.
+    FAILED_TO_START = "failed_to_start"
 
 
 class Since(StrEnum):
-    """From when a request's times are measured."""
+    """When a request's times start."""
 
     #: When it was sent, as its message says.
     SENT = "sent"
-    #: When this worker fetched it: its message does not say more.
+    #: When this worker fetched it, where its message does not say when it was sent.
     RECEIVED = "received"
 
 
@@ -67,7 +73,7 @@ class RequestSeries:
     labels: tuple[str, str, str]
     wait: dict[Since, Histogram] = field(default_factory=_histograms)
     total: dict[Since, Histogram] = field(default_factory=_histograms)
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: Counter[RequestOutcome] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -80,34 +86,64 @@ class BatchSeries:
     usage: Usage = field(default_factory=Usage)
 
 
+class CountedRequest(Protocol):
+    """A Celery request with room for what the meter remembers of it.
+
+    Attributes:
+        received_s: when this worker fetched it, on the monotonic clock; None where its waiting is intended.
+        since: what its times start with.
+        from_s: when its times start, on the monotonic clock; None before it has started, or if nobody knows.
+        series: the counts it belongs to, once it has started.
+        is_counted: whether its end is counted.
+    """
+
+    name: str
+    args: Any
+    kwargs: Any
+    received_s: float | None
+    since: Since
+    from_s: float | None
+    series: RequestSeries | None
+    is_counted: bool
+
+    @property
+    def delivery_info(self) -> Any:
+        """Where its message came from."""
+
+    @property
+    def _request_dict(self) -> Any: ...
+
+
 class Meter:
-    """All counts. The event loop writes, the thread of the HTTP server reads copies."""
+    """All counts of a worker. The event loop writes them, the thread of the HTTP server reads copies."""
 
     def __init__(self) -> None:
         self._models: Mapping[str, Sequence[str]] = {}
         self.requests: dict[tuple[str, str, str], RequestSeries] = {}
-        #: The same by what requests say: task, model, and whether they are bulk; of models that are served.
+        #: The same by task, named model and whether it is bulk; for models that are served.
         self._by_request: dict[tuple[str, str | None, bool], RequestSeries] = {}
         self.batches: dict[tuple[str, str], BatchSeries] = {}
         #: By task and code.
         self.errors: Counter[tuple[str, str]] = Counter()
         #: By task.
         self.moved: Counter[str] = Counter()
+        #: Processes that had to be replaced.
+        self.restarts: Counter[RestartReason] = Counter()
 
     def serve(self, models: Mapping[str, Sequence[str]]) -> None:
-        """Know the models of each task, the one first that answers when none is named."""
+        """Set the models of each task; the first is the one that answers requests that name none."""
         self._models = models
         for task in models:
-            # A counter that is there from the start has a rate from the first request on.
+            # A counter that exists from the start has a rate from the first request on.
             self.series_of(task, None, None)
             self._batch_series(task, None)
 
-    def received(self, request: MeasuredRequest) -> None:
+    def received(self, request: CountedRequest) -> None:
         """A request was fetched; Celery calls this with each."""
         request.received_s = monotonic()
 
-    def began(self, request: MeasuredRequest) -> None:
-        """A process has begun with a request; what happens to one that runs again is no waiting."""
+    def began(self, request: CountedRequest) -> None:
+        """A process has started a request; the time before a second run is not counted as waiting."""
         if request.series is not None:
             return
         series = request.series = self._series_of(request)
@@ -116,7 +152,7 @@ class Meter:
         if request.from_s is not None:
             series.wait[request.since].observe(now_s - request.from_s)
 
-    def ended(self, request: MeasuredRequest, outcome: Outcome, code: str | None = None) -> None:
+    def ended(self, request: CountedRequest, outcome: RequestOutcome, code: str | None = None) -> None:
         """A request has ended, once."""
         if request.is_counted:
             return
@@ -129,9 +165,9 @@ class Meter:
             series.total[request.since].observe(monotonic() - request.from_s)
 
     def refused(self, task: object, code: str) -> None:
-        """A message got an error before it was a request."""
+        """A message was refused before it became a request."""
         name = task if isinstance(task, str) and task in _TASKS else _OTHER
-        self.series_of(name, _OTHER, None).outcomes[Outcome.FAILED] += 1
+        self.series_of(name, _OTHER, None).outcomes[RequestOutcome.FAILED] += 1
         self.errors[name, code] += 1
 
     def batch(self, key: Any, size: int, seconds: float, usage: Any) -> None:
@@ -156,8 +192,8 @@ class Meter:
                 self._by_request[key] = found
         return found
 
-    def _series_of(self, request: MeasuredRequest) -> RequestSeries:
-        model = arguments_by_name(request.name, request.args, request.kwargs).get("model")
+    def _series_of(self, request: CountedRequest) -> RequestSeries:
+        model = named_model(request.name, request.args, request.kwargs)
         return self.series_of(request.name, model, request.delivery_info.get("routing_key"))
 
     def _batch_series(self, task: str, model: Hashable) -> BatchSeries:
@@ -174,16 +210,12 @@ class Meter:
         return model if isinstance(model, str) and model in names else _OTHER
 
 
-def _beginning(request: MeasuredRequest, now_s: float) -> tuple[Since, float | None]:
-    """From when to measure, on the monotonic clock."""
-    sent_at_s = request._request_dict.get(SENT_AT_HEADER)  # noqa: SLF001 - Celery's property of it copies nothing less
+def _beginning(request: CountedRequest, now_s: float) -> tuple[Since, float | None]:
+    """When a request's times start, on the monotonic clock."""
+    sent_at_s = request._request_dict.get(SENT_AT_HEADER)  # noqa: SLF001 - Celery's public property copies it
     if isinstance(sent_at_s, (int, float)) and _MOMENTS[0] < sent_at_s < _MOMENTS[1]:
         waited_s = time() - sent_at_s
         if waited_s < _LONGEST_S:
             # The sender's clock may be ahead.
             return Since.SENT, now_s - max(0.0, waited_s)
     return Since.RECEIVED, request.received_s
-
-
-#: The worker's one meter.
-meter = Meter()

@@ -9,9 +9,13 @@ import sys
 from collections.abc import Sequence
 
 from celery import signals
+from celery.app import trace
+from celery.worker import request
 
 from config import Settings
 from models.store import StoredModel
+from worker.inference import answering
+from worker.pool import batch
 
 __all__ = ["connect", "flush"]
 
@@ -88,8 +92,8 @@ def _report_errors_of(logger: logging.Logger, **_: object) -> None:
     from sentry_sdk.integrations.logging import EventHandler, ignore_logger
 
     # What goes wrong with a request is reported once, with its tags (`failures.py`).
-    for name in ("celery.app.trace", "celery.worker.request", "worker.inference.answering", "worker.pool.batch"):
-        ignore_logger(name)
+    for source in (trace, request, answering, batch):
+        ignore_logger(source.logger.name)
     # Celery sets up again in a process whose log has a file of its own.
     if not any(isinstance(handler, EventHandler) for handler in logger.handlers):
         logger.addHandler(EventHandler(level=logging.ERROR))

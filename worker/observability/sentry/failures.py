@@ -14,6 +14,7 @@ from models.store import StoredModel
 from producer.contract import ModelFailed, RequestError
 from worker.observability.sentry import incoming_trace
 from worker.observability.sentry.tags import tags_of
+from worker.results.answer_facts import facts_of
 
 __all__ = ["connect"]
 
@@ -35,9 +36,14 @@ def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
                 scope.fingerprint = ["celery", "SoftTimeLimitExceeded", sender.name]
             if show_text:
                 scope.set_extra("celery-job", {"task_name": sender.name, "args": args, "kwargs": kwargs})
-            _report(exception, getattr(sender.request, "celeriac_cause", None))
+            _report(exception, _cause_of(sender.request))
 
     signals.task_failure.connect(on_failure, weak=False, dispatch_uid="celeriac.sentry.failures")
+
+
+def _cause_of(request: Any) -> BaseException | None:
+    facts = facts_of(request)
+    return facts.cause if facts else None
 
 
 def _report(exception: BaseException, cause: BaseException | None) -> None:

@@ -1,16 +1,20 @@
-"""Reports without the texts of requests: messages of exceptions are shown where they are known to quote none."""
+"""Reports without the texts of requests: the message of an exception is kept where it is known to quote none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from worker.intake.request import HIDDEN
+from billiard import exceptions as billiard_exceptions
+
+from models.errors import ModelError
+from producer.contract import RequestError
+from worker.inference.hidden_result import HIDDEN
 
 __all__ = ["hide_texts"]
 
 #: Modules whose exceptions never quote a request. Of Celery's and Redis's some do.
-_SILENT_MODULES = ("producer.errors", "models.errors", "billiard.exceptions")
+_SILENT_MODULES = (RequestError.__module__, ModelError.__module__, billiard_exceptions.__name__)
 #: Exceptions of the system, which name addresses and files.
 _SILENT_TYPES = frozenset(
     {"MemoryError", "OSError", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"}

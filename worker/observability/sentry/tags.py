@@ -10,6 +10,7 @@ from models.store import StoredModel
 from worker.inference.arguments import arguments_by_name
 from worker.inference.request_cost import estimate_tokens
 from worker.pool import work_context
+from worker.results.answer_facts import facts_of
 
 __all__ = ["tags_of"]
 
@@ -40,16 +41,16 @@ def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) ->
 
 
 def _tokens(request: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
-    counted = getattr(request, "celeriac_tokens", None)
-    if counted is not None:
-        return {"tokens": str(counted)}
+    facts = facts_of(request)
+    if facts is not None and facts.tokens is not None:
+        return {"tokens": str(facts.tokens)}
     return {"tokens": str(estimate_tokens(arguments, len(json.dumps(arguments)))), "tokens_estimated": "true"}
 
 
 def _model(request: Any, task: str, arguments: Mapping[str, Any], served: Sequence[StoredModel]) -> dict[str, str]:
-    answered = getattr(request, "celeriac_model", None)
-    if answered is not None:
-        return {"model": answered["name"], "revision": answered["revision"]}
+    facts = facts_of(request)
+    if facts is not None:
+        return {"model": facts.model, "revision": facts.revision}
     named = arguments.get("model")
     for model in served:
         if model.name == named or (named is None and model.manifest.task == task):

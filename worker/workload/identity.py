@@ -1,6 +1,6 @@
-"""What a worker is called in Redis: a name that no other start of a worker has.
+"""The name of a worker in Redis, unique to each start of each worker.
 
-A node name will not do: two workers on a host are both ``celery@host`` unless they are given names with ``-n``.
+The node name is not unique: two workers on a host are both ``celery@host`` unless they are named with ``-n``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class WorkerIdentity:
     """One start of one worker.
 
     Attributes:
-        node: the worker's node name, which another one may have as well.
-        start: drawn at random for each start.
+        node: the worker's node name, which another worker may share.
+        start: a random part, new at each start.
     """
 
     node: str
@@ -28,9 +28,9 @@ class WorkerIdentity:
 
     @classmethod
     def of_new_start(cls, node: str) -> Self:
-        """The identity of a worker that starts now."""
+        """Make the identity of a worker that starts now."""
         return cls(node, secrets.token_hex(_START_BYTES))
 
     def __str__(self) -> str:
-        """As it stands in keys and members; versions before this one had the node name alone there."""
+        """The form in keys and set members. Older versions wrote the node name alone."""
         return f"{self.node}#{self.start}"

@@ -1,6 +1,6 @@
-"""How much waits in the queues, for how long, and how many workers share it: asked of Redis once a second.
+"""How many requests wait in the queues, for how long, and how many workers share them: asked of Redis once a second.
 
-A thread does it, off the event loop; the same thread tells the other workers what this one has to do.
+A thread asks, off the event loop. The same thread tells the other workers how much work this one has.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.contract import SENT_AT_HEADER
-from worker.scaling.identity import WorkerIdentity
+from worker.workload.identity import WorkerIdentity
 
 __all__ = ["GONE_S", "DepthSample", "DepthSampler", "load_key", "workers_key"]
 
 logger = logging.getLogger(__name__)
 
-#: Between two samples.
+#: Interval between samples.
 _SAMPLE_S = 1.0
-#: A worker that has not been heard of for so long has ended.
+#: A worker that has not reported for this long counts as ended.
 GONE_S = 5.0
 _KEY_LASTS_S = 60
-#: When the oldest message of a list was sent, from the header that says so. The server looks, since a message may be
-#: large. Quotes in a value are escaped, and a body in base64 has none: what is found is a header.
+#: When the oldest message of a list was sent, from its header. The server looks, since a message may be large. What
+#: matches is always a header: quotes inside a value are escaped, and a body in base64 has none.
 _SENT_AT = f"""
 local message = redis.call('LINDEX', KEYS[1], -1)
 return message and string.match(message, '"{SENT_AT_HEADER}": *(%d+%.?%d*)')
@@ -34,15 +34,15 @@ return message and string.match(message, '"{SENT_AT_HEADER}": *(%d+%.?%d*)')
 
 @dataclass(frozen=True)
 class DepthSample:
-    """What was seen at one moment.
+    """The queues at one moment.
 
     Attributes:
-        at_s: the moment, of the monotonic clock.
-        waiting: requests in all lists of each queue.
-        oldest_s: how long the oldest request of each queue has been waiting, where its message says when it was sent.
-        unacknowledged: messages that any worker of this Redis database has fetched and not finished.
+        at_s: when the sample was taken, on the monotonic clock.
+        waiting: number of requests in each queue, over all its priorities.
+        oldest_s: how long the oldest request of each queue has waited, where its message says when it was sent.
+        unacknowledged: number of messages that any worker of this Redis database has fetched and not finished.
         workers: how many workers consume each queue, at least 1.
-        mark: what the worker had fetched at that moment, in a unit of its own.
+        fetched_s: seconds of work that this worker had fetched by then.
     """
 
     at_s: float
@@ -50,7 +50,7 @@ class DepthSample:
     oldest_s: Mapping[str, float]
     unacknowledged: int
     workers: Mapping[str, int]
-    mark: float
+    fetched_s: float
 
 
 class DepthSampler:
@@ -58,29 +58,29 @@ class DepthSampler:
 
     Args:
         app: the Celery app.
-        identity: of this worker; the others count it by this.
-        queues: what it consumes.
-        mark: read at the moment of each sample; must not wait.
+        identity: this worker's, by which the others count it.
+        queues: returns the names of the queues that the worker consumes.
+        fetched_s: returns the seconds of work fetched so far; called at each sample, must not block.
     """
 
     def __init__(
-        self, app: Any, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], mark: Callable[[], float]
+        self, app: Any, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], fetched_s: Callable[[], float]
     ) -> None:
         self._app = app
         self._member = str(identity)
         self._queues = queues
-        self._mark = mark
-        #: The latest; None before the first, and while Redis does not answer.
+        self._fetched_s = fetched_s
+        #: The latest sample; None before the first one, and while Redis does not answer.
         self.latest: DepthSample | None = None
-        #: What the other workers are told of this one, once there is something to tell.
+        #: What the other workers are told about this one; empty until there is something to tell.
         self.announcement = ""
 
     def start(self) -> None:
-        """Sample from now on, for as long as this process lives."""
+        """Start the thread, which runs for as long as the process."""
         threading.Thread(target=self._run, name="celeriac-queue-depth", daemon=True).start()
 
     def sample(self, channel: Any) -> DepthSample:
-        """Ask once.
+        """Take one sample.
 
         Raises:
             redis.exceptions.RedisError: Redis does not answer.
@@ -101,7 +101,7 @@ class DepthSampler:
             lengths[queue] = {name: next(replies) for name in names}
         waiting = {queue: sum(by_list.values()) for queue, by_list in lengths.items()}
         oldest_s = _oldest_s(channel.client, lengths)
-        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._mark())
+        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._fetched_s())
 
     def _announce(self, client: Any, queues: Sequence[str]) -> None:
         now_s = time.time()
@@ -124,24 +124,24 @@ class DepthSampler:
                         self.latest = self.sample(channel)
                         time.sleep(_SAMPLE_S)
             except Exception:
-                # Whatever it is, the next try may go better; until then nothing is decided.
-                logger.debug("could not look at the queues", exc_info=True)
+                # The next attempt may succeed; until then there is no sample, and nothing is decided.
+                logger.debug("could not read the queue depths", exc_info=True)
                 self.latest = None
                 time.sleep(_SAMPLE_S)
 
 
 def workers_key(queue: str) -> str:
-    """The sorted set of the workers that consume a queue, by when they were heard of; members are their identities."""
+    """Key of the sorted set of the workers that consume a queue: their identities, by when they last reported."""
     return f"celeriac.workers.{queue}"
 
 
 def load_key(member: str) -> str:
-    """What a member of :func:`workers_key` has announced."""
+    """Key of what a member of :func:`workers_key` has announced."""
     return f"celeriac.load.{member}"
 
 
 def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
-    """For how long the oldest message of each queue has been waiting; of those that say when they were sent."""
+    """How long the oldest message of each queue has waited, where messages say when they were sent."""
     filled = [(queue, name) for queue, by_list in lengths.items() for name, length in by_list.items() if length]
     if not filled:
         return {}
@@ -158,6 +158,6 @@ def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str
 
 
 def _list_of(channel: Any, queue: str, priority: int) -> str:
-    """The list of a queue's requests of one priority."""
+    """Key of the list that holds a queue's requests of one priority."""
     name: str = channel._q_for_pri(queue, priority)  # noqa: SLF001 - kombu's naming
     return name

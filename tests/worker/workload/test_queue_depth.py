@@ -12,9 +12,9 @@ import redis
 
 from examples.local_stack import LocalServer
 from producer.contract import SENT_AT_HEADER
-from worker.scaling.identity import WorkerIdentity
-from worker.scaling.queue_depth import DepthSampler, load_key, workers_key
 from worker.transport import Connection
+from worker.workload.identity import WorkerIdentity
+from worker.workload.queue_depth import DepthSampler, load_key, workers_key
 
 QUEUES = ["celery", "text-classification"]
 
@@ -48,7 +48,7 @@ def test_all_lists_of_a_queue_count(own_redis: redis.Redis, channel: Any) -> Non
 
     assert seen.waiting == {"celery": 0, "text-classification": 3}
     assert seen.unacknowledged == 2
-    assert seen.mark == 7.0
+    assert seen.fetched_s == 7.0
 
 
 def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(own_redis: redis.Redis, channel: Any) -> None:
@@ -62,7 +62,7 @@ def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(own_redis: red
     assert 50 <= seen[queue] < 80
 
 
-@pytest.mark.parametrize(
+@pytest.fetched_s.parametrize(
     "headers",
     [{}, {SENT_AT_HEADER: "yesterday"}, {"argsrepr": f'"{SENT_AT_HEADER}": 1.0'}, {SENT_AT_HEADER: None}],
     ids=["none", "text", "another header's text", "null"],

@@ -1,0 +1,134 @@
+"""What the pool asks of our worker: core leases for its processes, a watch over their starts, and counts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from celery.worker import state
+
+from producer.contract import ErrorCode, ModelFailed, is_bulk
+from worker.boot.start_reports import StartReport, StartReports
+from worker.cores.leases import LeasingError
+from worker.observability.metrics.meter import RestartReason
+from worker.pool import BatchLimits, ComputedBatch, PoolHooks, ProcessExit
+from worker.runtime import WorkerRuntime
+
+__all__ = ["MAX_FAILED_STARTS", "InferenceHooks"]
+
+logger = logging.getLogger(__name__)
+
+#: Failed starts in a row after which the worker stops.
+MAX_FAILED_STARTS = 3
+
+
+class InferenceHooks(PoolHooks):
+    """The hooks of a worker of ours. The indices of its processes are those of its core sets.
+
+    A process that dies before it reports that it is up has not served anything and never will: after
+    :data:`MAX_FAILED_STARTS` of those in a row the worker stops with an error instead of forking without end.
+
+    Args:
+        runtime: the worker's.
+    """
+
+    def __init__(self, runtime: WorkerRuntime) -> None:
+        batch = runtime.settings.batch
+        self.batch_limits = BatchLimits(batch.max_requests, batch.max_cost, batch.bulk_s)
+        self._runtime = runtime
+        self._started: dict[int, StartReport] = {}
+        self._causes: dict[int, str] = {}
+        self._failed_starts = 0
+        self._reports: StartReports | None = None
+
+    def open_reports(self) -> None:
+        """Open the pipe on which processes report; before the first fork."""
+        self._reports = StartReports()
+
+    def report(self, report: StartReport) -> None:
+        """Report a start, in a pool process.
+
+        Raises:
+            RuntimeError: no worker has started in this process.
+        """
+        if self._reports is None:
+            raise RuntimeError("no worker has started in this process")
+        self._reports.send(report)
+
+    def before_grow(self, count: int) -> None:
+        """Lease cores for more processes.
+
+        Raises:
+            ValueError: fewer are free.
+        """
+        try:
+            self._runtime.started_leases().grow(count)
+        except LeasingError as error:
+            raise ValueError(f"cannot grow by {count}: {error}") from error
+
+    def before_fork(self, index: int, alive: Collection[int]) -> None:
+        """Give the process a core set."""
+        self._runtime.started_leases().assign(index, alive)
+
+    def on_started(self, pid: int, up: int, wanted: int) -> None:  # noqa: ARG002 - the base class's signature
+        """Note that the process serves."""
+        self._read_reports()
+        self._failed_starts = 0
+        for reason in RestartReason:
+            # A counter that exists from the start has a rate from the first restart on.
+            self._runtime.meter.restarts[reason] += 0
+        if len(self._started) == wanted:
+            logger.info("all %d processes are ready", wanted)
+
+    def on_exit(self, process: ProcessExit, alive: Collection[int], wanted: int) -> None:
+        """Give the core set back where no process needs it, and count an end that was not ordered."""
+        self._runtime.started_leases().shrink(wanted, alive)
+        self._read_reports()
+        had_started = self._started.pop(process.pid, None) is not None
+        if not process.is_pool_running or process.was_ordered:
+            return
+        if had_started:
+            self._runtime.meter.restarts[RestartReason.DIED] += 1
+        else:
+            self._note_failed_start(process)
+
+    def on_batch(self, batch: ComputedBatch) -> None:
+        """Learn how fast processes are, and count the batch."""
+        self._runtime.throughput.observe(batch.size_bytes, batch.seconds)
+        if self._runtime.monitoring_socket is not None:
+            self._runtime.meter.batch(batch.key, batch.requests, batch.seconds, batch.usage)
+
+    def is_bulk(self, queue: str | None) -> bool:
+        """Whether the contract says that requests of a queue may wait."""
+        return is_bulk(queue)
+
+    def process_died(self, problem: str) -> Exception:
+        """The contract's error."""
+        return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The cores and the start-up time of each process, by pid."""
+        return {
+            "cores": {str(pid): list(report.cores) for pid, report in self._started.items()},
+            "start-seconds": {str(pid): round(report.seconds, 3) for pid, report in self._started.items()},
+        }
+
+    def _note_failed_start(self, process: ProcessExit) -> None:
+        cause = self._causes.pop(process.pid, f"it ended with {process.status} while it loaded")
+        self._failed_starts += 1
+        self._runtime.meter.restarts[RestartReason.FAILED_TO_START] += 1
+        logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            logger.critical("stopping: %d processes in a row could not start; the last: %s", MAX_FAILED_STARTS, cause)
+            state.should_stop = os.EX_SOFTWARE
+
+    def _read_reports(self) -> None:
+        if self._reports is None:
+            return
+        for report in self._reports.receive():
+            if report.cause is None:
+                self._started[report.pid] = report
+            else:
+                self._causes[report.pid] = report.cause

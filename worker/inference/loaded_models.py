@@ -1,0 +1,78 @@
+"""The models that a pool process has loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from config import Settings
+from models.engine.usage import Usage, total
+from models.store import StoredModel
+from producer.contract import TaskName
+
+if TYPE_CHECKING:
+    from models.pipelines.base import AnyPipeline
+
+__all__ = ["LoadedModels"]
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The pipelines of a process.
+
+    Attributes:
+        pipelines: by task and by the model's name; the first of a task answers requests that name no model.
+    """
+
+    pipelines: Mapping[TaskName, Mapping[str, AnyPipeline]]
+
+    @classmethod
+    def load(cls, models: Iterable[StoredModel], settings: Settings, threads: int) -> Self:
+        """Verify, load and warm up models, in a pool process.
+
+        Args:
+            models: in the order of the setting.
+            settings: how they are compiled.
+            threads: number of threads of each model.
+
+        Raises:
+            models.errors.ModelError: a file of a model is not what its manifest says.
+        """
+        # OpenVINO does not survive a fork: nothing of it is imported in the parent.
+        from models import pipelines
+        from models.engine.batching import BatchingOptions
+        from models.engine.engine import EngineOptions
+
+        options = EngineOptions(
+            threads=threads,
+            precision=settings.engine.precision.value,
+            batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
+            cache_dir=settings.compiled_dir if settings.engine.cache else None,
+        )
+        loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
+        secondary: list[tuple[TaskName, AnyPipeline]] = []
+        for model in models:
+            # The parent has verified them too; a process may start much later.
+            model.verify()
+            for task, pipeline in pipelines.load_all(model, options).items():
+                if task is model.manifest.task:
+                    pipeline.warm_up()
+                    loaded.setdefault(task, {})[model.name] = pipeline
+                else:
+                    secondary.append((task, pipeline))
+        # Added last, since the first model of a task answers requests that name none.
+        for task, pipeline in secondary:
+            loaded.setdefault(task, {}).setdefault(pipeline.model.name, pipeline)
+        return cls(loaded)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models, each once."""
+        return list(dict.fromkeys(name for by_name in self.pipelines.values() for name in by_name))
+
+    def take_usage(self) -> Usage:
+        """Return what the models have computed since the last call, and start counting anew."""
+        by_task = self.pipelines.values()
+        # Pipelines may share an engine, which returns its usage once.
+        return total(pipeline.engine.take_usage() for by_name in by_task for pipeline in by_name.values())

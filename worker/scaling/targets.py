@@ -1,0 +1,30 @@
+"""What the scaling rule aims at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from config.settings import Scale
+
+__all__ = ["ScalingTargets"]
+
+
+@dataclass(frozen=True)
+class ScalingTargets:
+    """What the rule aims at; the defaults are those of the settings.
+
+    Attributes:
+        drain_s: time within which a backlog is to be worked off, in seconds.
+        utilization: share of the time that processes are to be busy, from 0 to 1; the rest absorbs fluctuations.
+        cooldown_s: a process is stopped when it was not needed for this long, in seconds.
+    """
+
+    drain_s: float = Scale().drain_s
+    utilization: float = Scale().utilization
+    cooldown_s: float = Scale().cooldown_s
+
+    @classmethod
+    def from_settings(cls, scale: Scale) -> Self:
+        """The targets that the settings name."""
+        return cls(scale.drain_s, scale.utilization, scale.cooldown_s)
