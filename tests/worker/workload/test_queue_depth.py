@@ -62,7 +62,7 @@ def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(own_redis: red
     assert 50 <= seen[queue] < 80
 
 
-@pytest.fetched_s.parametrize(
+@pytest.mark.parametrize(
     "headers",
     [{}, {SENT_AT_HEADER: "yesterday"}, {"argsrepr": f'"{SENT_AT_HEADER}": 1.0'}, {SENT_AT_HEADER: None}],
     ids=["none", "text", "another header's text", "null"],
