@@ -35,7 +35,8 @@ def create_app(settings: Settings) -> CeleriacApp:
     app.loader.override_backends = RESULT_BACKENDS
     app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
     app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, NamesakeCheck))
-    app.steps["worker"].add(Monitoring)
+    if settings.metrics.port is not None:
+        app.steps["worker"].add(Monitoring)
     register_tasks(app, runtime.served.tasks)
     preflight.connect(app, runtime, hooks)
     logs.connect(settings)

@@ -76,8 +76,6 @@ class WorkerCollector(Collector):
         yield from _of_beat(beat)
         yield from _of_workload(self._pulse.observed(), beat.processes.get("ready", 0))
         yield from _of_processes(beat)
-        for reason, count in list(self._meter.restarts.items()):
-            yield "process_restarts", (reason.value,), count
         yield from self._of_requests()
         yield from self._of_batches()
 
@@ -108,6 +106,8 @@ class WorkerCollector(Collector):
 def _of_beat(beat: Beat) -> Iterator[_Sample]:
     for name, key in _PROCESSES.items():
         yield name, (), beat.processes.get(key, 0)
+    for reason, count in beat.restarts.items():
+        yield "process_restarts", (reason.value,), count
     yield "line_requests", (), beat.waiting
     yield "fetches", (), beat.fetches
     yield "fetched_messages", (), beat.fetched

@@ -11,6 +11,7 @@ from typing import Any
 from celery.worker import state
 
 from worker.monitoring.health import BEAT_LATE_S, DeafWatch, Vitals
+from worker.observability.metrics.meter import RestartReason
 from worker.pool.processes import ProcessPool
 from worker.runtime import WorkerRuntime
 from worker.scaling.autoscaler import Autoscaler
@@ -31,6 +32,7 @@ class Beat:
         pids: the parent and the processes, by their names in metrics.
         processes: numbers of pool processes: all, ready, busy, wanted, and the range.
         waiting: number of requests that wait for a process.
+        restarts: number of processes that were replaced, by reason.
         fetches: number of fetches on the present connection.
         fetched: number of messages that they brought.
         deaf_for_s: see :class:`Vitals`.
@@ -41,6 +43,7 @@ class Beat:
     pids: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
+    restarts: Mapping[RestartReason, int] = field(default_factory=dict)
     fetches: int = 0
     fetched: int = 0
     deaf_for_s: float | None = None
@@ -87,6 +90,7 @@ class Pulse:
             pids={"parent": os.getpid(), **{str(process.index): process.pid for process in inner._pool}},  # noqa: SLF001
             processes={**self._range(), "ready": ready, "busy": inner.busy if is_ours else len(inner._busy_workers)},  # noqa: SLF001
             waiting=worker.pool.waiting if is_ours else 0,
+            restarts=dict(self._meter.restarts),
             fetches=fetcher.fetches,
             fetched=fetcher.fetched,
             deaf_for_s=self._deaf.update(now_s, fetched=fetcher.fetched, waiting=waiting, may_fetch=may_fetch),
