@@ -1,8 +1,8 @@
-"""Every error a caller can meet, in one tree.
+"""All errors that a caller can get, in one hierarchy.
 
-The branch below :class:`RequestError` travels: a worker stores one of these classes by name with the JSON
-arguments ``[message, {"code", "field", "limit"}]``, and any Celery client rebuilds it without this package.
-The other branches are raised by :class:`producer.client.Client` alone.
+A worker stores :class:`RequestError` and its subclasses in the result, by module, class name and the JSON arguments
+``[message, {"code", "field", "limit"}]``. Any Celery client can rebuild them, even without this package. The module and
+class names are therefore part of the contract. All other errors are raised only by :class:`producer.client.Client`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class ErrorCode(StrEnum):
-    """What is wrong with a request; stable, meant to be branched on."""
+    """What is wrong with a request. Stable: program against these codes, not against messages."""
 
     WRONG_TYPE = "wrong_type"
     MISSING = "missing"
@@ -53,7 +53,13 @@ class ErrorCode(StrEnum):
 
 
 class ErrorDetails(TypedDict):
-    """The machine-readable half of a :class:`RequestError`, as it travels in JSON."""
+    """The machine-readable part of a :class:`RequestError`, as stored in JSON.
+
+    Attributes:
+        code: a value of :class:`ErrorCode`; one from a newer worker may be unknown here.
+        field: see :attr:`RequestError.field`.
+        limit: see :attr:`RequestError.limit`.
+    """
 
     code: str
     field: str | None
@@ -61,17 +67,21 @@ class ErrorDetails(TypedDict):
 
 
 class CeleriacError(Exception):
-    """Base of every error of this package."""
+    """Base class of all errors of this package."""
 
 
 class InvalidRedisUrl(CeleriacError, ValueError):
-    """The URL of a server cannot be used; the message says how to write it and repeats no part of it."""
+    """A server URL cannot be used. The message says how to write it and repeats no part of it."""
 
 
 class RequestError(CeleriacError):
-    """A request that cannot be answered as it stands; sending it again unchanged gives the same error.
+    """A request cannot be answered. Sending it again unchanged gives the same error.
 
-    Its arguments are exactly what travels, so that ``cls(*args)`` rebuilds it on the other side.
+    ``cls(*args)`` rebuilds it: its arguments are exactly what a worker stores.
+
+    Args:
+        message: for people; begins with the field, if there is one.
+        details: for programs.
     """
 
     def __init__(self, message: str, details: ErrorDetails) -> None:
@@ -83,7 +93,14 @@ class RequestError(CeleriacError):
     def of(
         cls, code: ErrorCode, message: str, *, field: str | None = None, limit: int | float | str | None = None
     ) -> Self:
-        """An error with its details; ``limit`` is in the unit that the message names."""
+        """Make an error from its parts.
+
+        Args:
+            code: what is wrong.
+            message: for people; it must not repeat the request's text.
+            field: where it is wrong; see :attr:`field`.
+            limit: the limit that was exceeded; see :attr:`limit`.
+        """
         return cls(message, {"code": code.value, "field": field, "limit": limit})
 
     def __str__(self) -> str:
@@ -91,22 +108,26 @@ class RequestError(CeleriacError):
 
     @property
     def code(self) -> ErrorCode:
-        """What is wrong."""
+        """What is wrong.
+
+        Raises:
+            ValueError: the code comes from a newer worker and is unknown here; see :attr:`details`.
+        """
         return ErrorCode(self.details["code"])
 
     @property
     def field(self) -> str | None:
-        """Where it is wrong, as a path into the keyword arguments such as ``inputs[3].text``."""
+        """Where it is wrong: a path into the arguments, such as ``inputs[3].text``; None if no one field is wrong."""
         return self.details["field"]
 
     @property
     def limit(self) -> int | float | str | None:
-        """The limit that was passed, in the unit that the message names; None where there is none."""
+        """The limit that was exceeded, in the unit that the message names; None if there is none."""
         return self.details["limit"]
 
 
 class InvalidRequest(RequestError):
-    """The request breaks the contract: a wrong type, a limit passed, an unknown parameter."""
+    """The request breaks the contract: a wrong type, an exceeded limit, an unknown parameter."""
 
 
 class UnknownModel(RequestError):
@@ -114,15 +135,15 @@ class UnknownModel(RequestError):
 
 
 class UnknownTask(RequestError):
-    """The message names a task that is not in the contract."""
+    """The request names a task that is not in the contract."""
 
 
 class ModelFailed(RequestError):
-    """The model raised while it computed this request."""
+    """The model failed on this request."""
 
 
 class DeadlineExceeded(CeleriacError):
-    """The request's deadline (Celery's ``expires``) had passed before a worker began to compute it."""
+    """The request expired (Celery's ``expires``) before a worker started it."""
 
 
 class RequestRevoked(CeleriacError):
@@ -130,9 +151,10 @@ class RequestRevoked(CeleriacError):
 
 
 class RemoteFailure(CeleriacError):
-    """The request ended in a failure of the worker, such as ``TimeLimitExceeded`` or ``WorkerLostError``.
+    """The worker failed on the request, for example with ``TimeLimitExceeded`` or ``WorkerLostError``.
 
-    ``name`` is the name of the remote exception.
+    Attributes:
+        name: class name of the worker's exception.
     """
 
     def __init__(self, name: str, message: str) -> None:
@@ -144,22 +166,22 @@ class RemoteFailure(CeleriacError):
 
 
 class WaitTimeout(CeleriacError):
-    """No answer arrived in the time given to ``wait``; the request itself may still be answered later."""
+    """No answer arrived before the timeout. The request may still be answered later."""
 
 
 class ServiceUnavailable(CeleriacError):
-    """A server did not answer before the deadline of the call, or refused the credentials.
+    """A server did not reply before the call's deadline, or refused the credentials.
 
-    A refusal is raised at once, and the message says so; trying again does not mend it.
+    Refused credentials are reported at once, and the message says so; retrying does not help.
     """
 
 
 class BrokerUnavailable(ServiceUnavailable):
-    """The request could not be confirmed as enqueued.
+    """The broker did not confirm that the request was enqueued.
 
-    After a time-out it may have been enqueued all the same: submitting it again under the same id is safe.
+    It may have been enqueued all the same. Submitting it again with the same id is safe.
     """
 
 
 class ResultBackendUnavailable(ServiceUnavailable):
-    """The result backend could not be asked."""
+    """The result backend could not be reached."""

@@ -35,5 +35,5 @@ def backend_options(server: RedisUrl) -> dict[str, Any]:
 
 def _url(server: RedisUrl) -> str:
     if server.scheme is Scheme.UNIX:
-        return f"redis+socket://{server.credentials}{server.place}?virtual_host={server.db}"
-    return f"{server.scheme}://{server.credentials}{server.place}"
+        return f"redis+socket://{server.credentials}{server.address}?virtual_host={server.db}"
+    return f"{server.scheme}://{server.credentials}{server.address}"

@@ -1,17 +1,30 @@
-"""The contract between producers and workers: names, limits, request and result schemas, version.
+"""The contract between producers and workers: names, headers, limits, request and result schemas, errors, version.
 
-The one source of truth. Task names are the pipeline tags of the Hugging Face hub; request and result shapes are those
-of the pipelines of ``transformers`` 4.57, so that nobody learns a new schema.
+Everything that both sides must agree on is defined here and nowhere else. Task names are the pipeline tags of the
+Hugging Face hub. Requests and results have the shapes of the ``transformers`` 4.57 pipelines, so there is no new schema
+to learn. Importing this package loads neither Celery nor redis.
 """
 
 from __future__ import annotations
 
+from producer.contract.headers import (
+    BAGGAGE_HEADER,
+    MAX_TRACE_HEADER_CHARACTERS,
+    SENT_AT_HEADER,
+    SENTRY_ENQUEUED_TIME_HEADER,
+    SENTRY_TRACE_HEADER,
+    TRACE_HEADERS,
+    TRACEPARENT_HEADER,
+    TRACESTATE_HEADER,
+    VERSION_HEADER,
+)
 from producer.contract.items import ParsedItems
 from producer.contract.limits import (
     MAX_ANSWERS,
     MAX_INPUTS,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
+    MAX_MODEL_NAME_CHARACTERS,
     MAX_REQUEST_BYTES,
     MAX_SEQUENCES,
     MAX_TEXT_CHARACTERS,
@@ -19,9 +32,7 @@ from producer.contract.limits import (
 from producer.contract.names import (
     CONTRACT_VERSION,
     DEFAULT_QUEUE,
-    SENT_AT_HEADER,
     SUPPORTED_VERSIONS,
-    VERSION_HEADER,
     QueueClass,
     TaskName,
     class_of_queue,
@@ -48,18 +59,26 @@ from producer.errors import (
 )
 
 __all__ = [
+    "BAGGAGE_HEADER",
     "CONTRACT_VERSION",
     "DEFAULT_QUEUE",
     "MAX_ANSWERS",
     "MAX_INPUTS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
+    "MAX_MODEL_NAME_CHARACTERS",
     "MAX_REQUEST_BYTES",
     "MAX_SEQUENCES",
     "MAX_TEXT_CHARACTERS",
+    "MAX_TRACE_HEADER_CHARACTERS",
     "REQUESTS",
+    "SENTRY_ENQUEUED_TIME_HEADER",
+    "SENTRY_TRACE_HEADER",
     "SENT_AT_HEADER",
     "SUPPORTED_VERSIONS",
+    "TRACEPARENT_HEADER",
+    "TRACESTATE_HEADER",
+    "TRACE_HEADERS",
     "VERSION_HEADER",
     "AnswerSpan",
     "ErrorCode",

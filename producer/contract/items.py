@@ -1,4 +1,4 @@
-"""The items of one request: bad ones set apart, and put back in their places when the others are answered."""
+"""The items of a request with several: invalid ones are set aside and merged back with the answers to the others."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ RequestT = TypeVar("RequestT", bound=_Request)
 
 @dataclass(frozen=True)
 class ParsedItems(Generic[RequestT]):
-    """A request without its bad items, and the error of each of those by index.
+    """A request without its invalid items, and the errors of those.
 
     Attributes:
-        request: what is left to answer; None when nothing is.
-        errors: by index into the items as they were sent.
+        request: the valid items; None if there are none.
+        errors: the errors of the invalid items, by index in the items as they were sent.
     """
 
     request: RequestT | None
     errors: Mapping[int, RequestError]
 
     def merge(self, outcomes: Sequence[Any]) -> Any:
-        """Put the outcomes of the good items and the errors of the bad ones into the shape that the caller reads.
+        """Merge the outcomes of the valid items with the errors of the invalid ones, in the shape that the caller gets.
 
         Args:
             outcomes: a result or an error for each item of :attr:`request`, in order.
 
         Raises:
-            RequestError: the request has a single item, and that failed.
+            RequestError: the request has a single item, and it failed.
         """
         merged = list(outcomes)
         for index in sorted(self.errors):

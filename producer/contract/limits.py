@@ -1,4 +1,4 @@
-"""The limits of the contract: checked by the client before it sends and by the worker before it computes."""
+"""The limits of the contract. The client checks them before it sends, the worker before it computes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ __all__ = [
     "MAX_TEXT_CHARACTERS",
 ]
 
-#: Most inputs in one message: 64 texts of 512 tokens stay inside the time limit on one core and a BERT-base.
+#: Maximum number of inputs in a request. With 64 texts of 512 tokens, a BERT-base on one core stays within the time
+#: limit.
 MAX_INPUTS = 64
-#: Longest single text, in Unicode code points.
+#: Maximum length of a text, in Unicode code points.
 MAX_TEXT_CHARACTERS = 100_000
-#: Largest message body (the JSON of arguments), in bytes.
+#: Maximum size of a message body (the arguments as JSON), in bytes.
 MAX_REQUEST_BYTES = 1024 * 1024
-#: Most candidate labels of a zero-shot request.
+#: Maximum number of candidate labels in a zero-shot request.
 MAX_LABELS = 100
-#: Longest candidate label and longest hypothesis template, in Unicode code points.
+#: Maximum length of a candidate label and of a hypothesis template, in Unicode code points.
 MAX_LABEL_CHARACTERS = 500
-#: Most sequences that a message becomes: texts times labels of a zero-shot request, windows of long contexts.
+#: Maximum number of sequences that a request needs: texts times labels (zero-shot), or windows of long contexts.
 MAX_SEQUENCES = 2000
-#: Most answers of one question.
+#: Maximum number of answers to one question.
 MAX_ANSWERS = 100
-#: Longest model name, in characters.
+#: Maximum length of a model name, in Unicode code points.
 MAX_MODEL_NAME_CHARACTERS = 200

@@ -1,4 +1,4 @@
-"""The names that both sides must agree on: tasks, queues, and the version of the contract."""
+"""The names that producer and worker must agree on: tasks and queues; and the version of the contract."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from enum import StrEnum
 __all__ = [
     "CONTRACT_VERSION",
     "DEFAULT_QUEUE",
-    "SENT_AT_HEADER",
     "SUPPORTED_VERSIONS",
-    "VERSION_HEADER",
     "QueueClass",
     "TaskName",
     "class_of_queue",
@@ -19,20 +17,16 @@ __all__ = [
     "queue_name",
 ]
 
-#: Version of this contract; a worker of version N also answers N-1, so that deployments can roll.
+#: Version of this contract. A worker of version N also answers version N-1, so that a rolling deployment works.
 CONTRACT_VERSION = 1
 SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION - 1, CONTRACT_VERSION} - {0})
-#: Message header that carries the version; a message without it is taken to be of the current version.
-VERSION_HEADER = "celeriac_contract_version"
-#: Message header with the moment of sending, in seconds since 1970; workers measure waiting times from it.
-SENT_AT_HEADER = "celeriac_sent_at"
 
-#: Celery's own default queue: where a stock producer's message lands when it names no queue.
+#: Celery's default queue: a plain Celery client sends here when it names no queue.
 DEFAULT_QUEUE = "celery"
 
 
 class TaskName(StrEnum):
-    """The three tasks, by their pipeline tag."""
+    """The tasks, named by their pipeline tags on the Hugging Face hub."""
 
     TEXT_CLASSIFICATION = "text-classification"
     ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
@@ -40,27 +34,27 @@ class TaskName(StrEnum):
 
 
 class QueueClass(StrEnum):
-    """Which of a task's two queues: interactive requests go before bulk ones."""
+    """Which of a task's two queues a request goes to; interactive requests are served before bulk requests."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
 def queue_name(task: TaskName, queue_class: QueueClass = QueueClass.INTERACTIVE) -> str:
-    """Name of the Redis list of a task: ``text-classification`` or ``text-classification.bulk``."""
+    """The Redis list of a task: ``text-classification`` or ``text-classification.bulk``."""
     return task.value if queue_class is QueueClass.INTERACTIVE else f"{task.value}.bulk"
 
 
 def model_queue_name(model: str, queue_class: QueueClass = QueueClass.INTERACTIVE) -> str:
-    """Name of the Redis list of the requests that must go to one model: ``model:qa`` or ``model.bulk:qa``.
+    """The Redis list of requests for one model: ``model:qa`` or ``model.bulk:qa``.
 
-    A producer need not use it: a worker that lacks the model which a request names moves the request there.
+    Producers do not need it: a worker that does not serve the model named in a request moves the request there.
     """
     return f"{_MODEL_PREFIXES[queue_class]}{model}"
 
 
 def class_of_queue(name: str | None) -> QueueClass:
-    """Which class of requests a queue of any name holds."""
+    """The class of requests in a queue; interactive for a queue that is not in the contract."""
     is_of_model = (name or "").startswith(_MODEL_PREFIXES[QueueClass.BULK])
     return QueueClass.BULK if name in _BULK_QUEUES or is_of_model else QueueClass.INTERACTIVE
 

@@ -1,8 +1,8 @@
-"""The URL of a Redis or Valkey server: what it means, and why one is refused. No message repeats a part of it.
+"""Parses the URL of a Redis or Valkey server.
 
-The forms are those of redis-py (``redis.connection.parse_url``), and kombu's ``redis+socket://``. redis-py, kombu and
-Celery read them differently, and report a wrong one with a piece of its password; so a URL is read here, once, and
-passed on in a form that all of them read alike.
+It accepts the forms of redis-py (``redis.connection.parse_url``) and kombu's ``redis+socket://``. redis-py, kombu and
+Celery parse these differently, and their errors can contain parts of a password. So a URL is parsed once, here, and
+passed on in a form that all of them read alike. No error message repeats any part of a URL.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from producer.errors import InvalidRedisUrl
 __all__ = ["RedisUrl", "Scheme", "server_url"]
 
 _MAX_PORT = 65535
-#: What ends a user or a password, or begins an escape, wherever it stands.
-_ENCODED = "#%/?@"
-_NOT_ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_BLANK = re.compile(r"[\x00-\x20\x7f]")
-_HOST = re.compile(r"(?P<ipv6>\[[0-9A-Fa-f:.]+\])?(?P<name>[\w.-]*)(?::(?P<port>[0-9]+))?", re.ASCII)
-#: Schemes of others, and what to write instead.
-_OTHER_SCHEMES = {
-    "valkey": "write redis://, which Valkey speaks as well",
-    "valkeys": "write rediss://, which Valkey speaks as well",
+#: Characters that end a user name or a password, or start an escape, wherever they are.
+_RESERVED = "#%/?@"
+_INVALID_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_WHITESPACE = re.compile(r"[\x00-\x20\x7f]")
+_HOST_AND_PORT = re.compile(r"(?P<ipv6>\[[0-9A-Fa-f:.]+\])?(?P<name>[\w.-]*)(?::(?P<port>[0-9]+))?", re.ASCII)
+#: Schemes that are not supported, and what to write instead.
+_UNSUPPORTED_SCHEMES = {
+    "valkey": "write redis://, which works for Valkey too",
+    "valkeys": "write rediss://, which works for Valkey too",
     "redis+ssl": "write rediss://",
-    "sentinel": "Sentinel is not supported: name the server itself, or a proxy that follows the master",
-    "redis+sentinel": "Sentinel is not supported: name the server itself, or a proxy that follows the master",
+    "sentinel": "Sentinel is not supported: give the address of the server or of a proxy that follows the master",
+    "redis+sentinel": "Sentinel is not supported: give the address of the server or of a proxy that follows the master",
 }
 _CERT_REQS = {
     "none": "none",
@@ -41,13 +41,13 @@ _CERT_REQS = {
     "CERT_OPTIONAL": "optional",
     "CERT_REQUIRED": "required",
 }
-_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_TEXTS = ("ssl_ca_path", "ssl_ca_data", "ssl_ciphers", "ssl_password")
-_TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_check_hostname", *_FILES, *_TLS_TEXTS)
+_TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES, *_TLS_TEXTS)
 _PARAMETERS = ("db", "virtual_host", "username", "password", "client_name", *_TLS_PARAMETERS)
-#: What redis-py reads from a URL as well. Only these names are repeated in a message: any other may be the rest of a
-#: password with ``&`` in it.
-_SET_BY_US = frozenset(
+#: Parameters that redis-py would read from a URL and that are not for the URL to set. Messages repeat only these names:
+#: any other could be the rest of a password that contains ``&``.
+_RESERVED_PARAMETERS = frozenset(
     {
         "socket_timeout",
         "socket_connect_timeout",
@@ -74,7 +74,7 @@ _SET_BY_US = frozenset(
 
 
 class Scheme(StrEnum):
-    """How the server is reached."""
+    """The transport to the server."""
 
     TCP = "redis"
     TLS = "rediss"
@@ -83,13 +83,19 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """A server, a database and credentials. Its text and its ``repr`` show no secret.
+    """A server, a database and credentials. ``str`` and ``repr`` show no secret.
 
     Attributes:
+        scheme: the transport.
         host: name or address; IPv6 without brackets. Unused for a Unix socket.
-        path: of the Unix socket, absolute; empty for the others.
-        tls: parameters as redis-py names them, with ``ssl_cert_reqs`` among them, and ``ssl_check_hostname`` as a
-            bool; empty without TLS.
+        port: unused for a Unix socket.
+        path: absolute path of the Unix socket; empty for the other schemes.
+        db: number of the database.
+        username: None for the server's default user.
+        password: None if there is none.
+        client_name: the name that connections give themselves (``CLIENT SETNAME``).
+        tls: parameters as redis-py names them, always with ``ssl_cert_reqs`` and ``ssl_check_hostname`` (a bool); empty
+            without TLS.
     """
 
     scheme: Scheme
@@ -104,10 +110,10 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read a URL. It may name a user alone, whose password then comes by :meth:`with_password`.
+        """Parse a URL. A user without a password is accepted: :meth:`with_password` can add the password.
 
         Raises:
-            InvalidRedisUrl: saying what is wrong, and how to write it; no part of the URL is in the message.
+            InvalidRedisUrl: the message says what is wrong and how to write it.
         """
         scheme, rest = _split_scheme(url)
         _check_characters(rest)
@@ -120,7 +126,7 @@ class RedisUrl:
         if scheme is Scheme.UNIX:
             host, port, db_text = _no_host(host_and_port), cls.port, None
             if not path:
-                raise InvalidRedisUrl("a socket needs a path: write unix:///path/to/the.sock")
+                raise InvalidRedisUrl("a Unix socket needs a path: write unix:///path/to/the.sock")
         else:
             host, port = _host_and_port(host_and_port, cls)
             db_text, path = path.strip("/") or None, ""
@@ -137,54 +143,62 @@ class RedisUrl:
         )
 
     def with_password(self, password: str | None) -> Self:
-        """The same server with a password that is kept apart from the URL; None where there is none.
+        """The same server, with a password that is configured separately from the URL.
+
+        Args:
+            password: None if there is none.
 
         Raises:
-            InvalidRedisUrl: there are two passwords, or a user without any.
+            InvalidRedisUrl: there are two passwords, or a user without a password.
         """
         if password is not None and self.password is not None:
-            raise InvalidRedisUrl("the URL has a password, and one is given beside it: leave one of them out")
+            raise InvalidRedisUrl("there is a password in the URL and another one beside it: remove one of them")
         if password is None and self.password is None and self.username is not None:
             raise InvalidRedisUrl(
-                "what stands before @ is read as a user, who has no password: write :PASSWORD@ for a password alone, "
+                "the text before @ is a user name, and there is no password: write :PASSWORD@ for a password alone, "
                 "USER:PASSWORD@ for both, USER:@ for a user without a password"
             )
         return self if password is None else replace(self, password=password)
 
     @property
     def url(self) -> str:
-        """The whole URL as redis-py reads it, password included."""
+        """The URL as redis-py reads it, including the password."""
         values: dict[str, str | int] = {"client_name": self.client_name} if self.client_name else {}
         values |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.tls.items()}
         if self.scheme is Scheme.UNIX:
             values["db"] = self.db
         query = urlencode(values, quote_via=quote, safe="")
-        return f"{self.scheme}://{self.credentials}{self.place}{'?' if query else ''}{query}"
+        return f"{self.scheme}://{self.credentials}{self.address}{'?' if query else ''}{query}"
 
     @property
     def credentials(self) -> str:
-        """``user:password@`` with everything encoded, or nothing where there is neither."""
+        """``user:password@``, percent-encoded; empty if there is neither."""
         if self.username is None and self.password is None:
             return ""
         return f"{quote(self.username or '', safe='')}:{quote(self.password or '', safe='')}@"
 
     @property
-    def place(self) -> str:
-        """What follows the credentials: ``host:port/db``, or the path of the socket."""
+    def address(self) -> str:
+        """The part after the credentials: ``host:port/db``, or the path of the Unix socket."""
         if self.scheme is Scheme.UNIX:
             return quote(self.path)
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/{self.db}"
 
     def __str__(self) -> str:
         user = "" if self.username is None else f"{quote(self.username, safe='')}:"
-        return f"{self.scheme}://{f'{user}***@' if self.credentials else ''}{self.place}"
+        return f"{self.scheme}://{f'{user}***@' if self.credentials else ''}{self.address}"
 
 
 def server_url(name: str, url: str, password: str | None = None) -> RedisUrl:
-    """The server of a parameter or setting called ``name``, with its password, if that is kept apart from the URL.
+    """Parse the URL of a parameter or setting.
+
+    Args:
+        name: of the parameter or setting.
+        url: its value.
+        password: the server's password, if it is configured separately from the URL.
 
     Raises:
-        InvalidRedisUrl: beginning with ``name``.
+        InvalidRedisUrl: the message begins with ``name``.
     """
     try:
         return RedisUrl.parse(url).with_password(password)
@@ -194,8 +208,8 @@ def server_url(name: str, url: str, password: str | None = None) -> RedisUrl:
 
 def _split_scheme(url: str) -> tuple[Scheme, str]:
     scheme, separator, rest = url.partition("://")
-    if separator and scheme in _OTHER_SCHEMES:
-        raise InvalidRedisUrl(_OTHER_SCHEMES[scheme])
+    if separator and scheme in _UNSUPPORTED_SCHEMES:
+        raise InvalidRedisUrl(_UNSUPPORTED_SCHEMES[scheme])
     known = {"redis+socket": Scheme.UNIX, **{member.value: member for member in Scheme}}
     if not separator or scheme not in known:
         raise InvalidRedisUrl("must begin with redis://, rediss://, unix:// or redis+socket://")
@@ -204,21 +218,21 @@ def _split_scheme(url: str) -> tuple[Scheme, str]:
 
 def _check_characters(rest: str) -> None:
     if "#" in rest:
-        raise InvalidRedisUrl(_must_be_encoded("#"))
-    if _BLANK.search(rest):
-        raise InvalidRedisUrl("there is a blank or a line break in it: write %20 for a blank, and nothing at the end")
-    if _NOT_ENCODED.search(rest):
-        raise InvalidRedisUrl(_must_be_encoded("%"))
+        raise InvalidRedisUrl(_encoding_hint("#"))
+    if _WHITESPACE.search(rest):
+        raise InvalidRedisUrl("contains a space or a line break: write %20 for a space, and remove any at the end")
+    if _INVALID_ESCAPE.search(rest):
+        raise InvalidRedisUrl(_encoding_hint("%"))
     for character in "/?@":
         if character in rest.rpartition("@")[0]:
-            raise InvalidRedisUrl(_must_be_encoded(character))
+            raise InvalidRedisUrl(_encoding_hint(character))
 
 
-def _must_be_encoded(found: str) -> str:
-    others = ", ".join(f"{quote(other, safe='')} for {other}" for other in _ENCODED if other != found)
+def _encoding_hint(found: str) -> str:
+    others = ", ".join(f"{quote(other, safe='')} for {other}" for other in _RESERVED if other != found)
     return (
-        f"user and password must be percent-encoded: write {quote(found, safe='')} for {found} "
-        f"(and {others}; in a path or a parameter %40 for @)"
+        f"the user name and the password must be percent-encoded: write {quote(found, safe='')} for {found} "
+        f"(and {others}; in a path or a parameter, write %40 for @)"
     )
 
 
@@ -226,24 +240,24 @@ def _parameters(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
-        raise InvalidRedisUrl("what follows ? must be name=value, joined by &") from None
+        raise InvalidRedisUrl("the parameters after ? must be name=value, joined by &") from None
     found: dict[str, str] = {}
     for name, value in pairs:
-        if name in _SET_BY_US:
-            raise InvalidRedisUrl(f"leave out {name}, which the URL cannot set")
+        if name in _RESERVED_PARAMETERS:
+            raise InvalidRedisUrl(f"remove {name}, which cannot be set in the URL")
         if name not in _PARAMETERS:
-            raise InvalidRedisUrl(f"there is an unknown parameter after ?: known are {', '.join(_PARAMETERS)}")
+            raise InvalidRedisUrl(f"unknown parameter after ?: the parameters are {', '.join(_PARAMETERS)}")
         if name in found:
             raise InvalidRedisUrl(f"{name} is given twice")
         if not value:
-            raise InvalidRedisUrl(f"{name} has no value: leave it out")
+            raise InvalidRedisUrl(f"{name} has no value: remove it or give it one")
         found[name] = value
     return found
 
 
-def _credentials(written: str, parameters: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """User and password, by preference from before the host, as in redis-py."""
-    username, colon, password = written.partition(":")
+def _credentials(text: str, parameters: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """User and password; as in redis-py, those before the host take precedence over the parameters."""
+    username, colon, password = text.partition(":")
     if colon and username and not password and "password" not in parameters:
         return unquote(username), ""
     return unquote(username) or parameters.get("username"), unquote(password) or parameters.get("password")
@@ -251,37 +265,37 @@ def _credentials(written: str, parameters: Mapping[str, str]) -> tuple[str | Non
 
 def _no_host(host_and_port: str) -> str:
     if host_and_port:
-        raise InvalidRedisUrl("a socket has no host: write three slashes, unix:///path/to/the.sock")
+        raise InvalidRedisUrl("a Unix socket has no host: write three slashes, as in unix:///path/to/the.sock")
     return ""
 
 
-def _host_and_port(written: str, defaults: type[RedisUrl]) -> tuple[str, int]:
+def _host_and_port(text: str, defaults: type[RedisUrl]) -> tuple[str, int]:
     """Host, empty for the default, and port."""
-    match = _HOST.fullmatch(unquote(written))
+    match = _HOST_AND_PORT.fullmatch(unquote(text))
     if match is None or (match["ipv6"] and match["name"]):
         raise InvalidRedisUrl(
-            "after the password comes HOST or HOST:PORT, with a number as the port; an @ must stand between them, "
-            "and an IPv6 address in brackets"
+            "the part after the password must be HOST or HOST:PORT, with a number as the port; an @ must separate it "
+            "from the password, and an IPv6 address must be in brackets"
         )
     port = int(match["port"] or defaults.port)
     if not 0 < port <= _MAX_PORT:
-        raise InvalidRedisUrl(f"the port must be from 1 to {_MAX_PORT}")
+        raise InvalidRedisUrl(f"the port must be between 1 and {_MAX_PORT}")
     return (match["ipv6"] or "").strip("[]") or match["name"], port
 
 
-def _db(written: str | None) -> int:
-    if written is None:
+def _db(text: str | None) -> int:
+    if text is None:
         return 0
-    if not (written.isascii() and written.isdigit()):
+    if not (text.isascii() and text.isdigit()):
         raise InvalidRedisUrl("the database must be a number, as in redis://host:6379/0")
-    return int(written)
+    return int(text)
 
 
 def _tls(scheme: Scheme, parameters: Mapping[str, str]) -> dict[str, str | bool]:
     given: dict[str, str | bool] = {name: parameters[name] for name in _TLS_PARAMETERS if name in parameters}
     if scheme is not Scheme.TLS:
         if given:
-            raise InvalidRedisUrl(f"{next(iter(given))} is for TLS: write rediss://")
+            raise InvalidRedisUrl(f"{next(iter(given))} requires TLS: write rediss://")
         return {}
     reqs = _CERT_REQS.get(parameters.get("ssl_cert_reqs", "required"))
     if reqs is None:
@@ -289,8 +303,8 @@ def _tls(scheme: Scheme, parameters: Mapping[str, str]) -> dict[str, str | bool]
     hostname = parameters.get("ssl_check_hostname", "true").lower()
     if hostname not in {"true", "false"}:
         raise InvalidRedisUrl("ssl_check_hostname must be true or false")
-    for name in _FILES:
+    for name in _TLS_FILES:
         if name in parameters and not Path(parameters[name]).is_file():
-            raise InvalidRedisUrl(f"{name} names no file that is there")
-    # Without a certificate to check there is no name in it to check.
+            raise InvalidRedisUrl(f"{name} names a file that does not exist")
+    # Without a verified certificate there is no name to check.
     return given | {"ssl_cert_reqs": reqs, "ssl_check_hostname": hostname == "true" and reqs != "none"}

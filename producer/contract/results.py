@@ -1,4 +1,4 @@
-"""The shapes of results: those of the ``transformers`` 4.57 pipelines, and what stands for an item that failed."""
+"""The shapes of results: those of the ``transformers`` 4.57 pipelines, and the placeholder for a failed item."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ __all__ = ["AnswerSpan", "ItemError", "ItemFailure", "LabelScore", "ZeroShotResu
 
 
 class LabelScore(TypedDict):
-    """One label of a text-classification result."""
+    """One label of a text-classification result.
+
+    Attributes:
+        label: its name in the model.
+        score: from 0 to 1, or a logit with ``function_to_apply="none"``.
+    """
 
     label: str
     score: float
 
 
 class ZeroShotResult(TypedDict):
-    """The result of one zero-shot input: labels and scores best first."""
+    """The result of one zero-shot input.
+
+    Attributes:
+        sequence: the input.
+        labels: the candidate labels, best first.
+        scores: the score of each label, from 0 to 1.
+    """
 
     sequence: str
     labels: list[str]
@@ -23,7 +34,14 @@ class ZeroShotResult(TypedDict):
 
 
 class AnswerSpan(TypedDict):
-    """One answer: ``context[start:end]``, in code points."""
+    """One answer to a question.
+
+    Attributes:
+        score: from 0 to 1.
+        start: where the answer starts in the context, in Unicode code points.
+        end: where it ends: ``context[start:end]``.
+        answer: its text; empty if the context has no answer.
+    """
 
     score: float
     start: int
@@ -32,7 +50,7 @@ class AnswerSpan(TypedDict):
 
 
 class ItemError(TypedDict):
-    """What is wrong with one item of a request with several."""
+    """What is wrong with one item of a request with several; see :class:`~producer.errors.RequestError`."""
 
     code: str
     message: str
@@ -41,6 +59,6 @@ class ItemError(TypedDict):
 
 
 class ItemFailure(TypedDict):
-    """Stands in the place of the result of an item that could not be answered."""
+    """Takes the place of the result of an item that could not be answered."""
 
     error: ItemError

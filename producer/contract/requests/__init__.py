@@ -1,1 +1,1 @@
-"""The request schemas, one file a task."""
+"""The request schemas, one file per task."""

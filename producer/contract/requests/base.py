@@ -1,4 +1,4 @@
-"""What the requests of all tasks share."""
+"""The base of the requests of all tasks."""
 
 from __future__ import annotations
 
@@ -10,37 +10,43 @@ from pydantic import ValidationError
 from producer.contract.items import ParsedItems
 from producer.contract.names import TaskName
 from producer.contract.requests.types import ModelName, Schema
-from producer.contract.validation import findings_by_item, invalid_request
+from producer.contract.validation import errors_by_item, invalid_request
 from producer.errors import ErrorCode, InvalidRequest
 
 __all__ = ["Request"]
 
 
 class Request(Schema):
-    """What all three requests share.
+    """A request to the workers; each task has a subclass.
 
-    Making one validates it, with pydantic's own ``ValidationError``; :meth:`parse` gives the contract's error instead.
+    The constructor validates and raises pydantic's ``ValidationError``; :meth:`parse` raises the contract's error.
+
+    Attributes:
+        task: the task that answers it.
+        item_fields: the parameters that hold one value per item if the request has several.
     """
 
     task: ClassVar[TaskName]
-    #: The parameters that hold one value per item when the request has several.
     item_fields: ClassVar[tuple[str, ...]] = ("inputs",)
 
-    #: Name of the model to use; None leaves it to the worker's default for the task.
+    #: Name of the model to use; None for the worker's default for the task.
     model: ModelName | None = None
 
     @classmethod
     def positions(cls) -> list[str]:
-        """The parameters in the order in which positional arguments fill them: the task's own, then ``model``."""
+        """The parameters in the order of positional arguments: the task's own, then ``model``."""
         shared = Request.model_fields
         return [*(name for name in cls.model_fields if name not in shared), *shared]
 
     @classmethod
     def bind(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All arguments by name: positional ones fill, in order, the parameters that no keyword names.
+        """Assign positional arguments, in order, to the parameters that are not given by keyword.
 
-        Celery hands a chain's result on as the first positional argument, so that it becomes the first parameter that
-        the signature leaves open: the context of a question, say.
+        In a chain, Celery passes a task's result to the next task as the first positional argument. It becomes the
+        first parameter that the signature leaves open: for example, the context of a question.
+
+        Returns:
+            All arguments by name.
 
         Raises:
             InvalidRequest: there are more positional arguments than open parameters.
@@ -51,7 +57,7 @@ class Request(Schema):
         if len(args) > len(left_open):
             raise InvalidRequest.of(
                 ErrorCode.TOO_MANY,
-                f"args: {len(args)} positional arguments, but only {len(left_open)} parameters are left for them",
+                f"args: {len(args)} positional arguments for {len(left_open)} parameters that are not given by keyword",
                 field="args",
                 limit=len(left_open),
             )
@@ -71,31 +77,31 @@ class Request(Schema):
 
     @classmethod
     def parse_items(cls, arguments: Mapping[str, Any]) -> ParsedItems[Self]:
-        """Validate the arguments of a message; bad items of a request with several are set apart.
+        """Validate the arguments of a message. Invalid items of a request with several are set aside.
 
         Raises:
-            InvalidRequest: the request has one item, or something else than an item is wrong.
+            InvalidRequest: the request has one item, or something other than an item is invalid.
         """
         try:
             return ParsedItems(cls.model_validate(dict(arguments)), {})
         except ValidationError as error:
-            bad = findings_by_item(error, arguments, fields=cls.item_fields)
+            invalid = errors_by_item(error, arguments, fields=cls.item_fields)
             lists = [arguments.get(field) for field in cls.item_fields]
             lengths = {len(values) if isinstance(values, list) else 1 for values in lists}
-            if not bad or len(lengths) > 1 or lengths == {1}:
+            if not invalid or len(lengths) > 1 or lengths == {1}:
                 raise invalid_request(error, arguments, known=cls.model_fields) from None
-        good = dict(arguments)
+        valid = dict(arguments)
         for field in cls.item_fields:
-            good[field] = [value for index, value in enumerate(arguments[field]) if index not in bad]
-        if not good[cls.item_fields[0]]:
-            return ParsedItems(None, bad)
-        return ParsedItems(cls.parse(good), bad)
+            valid[field] = [value for index, value in enumerate(arguments[field]) if index not in invalid]
+        if not valid[cls.item_fields[0]]:
+            return ParsedItems(None, invalid)
+        return ParsedItems(cls.parse(valid), invalid)
 
     def to_arguments(self) -> dict[str, Any]:
-        """The keyword arguments to send: what was set, in JSON types."""
+        """The keyword arguments to send, in JSON types; parameters that were not set are left out."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     @property
     def has_several(self) -> bool:
-        """Whether the caller sent lists, and so receives one."""
+        """Whether the caller sent a list of items, and so receives a list."""
         return isinstance(getattr(self, self.item_fields[0]), list)

@@ -17,10 +17,10 @@ __all__ = ["QuestionAnsweringRequest"]
 
 
 class QuestionAnsweringRequest(Request):
-    """Find the answer to a question as a span of a context; or several questions, each with its context.
+    """Answer a question with a span of its context, or several questions, each with its own context.
 
-    The result of one question is an :class:`~producer.contract.results.AnswerSpan`, or with ``top_k`` over 1 a list
-    of those, best first; of several questions, a list of such results.
+    The result for one question is an :class:`~producer.contract.results.AnswerSpan`, or if ``top_k`` is over 1 a list
+    of those, best first. For several questions, it is a list of such results.
     """
 
     task: ClassVar[TaskName] = TaskName.QUESTION_ANSWERING
@@ -28,20 +28,19 @@ class QuestionAnsweringRequest(Request):
 
     question: OneTextOrSeveral
     context: OneTextOrSeveral
-    #: How many answers to return; fewer where the context has fewer.
+    #: How many answers to return at most.
     top_k: Annotated[int, Field(ge=1, le=MAX_ANSWERS)] = 1
-    #: Longest window of question and context together, in tokens; when not given, no more than the model reads.
+    #: Maximum window of question and context together, in tokens. If not given, at most the model's input length.
     max_seq_len: Annotated[int, Field(ge=1)] = 384
-    #: Overlap of two windows of a long context, in tokens; when not given, no more than half a window.
+    #: Overlap between the windows of a long context, in tokens. If not given, at most half a window.
     doc_stride: Annotated[int, Field(ge=0)] = 128
-    #: Longest answer, in tokens.
+    #: Maximum length of an answer, in tokens.
     max_answer_len: Annotated[int, Field(ge=1)] = 15
-    #: Taken and without effect, as in ``transformers`` with the tokenizers that these models have: a question is
-    #: never cut.
+    #: Accepted without effect, as in ``transformers`` with the tokenizers of these models: a question is never cut.
     max_question_len: Annotated[int, Field(ge=1)] = 64
-    #: Let "there is no answer" be one: an empty answer at 0, with its own score.
+    #: Also consider that the context has no answer: an empty answer at position 0, with a score of its own.
     handle_impossible_answer: bool = False
-    #: Widen answers to whole words.
+    #: Extend answers to whole words.
     align_to_words: bool = True
 
     @field_validator("context")
@@ -52,7 +51,7 @@ class QuestionAnsweringRequest(Request):
             isinstance(value, list) and len(value) != len(question)
         ):
             raise PydanticCustomError(
-                ErrorCode.WRONG_TYPE.value, "must go with question: two strings, or two lists of equal length"
+                ErrorCode.WRONG_TYPE.value, "must match question: both strings, or both lists of the same length"
             )
         return value
 
@@ -62,19 +61,23 @@ class QuestionAnsweringRequest(Request):
         longest = info.data.get("max_seq_len", value)
         if value > longest:
             raise PydanticCustomError(
-                ErrorCode.OUT_OF_RANGE.value, "must not be more than max_seq_len, {limit}", {"limit": longest}
+                ErrorCode.OUT_OF_RANGE.value, "must not exceed max_seq_len, which is {limit}", {"limit": longest}
             )
         return value
 
     @property
     def items(self) -> list[tuple[str, str]]:
-        """Pairs of a question and its context, whatever the caller sent."""
+        """Pairs of a question and its context, even if the caller sent one."""
         if isinstance(self.question, str) and isinstance(self.context, str):
             return [(self.question, self.context)]
         return list(zip(self.question, self.context, strict=True))
 
-    def window_tokens(self, model_reads: int) -> tuple[int, int]:
-        """Longest window and overlap, in tokens, for a model that reads so many; ``transformers`` defaults."""
+    def window_tokens(self, max_model_tokens: int) -> tuple[int, int]:
+        """Window length and overlap, in tokens; parameters that were not given default as in ``transformers``.
+
+        Args:
+            max_model_tokens: the model's maximum input length, in tokens.
+        """
         given = self.model_fields_set
-        longest = self.max_seq_len if "max_seq_len" in given else min(self.max_seq_len, model_reads)
+        longest = self.max_seq_len if "max_seq_len" in given else min(self.max_seq_len, max_model_tokens)
         return longest, self.doc_stride if "doc_stride" in given else min(self.doc_stride, longest // 2)

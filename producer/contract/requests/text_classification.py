@@ -17,7 +17,7 @@ __all__ = ["TextClassificationRequest", "TextInput"]
 
 
 class TextInput(Schema):
-    """One text, or a pair of texts; a plain ``str`` stands for a text alone."""
+    """One text, or a pair of texts. A plain ``str`` is accepted as a text without a pair."""
 
     text: Text
     text_pair: Text | None = None
@@ -29,7 +29,7 @@ class TextInput(Schema):
             return {"text": value}
         if not isinstance(value, (dict, cls)):
             raise PydanticCustomError(
-                ErrorCode.WRONG_TYPE.value, "must be a string or an object with text and text_pair"
+                ErrorCode.WRONG_TYPE.value, "must be a string, or an object with text and optionally text_pair"
             )
         return value
 
@@ -39,10 +39,10 @@ class TextInput(Schema):
 
 
 class TextClassificationRequest(Request):
-    """Label one text, a pair of texts, or up to :data:`MAX_INPUTS` of those.
+    """Classify one text, one pair of texts, or up to :data:`MAX_INPUTS` of those.
 
-    The result of one input is a list of :class:`~producer.contract.results.LabelScore`, best first; of a list,
-    a list of such lists.
+    The result for one input is a list of :class:`~producer.contract.results.LabelScore`, best first; for a list, a list
+    of such lists.
     """
 
     task: ClassVar[TaskName] = TaskName.TEXT_CLASSIFICATION
@@ -54,12 +54,12 @@ class TextClassificationRequest(Request):
     ]
     #: How many labels to return, best first; None returns all.
     top_k: Annotated[int, Field(ge=1)] | None = 1
-    #: What turns logits into scores; None takes what the model's head calls for.
+    #: The function that turns logits into scores; None for the one that fits the model.
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
-    #: Cut texts longer than the model reads; False makes such a text an error.
+    #: Truncate texts that are longer than the model's input; if False, such a text is an error.
     truncation: bool = True
 
     @property
     def items(self) -> list[TextInput]:
-        """The inputs as a list, whatever the caller sent."""
+        """The inputs as a list, even if the caller sent one."""
         return self.inputs if isinstance(self.inputs, list) else [self.inputs]

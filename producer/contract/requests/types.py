@@ -1,8 +1,8 @@
-"""The types of which requests are made."""
+"""The types of request parameters."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -17,13 +17,13 @@ ModelName = Annotated[str, Field(max_length=MAX_MODEL_NAME_CHARACTERS), AfterVal
 
 
 class Schema(BaseModel):
-    """Strict, closed and immutable; its errors never repeat what was sent."""
+    """Base of all schemas: strict, without unknown fields, immutable. Its errors never repeat the input."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-def one_or_many(value: Any) -> str:
-    """The branch of a union that a value belongs to."""
+def one_or_many(value: object) -> str:
+    """The tag of the union branch that a value belongs to: ``many`` for a list, else ``one``."""
     return "many" if isinstance(value, list) else "one"
 
 

@@ -17,23 +17,23 @@ from producer.errors import ErrorCode
 __all__ = ["ZeroShotClassificationRequest"]
 
 
-#: How often a template may repeat its label: every place is another label's length to tokenize.
-_MAX_PLACES = 4
+#: How often a template may repeat the label; each repetition adds the label's length to the text to tokenize.
+_MAX_PLACEHOLDERS = 4
 
 
 def _check_template(template: str) -> str:
-    """Plain ``{}`` or ``{0}`` only: a width such as ``{:999999999}`` would have ``str.format`` fill memory."""
+    """Accept only plain ``{}`` or ``{0}``: with a width such as ``{:999999999}``, ``str.format`` would fill memory."""
     try:
         fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError:
         fields = []
     names = [name for _, name, _, _ in fields]
-    if len(names) > _MAX_PLACES:
-        limit = {"limit": _MAX_PLACES}
-        raise PydanticCustomError(ErrorCode.NOT_ALLOWED.value, "must not have more than {limit} places", limit)
+    if len(names) > _MAX_PLACEHOLDERS:
+        limit = {"limit": _MAX_PLACEHOLDERS}
+        raise PydanticCustomError(ErrorCode.NOT_ALLOWED.value, "must not contain more than {limit} placeholders", limit)
     if any(spec or conversion for _, _, spec, conversion in fields) or (names != [""] and set(names) != {"0"}):
         raise PydanticCustomError(
-            ErrorCode.NOT_ALLOWED.value, "must contain {} where the label goes, and no other braces but {{ and }}"
+            ErrorCode.NOT_ALLOWED.value, "must contain {} where the label goes; write other braces as {{ and }}"
         )
     return template
 
@@ -47,7 +47,7 @@ def _split_labels(labels: str | list[str]) -> list[str]:
 class ZeroShotClassificationRequest(Request):
     """Score candidate labels that the model was never trained on, for one text or several.
 
-    The result of one input is a :class:`~producer.contract.results.ZeroShotResult`; of a list, a list of those.
+    The result for one input is a :class:`~producer.contract.results.ZeroShotResult`; for a list, a list of those.
     """
 
     task: ClassVar[TaskName] = TaskName.ZERO_SHOT_CLASSIFICATION
@@ -58,9 +58,9 @@ class ZeroShotClassificationRequest(Request):
         Annotated[Text, Tag("one")] | Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS), Tag("many")],
         Discriminator(one_or_many),
     ]
-    #: The sentence that a label becomes; ``{}`` stands for the label.
+    #: The sentence to test for each label; ``{}`` stands for the label.
     hypothesis_template: Annotated[Label, AfterValidator(_check_template)] = "This example is {}."
-    #: True scores every label on its own; False makes the scores sum to one.
+    #: Score each label independently; if False, the scores sum to 1.
     multi_label: bool = False
 
     @field_validator("candidate_labels")
@@ -69,30 +69,34 @@ class ZeroShotClassificationRequest(Request):
         labels = _split_labels(value)
         inputs = info.data.get("inputs")
         if not labels:
-            raise PydanticCustomError(ErrorCode.EMPTY.value, "must name at least one label")
+            raise PydanticCustomError(ErrorCode.EMPTY.value, "must contain at least one label")
         if len(labels) > MAX_LABELS:
             limit = {"limit": MAX_LABELS}
-            raise PydanticCustomError(ErrorCode.TOO_MANY.value, "names more than {limit} labels", limit)
+            raise PydanticCustomError(ErrorCode.TOO_MANY.value, "must not contain more than {limit} labels", limit)
         if any(len(label) > MAX_LABEL_CHARACTERS for label in labels):
             limit = {"limit": MAX_LABEL_CHARACTERS}
-            # pydantic's name for it; what it calls "too_long" is a list.
-            raise PydanticCustomError("string_too_long", "has a label of over {limit} characters", limit)
+            # pydantic's type for a long string; its "too_long" is for lists.
+            raise PydanticCustomError(
+                "string_too_long", "must not contain a label longer than {limit} characters", limit
+            )
         if isinstance(inputs, list) and len(inputs) * len(labels) > MAX_SEQUENCES:
             limit = {"limit": MAX_SEQUENCES}
-            raise PydanticCustomError(ErrorCode.TOO_MANY.value, "times the inputs is more than {limit}", limit)
+            raise PydanticCustomError(
+                ErrorCode.TOO_MANY.value, "number of labels times number of inputs must not exceed {limit}", limit
+            )
         return value
 
     @property
     def items(self) -> list[str]:
-        """The inputs as a list, whatever the caller sent."""
+        """The inputs as a list, even if the caller sent one."""
         return self.inputs if isinstance(self.inputs, list) else [self.inputs]
 
     @property
     def labels(self) -> list[str]:
-        """The candidate labels as a list, whatever the caller sent."""
+        """The candidate labels as a list, even if the caller sent a string."""
         return _split_labels(self.candidate_labels)
 
     @property
     def hypotheses(self) -> list[str]:
-        """What is asked of the model, label by label."""
+        """The sentences that the model tests, one per label."""
         return [self.hypothesis_template.format(label) for label in self.labels]

@@ -85,7 +85,7 @@ def test_any_other_template_is_refused_whatever_format_would_make_of_it(template
     error = refusal(f"{MARKER} {template}")
     assert (error.code, error.field, error.limit) == (ErrorCode.NOT_ALLOWED, "hypothesis_template", None)
     assert error.message == (
-        "hypothesis_template: must contain {} where the label goes, and no other braces but {{ and }}"
+        "hypothesis_template: must contain {} where the label goes; write other braces as {{ and }}"
     )
 
 

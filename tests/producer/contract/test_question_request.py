@@ -97,7 +97,7 @@ def test_questions_and_contexts_that_do_not_pair_up_are_refused_by_the_name_of_t
 ) -> None:
     error = refusal_of(QuestionAnsweringRequest, {"question": question, "context": context})
     assert (error.code, error.field) == (ErrorCode.WRONG_TYPE, "context")
-    assert error.message == "context: must go with question: two strings, or two lists of equal length"
+    assert error.message == "context: must match question: both strings, or both lists of the same length"
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,12 @@ def test_any_password_may_be_percent_encoded(password: str, form: str) -> None:
         (f"redis://:{SECRET}?x@host", "%3F for \\?"),
         (f"redis://:x@{SECRET}@host", "%40 for @"),
         (f"redis://:x%{SECRET}@host", "%25 for %"),
-        (f"redis://:x {SECRET}@host", "%20 for a blank"),
+        (f"redis://:x {SECRET}@host", "%20 for a space"),
         (f"redis://:{SECRET}@host\n", "line break"),
-        (f"redis://:{SECRET}", "an @ must stand between"),
+        (f"redis://:{SECRET}", "an @ must separate"),
         (f"redis://:x@[{SECRET}", "brackets"),
         (f"redis://:{SECRET}@host:port", "a number as the port"),
-        (f"redis://:{SECRET}@host:0", "from 1 to 65535"),
+        (f"redis://:{SECRET}@host:0", "between 1 and 65535"),
         (f"redis://{SECRET}@host", "write :PASSWORD@ for a password alone"),
         (f"redis://host/{SECRET}", "the database must be a number"),
         (f"redis://host?db={SECRET}", "the database must be a number"),
@@ -109,12 +109,12 @@ def test_any_password_may_be_percent_encoded(password: str, form: str) -> None:
         (f"redis://host?password=x&{SECRET}", "name=value"),
         (f"redis://host?password={SECRET}&password=x", "password is given twice"),
         ("redis://host?password=", "password has no value"),
-        (f"redis://:{SECRET}@host?socket_timeout=1", "leave out socket_timeout"),
-        (f"redis://:{SECRET}@host?protocol=3", "leave out protocol"),
-        (f"redis://:{SECRET}@host?ssl_cert_reqs=none", "ssl_cert_reqs is for TLS: write rediss://"),
+        (f"redis://:{SECRET}@host?socket_timeout=1", "remove socket_timeout"),
+        (f"redis://:{SECRET}@host?protocol=3", "remove protocol"),
+        (f"redis://:{SECRET}@host?ssl_cert_reqs=none", "ssl_cert_reqs requires TLS: write rediss://"),
         (f"rediss://host?ssl_cert_reqs={SECRET}", "must be none, optional or required"),
         (f"rediss://host?ssl_check_hostname={SECRET}", "must be true or false"),
-        (f"rediss://host?ssl_ca_certs=/{SECRET}", "ssl_ca_certs names no file"),
+        (f"rediss://host?ssl_ca_certs=/{SECRET}", "ssl_ca_certs names a file that does not exist"),
         (f"unix://{SECRET}/a.sock", "three slashes"),
         (f"unix://:{SECRET}@", "write unix:///path"),
     ],
@@ -129,7 +129,7 @@ def test_a_client_says_what_is_wrong_with_a_url_and_repeats_no_part_of_it(url: s
 
 
 def test_a_second_password_is_refused() -> None:
-    with pytest.raises(InvalidRedisUrl, match="leave one of them out"):
+    with pytest.raises(InvalidRedisUrl, match="remove one of them"):
         RedisUrl.parse("redis://:a@host").with_password("b")
 
 

@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BAGGAGE", "ENQUEUED_AT", "SENTRY_TRACE", "enqueued_at", "incoming", "is_sampled", "sample_rand"]
+from producer.contract import BAGGAGE_HEADER as BAGGAGE
+from producer.contract import MAX_TRACE_HEADER_CHARACTERS
+from producer.contract import SENTRY_ENQUEUED_TIME_HEADER as ENQUEUED_AT
+from producer.contract import SENTRY_TRACE_HEADER as SENTRY_TRACE
+from producer.contract import TRACEPARENT_HEADER as TRACEPARENT
 
-SENTRY_TRACE = "sentry-trace"
-BAGGAGE = "baggage"
-TRACEPARENT = "traceparent"
-#: Seconds since the epoch at which Sentry's integration in the sender enqueued the message.
-ENQUEUED_AT = "sentry-task-enqueued-time"
+__all__ = ["BAGGAGE", "ENQUEUED_AT", "SENTRY_TRACE", "enqueued_at", "incoming", "is_sampled", "sample_rand"]
 
 _SENTRY_TRACE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?", re.ASCII)
 #: https://www.w3.org/TR/trace-context/#traceparent-header: version ff and ids of nothing but zeros are invalid.
@@ -26,8 +26,6 @@ _SAMPLE_RAND = re.compile(r"(?:^|,)\s*sentry-sample_rand=(0(?:\.[0-9]{1,20})?)(?
 _SAMPLED_FLAG = 1
 #: The year 5000: dates end, and floats do not.
 _LAST = 1e11
-#: https://www.w3.org/TR/baggage/#limits
-_MAX_BAGGAGE_CHARACTERS = 8192
 
 
 def incoming(headers: Mapping[str, Any]) -> dict[str, str]:
@@ -41,7 +39,7 @@ def incoming(headers: Mapping[str, Any]) -> dict[str, str]:
         found = _sentry_trace(source)
         if found is not None:
             baggage = source.get(BAGGAGE)
-            if isinstance(baggage, str) and baggage.isascii() and 0 < len(baggage) <= _MAX_BAGGAGE_CHARACTERS:
+            if isinstance(baggage, str) and baggage.isascii() and 0 < len(baggage) <= MAX_TRACE_HEADER_CHARACTERS:
                 return {SENTRY_TRACE: found, BAGGAGE: baggage}
             return {SENTRY_TRACE: found}
     return {}
