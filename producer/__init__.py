@@ -1,12 +1,12 @@
-"""What other services import to have their texts answered: a client, the contract and the errors.
+"""The package that other services import: the client, the request types and the errors.
 
-``Client`` is loaded when it is first used: the contract alone (which workers and models import) needs neither
-Celery nor redis.
+``Client`` is loaded on first use, so that importing the contract (as workers and models do) loads neither Celery nor
+redis.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from producer.contract import (
     QuestionAnsweringRequest,
@@ -62,9 +62,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in {"Answer", "Client"}:
         from producer import client
 
-        return getattr(client, name)
+        loaded: object = getattr(client, name)
+        return loaded
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

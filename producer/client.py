@@ -1,9 +1,9 @@
-"""The client that other services use: typed calls, each of which ends by its deadline."""
+"""The client that other services use: one typed call per task, each of which ends by its deadline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeGuard, overload
+from typing import Literal, TypeGuard, overload
 
 from producer.contract import (
     AnswerSpan,
@@ -21,15 +21,15 @@ from producer.sender import Answer, Sender
 __all__ = ["Answer", "Client"]
 
 TextLike = str | TextInput | Mapping[str, str]
-#: Python takes these for sequences too; none is a list of inputs.
-_NO_LIST = (str, bytes, bytearray, memoryview)
+#: Sequences in Python, but not lists of inputs.
+_NOT_LISTS = (str, bytes, bytearray, memoryview)
 FunctionToApply = Literal["sigmoid", "softmax", "none"]
 
 
 class Client(Sender):
-    """Asks the workers; :class:`~producer.sender.Sender` has what it is made from, and the calls without a task.
+    """Typed calls to the workers. The constructor and the calls for any task are those of :class:`Sender`.
 
-    A parameter that has its default value is not sent: the worker applies the same default.
+    A parameter at its default value is not sent; the worker applies the same default.
     """
 
     @overload
@@ -66,33 +66,36 @@ class Client(Sender):
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> list[LabelScore] | list[list[LabelScore] | ItemFailure]:
-        """Label one text or several, and wait for the answer.
+        """Classify one text or several, and wait for the answer.
 
-        A request that no worker has begun when the time is up is dropped: nobody would read its answer.
+        If no worker has started the request when the timeout expires, it is dropped: nobody would read its answer.
 
         Args:
             inputs: a text, ``{"text": …, "text_pair": …}``, or a list of up to 64 of those.
             top_k: how many labels to return, best first; None returns all.
-            function_to_apply: what turns logits into scores; None takes what the model's head calls for.
-            truncation: cut texts longer than the model reads; False makes such a text an error.
-            model: name of the model to use; None takes the worker's default for the task.
-            timeout_s: seconds that the whole call may take; None takes the client's.
+            function_to_apply: the function that turns logits into scores; None for the one that fits the model.
+            truncation: truncate texts that are longer than the model's input; if False, such a text is an error.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
 
         Returns:
-            The labels of one input, best first; for a list, a list of those, with ``{"error": …}`` in the place of
-            an item that could not be answered.
+            For one input, its labels, best first. For a list, a list of those, with ``{"error": …}`` in place of each
+            item that could not be answered.
 
         Raises:
-            InvalidRequest, UnknownModel, ModelFailed: as the contract has it.
-            ServiceUnavailable: Redis did not answer in time, or refused the credentials.
-            WaitTimeout, DeadlineExceeded: the workers did not.
+            InvalidRequest: the request breaks the contract.
+            UnknownModel: no worker serves the model.
+            ModelFailed: the model raised an error.
+            ServiceUnavailable: Redis did not reply in time, or refused the credentials.
+            WaitTimeout, DeadlineExceeded: the workers did not answer in time.
+            RequestRevoked, RemoteFailure: the request ended without an answer.
         """
         deadline = self._deadline(timeout_s)
-        wire = [_to_wire(item) for item in inputs] if _is_several(inputs) else _to_wire(inputs)
+        wire = [_to_wire(item) for item in inputs] if _is_list(inputs) else _to_wire(inputs)
         request = TextClassificationRequest.parse(
             {
                 "inputs": wire,
-                **_not_default(
+                **_non_default(
                     TextClassificationRequest,
                     {
                         "top_k": top_k,
@@ -103,7 +106,7 @@ class Client(Sender):
                 ),
             }
         )
-        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._ask(request, deadline)
+        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._submit_and_wait(request, deadline)
         return result
 
     @overload
@@ -144,30 +147,30 @@ class Client(Sender):
 
         Args:
             inputs: a text, or a list of up to 64.
-            candidate_labels: up to 100 labels, as a list or in one string, separated by commas.
-            hypothesis_template: the sentence that a label becomes; ``{}`` stands for the label.
-            multi_label: score every label on its own; False makes the scores sum to one.
-            model: name of the model to use; None takes the worker's default for the task.
-            timeout_s: seconds that the whole call may take; None takes the client's.
+            candidate_labels: up to 100 labels, as a list or as one comma-separated string.
+            hypothesis_template: the sentence to test for each label; ``{}`` stands for the label.
+            multi_label: score each label independently; if False, the scores sum to 1.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
 
         Returns:
-            Labels and scores, best first; for a list, a list of those, as :meth:`classify` does.
+            For one text, its labels and scores, best first. For a list, a list of those, as from :meth:`classify`.
 
         Raises:
-            CeleriacError: as :meth:`classify` does.
+            CeleriacError: as from :meth:`classify`.
         """
         deadline = self._deadline(timeout_s)
         request = ZeroShotClassificationRequest.parse(
             {
-                "inputs": _unpacked(inputs),
-                "candidate_labels": _unpacked(candidate_labels),
-                **_not_default(
+                "inputs": _as_plain_list(inputs),
+                "candidate_labels": _as_plain_list(candidate_labels),
+                **_non_default(
                     ZeroShotClassificationRequest,
                     {"hypothesis_template": hypothesis_template, "multi_label": multi_label, "model": model},
                 ),
             }
         )
-        result: ZeroShotResult | list[ZeroShotResult | ItemFailure] = self._ask(request, deadline)
+        result: ZeroShotResult | list[ZeroShotResult | ItemFailure] = self._submit_and_wait(request, deadline)
         return result
 
     @overload
@@ -236,35 +239,35 @@ class Client(Sender):
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]:
-        """Find the answer to a question in a context, or several of both, and wait for it.
+        """Find the answer to a question in a context, or to several questions, and wait for it.
 
         Args:
             question: a question, or a list of up to 64.
-            context: the text that holds the answer, or a list of as many.
-            top_k: how many answers to return; fewer where the context has fewer.
-            max_seq_len: longest window of question and context together, in tokens. A model that reads less than the
-                default gets windows of what it reads.
-            doc_stride: overlap of two windows of a long context, in tokens. The default shrinks to half a window.
-            max_answer_len: longest answer, in tokens.
-            max_question_len: taken and without effect, as in ``transformers``: a question is never cut.
-            handle_impossible_answer: let "there is no answer" be one, an empty answer at 0.
-            align_to_words: widen answers to whole words.
-            model: name of the model to use; None takes the worker's default for the task.
-            timeout_s: seconds that the whole call may take; None takes the client's.
+            context: the text that contains the answer, or a list with one context per question.
+            top_k: how many answers to return at most.
+            max_seq_len: maximum window of question and context together, in tokens. At the default, a model with a
+                shorter input gets windows of that length.
+            doc_stride: overlap between the windows of a long context, in tokens. At the default, at most half a window.
+            max_answer_len: maximum length of an answer, in tokens.
+            max_question_len: accepted without effect, as in ``transformers``: questions are never truncated.
+            handle_impossible_answer: also consider that the context has no answer: an empty answer at position 0.
+            align_to_words: extend answers to whole words.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
 
         Returns:
-            ``context[start:end]`` and its score, or with ``top_k`` over 1 a list of those; for lists, a list of such
-            results, as :meth:`classify` does.
+            For one question, ``context[start:end]`` and its score, or a list of those if ``top_k`` is over 1. For
+            lists, a list of such results, as from :meth:`classify`.
 
         Raises:
-            CeleriacError: as :meth:`classify` does.
+            CeleriacError: as from :meth:`classify`.
         """
         deadline = self._deadline(timeout_s)
         request = QuestionAnsweringRequest.parse(
             {
-                "question": _unpacked(question),
-                "context": _unpacked(context),
-                **_not_default(
+                "question": _as_plain_list(question),
+                "context": _as_plain_list(context),
+                **_non_default(
                     QuestionAnsweringRequest,
                     {
                         "top_k": top_k,
@@ -280,26 +283,26 @@ class Client(Sender):
             }
         )
         result: AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]
-        result = self._ask(request, deadline)
+        result = self._submit_and_wait(request, deadline)
         return result
 
 
-def _is_several(inputs: Any) -> TypeGuard[Sequence[Any]]:
-    return isinstance(inputs, Sequence) and not isinstance(inputs, _NO_LIST)
+def _is_list(inputs: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(inputs, Sequence) and not isinstance(inputs, _NOT_LISTS)
 
 
-def _to_wire(item: Any) -> Any:
+def _to_wire(item: object) -> object:
     if isinstance(item, TextInput):
         return item.model_dump(mode="json")
     return dict(item) if isinstance(item, Mapping) else item
 
 
-def _unpacked(values: Any) -> Any:
-    return list(values) if _is_several(values) else values
+def _as_plain_list(values: object) -> object:
+    return list(values) if _is_list(values) else values
 
 
-def _not_default(schema: type[Request], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters to send; ``True`` is not the default 1, which the schema tells apart as well."""
+def _non_default(schema: type[Request], parameters: Mapping[str, object]) -> dict[str, object]:
+    """The parameters to send. Types are compared too: ``True`` equals the default 1, but the schema refuses it."""
     defaults = {name: field.default for name, field in schema.model_fields.items()}
     return {
         name: value

@@ -1,8 +1,8 @@
 """Redis connections on which every call ends by a deadline.
 
-redis-py fixes a socket's time-outs when the connection is made, so one pool cannot serve calls with different
-deadlines; here each exchange sets what is left of its own. A server that is down, paused or silent therefore costs
-the caller the deadline at most (celery/celery#4296 and #6911 are what happens otherwise).
+redis-py sets a socket's timeouts when it connects, so one pool cannot serve calls with different deadlines. Here every
+exchange sets its own remaining time instead. A server that is down, paused or silent costs the caller at most the
+deadline; without this, callers hang (celery/celery#4296, celery/celery#6911).
 """
 
 from __future__ import annotations
@@ -28,84 +28,92 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-__all__ = ["REFUSALS", "Deadline", "RedisLink", "read", "until"]
+__all__ = ["ACCESS_ERRORS", "Deadline", "RedisConnections", "read_reply", "retry_until"]
 
 T = TypeVar("T")
 Command = tuple[str | bytes | int | float, ...]
 
-#: The server does not know the user or the password, or does not let that user do this: no other try mends it.
-REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError, AuthenticationWrongNumberOfArgsError)
-#: Pause before a third try and those after it, in seconds: doubled each time up to the second. The second try comes at
-#: once, since what broke was most likely a connection that had gone stale while it was idle.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
-#: What a socket is given once the deadline has passed: zero would mean non-blocking.
-_LEAST_TIMEOUT_S = 0.001
+#: The server rejects the credentials or does not permit the command. Retrying does not help.
+ACCESS_ERRORS = (AuthenticationError, AuthorizationError, NoPermissionError, AuthenticationWrongNumberOfArgsError)
+#: The delay before the third attempt, doubled for each further attempt up to the maximum. The second attempt is
+#: immediate: the most likely cause of a failure is a connection that went stale while it was idle.
+_FIRST_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.02, 0.5
+#: The socket timeout once the deadline has passed; 0 would make the socket non-blocking.
+_MIN_SOCKET_TIMEOUT_S = 0.001
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock."""
+    """A point in time.
+
+    Attributes:
+        at_s: on the monotonic clock, in seconds.
+    """
 
     at_s: float
 
     @classmethod
     def after(cls, seconds: float) -> Self:
-        """The moment ``seconds`` from now."""
+        """The deadline ``seconds`` from now."""
         return cls(time.monotonic() + seconds)
 
     @property
-    def left_s(self) -> float:
-        """Seconds that are left, zero once it has passed."""
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; 0 once it has passed."""
         return max(0.0, self.at_s - time.monotonic())
 
-    def earliest(self, seconds: float) -> Self:
-        """The earlier of this deadline and the moment ``seconds`` from now."""
+    def capped(self, seconds: float) -> Self:
+        """This deadline, or ``seconds`` from now if that is earlier."""
         return type(self)(min(self.at_s, time.monotonic() + seconds))
 
-    def before(self, seconds: float) -> Self:
-        """The moment ``seconds`` before this deadline."""
+    def brought_forward(self, seconds: float) -> Self:
+        """The deadline ``seconds`` before this one."""
         return type(self)(self.at_s - seconds)
 
 
-class RedisLink:
-    """A few connections to one server, handed out most recently used first; safe in threads and after a fork.
+class RedisConnections:
+    """The idle connections to one server, reused most recently used first. Safe in threads and after a fork.
 
     Args:
-        url: as :class:`producer.contract.redis_url.RedisUrl` writes it.
+        url: as :attr:`producer.contract.redis_url.RedisUrl.url` writes it.
     """
 
     def __init__(self, url: str) -> None:
+        # Only parses the URL and creates connections; its own pooling is not used.
         self._factory = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), health_check_interval=0)
         self._idle: deque[AbstractConnection] = deque()
         self._pid = os.getpid()
 
     def execute(self, commands: Sequence[Command], deadline: Deadline) -> list[Any]:
-        """Send ``commands`` in one write and return their replies, trying again while the server cannot be reached.
+        """Send ``commands`` in one write and return their replies; retry while the server cannot be reached.
 
         Raises:
-            RedisError: the last failure before the deadline, or the first that another try would not mend.
+            RedisError: the last error before the deadline, or the first that a retry cannot fix.
         """
 
         def exchange() -> list[Any]:
-            with self.connection(deadline) as connection:
+            with self.acquire(deadline) as connection:
                 connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                replies = [read(connection, deadline) for _ in commands]
+                replies = [read_reply(connection, deadline) for _ in commands]
             for reply in replies:
                 if isinstance(reply, RedisError):
                     raise reply
             return replies
 
-        return until(deadline, exchange)
+        return retry_until(deadline, exchange)
 
     @contextmanager
-    def connection(self, deadline: Deadline) -> Iterator[AbstractConnection]:
-        """A connected connection whose socket waits no longer than the deadline; closed after an error.
+    def acquire(self, deadline: Deadline) -> Iterator[AbstractConnection]:
+        """Lend a connection whose socket blocks no longer than the deadline; an error closes it.
 
-        A broken connection takes the idle ones with it: a server that went away left all of them stale.
+        A broken connection also closes the idle ones: when a server goes away, all of them are stale.
+
+        Raises:
+            RedisError: the server could not be reached, or refused the credentials.
         """
-        connection = self._take()
+        connection = self._take_or_create()
         try:
-            _bound(connection, deadline)
+            _set_socket_timeout(connection, deadline)
             connection.connect()
             yield connection
         except BaseException as error:
@@ -122,9 +130,9 @@ class RedisLink:
             while True:
                 self._idle.pop().disconnect()
 
-    def _take(self) -> AbstractConnection:
+    def _take_or_create(self) -> AbstractConnection:
         if self._pid != os.getpid():
-            # The parent still speaks on these sockets: forget them without a word on the wire.
+            # The parent process still uses these sockets, so they are dropped without closing them on the wire.
             self._idle, self._pid = deque(), os.getpid()
         try:
             return self._idle.pop()
@@ -133,41 +141,41 @@ class RedisLink:
             return connection
 
 
-def read(connection: AbstractConnection, deadline: Deadline) -> Any:
-    """One reply; an error reply is returned, not raised, so that the replies after it are still read.
+def read_reply(connection: AbstractConnection, deadline: Deadline) -> Any:
+    """Read one reply. An error reply is returned, not raised, so that the replies after it can still be read.
 
     Raises:
         RedisError: the connection broke or the deadline passed.
     """
     try:
-        return connection.read_response(timeout=max(deadline.left_s, _LEAST_TIMEOUT_S))
+        return connection.read_response(timeout=max(deadline.remaining_s, _MIN_SOCKET_TIMEOUT_S))
     except (RedisConnectionError, RedisTimeoutError):
         raise
     except RedisError as error:
         return error
 
 
-def until(deadline: Deadline, attempt: Callable[[], T]) -> T:
-    """Call ``attempt`` until it does not fail to reach the server, or the deadline has passed.
+def retry_until(deadline: Deadline, attempt: Callable[[], T]) -> T:
+    """Call ``attempt``, and call it again while it cannot reach the server and the deadline has not passed.
 
     Raises:
-        RedisError: the last failure before the deadline, or the first that another try would not mend.
+        RedisError: the last error before the deadline, or the first that a retry cannot fix.
     """
-    pause_s = 0.0
+    delay_s = 0.0
     while True:
         try:
             return attempt()
-        except REFUSALS:
+        except ACCESS_ERRORS:
             raise
         except (RedisConnectionError, RedisTimeoutError):
-            if deadline.left_s <= pause_s:
+            if deadline.remaining_s <= delay_s:
                 raise
-        time.sleep(pause_s)
-        pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        time.sleep(delay_s)
+        delay_s = min(max(2 * delay_s, _FIRST_RETRY_DELAY_S), _MAX_RETRY_DELAY_S)
 
 
-def _bound(connection: AbstractConnection, deadline: Deadline) -> None:
-    timeout_s = max(deadline.left_s, _LEAST_TIMEOUT_S)
+def _set_socket_timeout(connection: AbstractConnection, deadline: Deadline) -> None:
+    timeout_s = max(deadline.remaining_s, _MIN_SOCKET_TIMEOUT_S)
     connection.socket_timeout = timeout_s
     connection.socket_connect_timeout = timeout_s
     connection.update_current_socket_timeout(timeout_s)

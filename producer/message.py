@@ -1,8 +1,8 @@
-"""A request as the bytes that a Celery worker reads from its Redis list.
+"""Builds the message of a request: the bytes that a Celery worker reads from its Redis list.
 
-Celery builds the task message (protocol 2) and kombu serializes it; only kombu's envelope around the two is put
-together here, so that publishing is one LPUSH that the client can bound in time. ``tests/producer/test_message.py``
-holds this envelope against the one that ``send_task`` writes.
+Celery builds the task message (protocol 2) and kombu serializes it. Only kombu's wrapper around the two is built here,
+so that publishing is a single LPUSH on which the client can set a deadline. ``tests/producer/test_message.py`` compares
+the result with what ``send_task`` writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 from celery import Celery
 from kombu.serialization import dumps
@@ -23,51 +22,52 @@ from kombu.utils.json import dumps as dumps_json
 from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, SENT_AT_HEADER, VERSION_HEADER, Request
 from producer.errors import ErrorCode, InvalidRequest
 
-__all__ = ["envelope"]
+__all__ = ["build_message"]
 
-_PERSISTENT = 2
+_PERSISTENT_DELIVERY_MODE = 2
+_NO_HEADERS: Mapping[str, str | float] = MappingProxyType({})
 
 
 @cache
-def _message_factory() -> Celery:
+def _message_app() -> Celery:
     """An app that only builds messages: it has no broker and is nobody's current app."""
     return Celery("celeriac-producer", set_as_current=False, broker="memory://", backend="disabled://")
 
 
-def envelope(
+def build_message(
     request: Request,
     *,
     request_id: str,
     queue: str,
     expires_s: float | None,
-    trace_headers: Mapping[str, Any] = MappingProxyType({}),
+    trace_headers: Mapping[str, str | float] = _NO_HEADERS,
 ) -> bytes:
-    """The list element for ``request``.
+    """Build the list element for ``request``.
 
     Args:
         request: a validated request.
         request_id: becomes Celery's task id.
-        queue: name of the list that it will be pushed to.
-        expires_s: seconds from now after which no worker shall begin it; None for never.
-        trace_headers: those that continue the caller's trace; none has a name of Celery's.
+        queue: name of the Redis list that the message is pushed to.
+        expires_s: seconds from now after which no worker may start the request; None for no limit.
+        trace_headers: headers that continue the caller's trace; they must not use the names of Celery's headers.
 
     Raises:
         InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
     """
-    message = _message_factory().amqp.as_task_v2(
+    message = _message_app().amqp.as_task_v2(
         request_id,
         request.task.value,
         kwargs=request.to_arguments(),
         expires=None if expires_s is None else datetime.now(UTC) + timedelta(seconds=expires_s),
         argsrepr="()",
-        kwargsrepr=_describe(request),
+        kwargsrepr=_describe_parameters(request),
     )
     content_type, content_encoding, body = dumps(message.body, serializer="json")
     payload = body.encode() if isinstance(body, str) else body
     if len(payload) > MAX_REQUEST_BYTES:
         raise InvalidRequest.of(
             ErrorCode.TOO_LARGE,
-            f"the request has {len(payload)} bytes as JSON, the limit is {MAX_REQUEST_BYTES}",
+            f"the request is {len(payload)} bytes as JSON; the limit is {MAX_REQUEST_BYTES} bytes",
             limit=MAX_REQUEST_BYTES,
         )
     element: str = dumps_json(
@@ -83,7 +83,7 @@ def envelope(
             },
             "properties": {
                 **message.properties,
-                "delivery_mode": _PERSISTENT,
+                "delivery_mode": _PERSISTENT_DELIVERY_MODE,
                 "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
                 "body_encoding": "base64",
@@ -94,6 +94,6 @@ def envelope(
     return element.encode()
 
 
-def _describe(request: Request) -> str:
-    """What events and Flower show in place of the arguments: their names, never their values."""
+def _describe_parameters(request: Request) -> str:
+    """What events and Flower show instead of the arguments: the parameters' names, never their values."""
     return f"<{', '.join(sorted(request.model_fields_set))}>"

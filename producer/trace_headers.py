@@ -1,6 +1,6 @@
-"""The caller's trace in a message's headers, so that the worker's part of it hangs where the caller asked.
+"""The message headers that continue the caller's trace in the worker.
 
-Neither Sentry nor OpenTelemetry is needed: what the caller has loaded is used.
+Neither Sentry nor OpenTelemetry is required. Sentry's SDK is used only if the caller has already imported it.
 """
 
 from __future__ import annotations
@@ -9,43 +9,64 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Protocol, cast
 
-__all__ = ["TRACE_HEADERS", "TraceHeaders", "collect", "from_sentry"]
+from producer.contract import (
+    BAGGAGE_HEADER,
+    MAX_TRACE_HEADER_CHARACTERS,
+    SENTRY_ENQUEUED_TIME_HEADER,
+    SENTRY_TRACE_HEADER,
+    TRACE_HEADERS,
+)
+
+__all__ = ["TraceHeaderSource", "collect_trace_headers", "sentry_trace_headers"]
 
 logger = logging.getLogger(__name__)
 
-#: Gives the headers that continue the trace of whoever calls.
-TraceHeaders = Callable[[], Mapping[str, str]]
-
-#: Sentry's, and W3C Trace Context with its baggage; whatever else a function gives is not sent.
-TRACE_HEADERS = ("sentry-trace", "traceparent", "tracestate", "baggage")
-#: https://www.w3.org/TR/baggage/#limits
-_MAX_CHARACTERS = 8192
-#: From which Sentry knows how long a request has waited.
-_ENQUEUED_AT = "sentry-task-enqueued-time"
+#: Returns the headers that continue the current trace of the calling code.
+TraceHeaderSource = Callable[[], Mapping[str, str]]
 
 
-def collect(function: TraceHeaders) -> dict[str, Any]:
-    """What ``function`` gives, as headers of a message; nothing if it fails: a request does not end over its trace."""
+class _SentrySdk(Protocol):
+    """What is used of ``sentry_sdk``, which this package does not depend on."""
+
+    def is_initialized(self) -> bool: ...
+
+    def get_traceparent(self) -> str | None: ...
+
+    def get_baggage(self) -> str | None: ...
+
+
+def collect_trace_headers(source: TraceHeaderSource) -> dict[str, str | float]:
+    """Call ``source`` and return those of its headers that can be sent.
+
+    Headers other than :data:`~producer.contract.headers.TRACE_HEADERS` and values that are not valid are dropped. If
+    ``source`` raises, a warning is logged and the request is sent without a trace.
+    """
     try:
-        given = function()
-        found: dict[str, Any] = {name: given[name] for name in TRACE_HEADERS if _is_usable(given.get(name))}
+        given = source()
+        headers: dict[str, str | float] = {name: given[name] for name in TRACE_HEADERS if _is_valid(given.get(name))}
     except Exception:
-        logger.warning("trace_headers failed, so that a request goes without its trace", exc_info=True)
+        logger.warning("trace_headers raised; the request is sent without its trace", exc_info=True)
         return {}
-    if "sentry-trace" in found:
-        found[_ENQUEUED_AT] = time.time()
-    return found
+    if SENTRY_TRACE_HEADER in headers:
+        headers[SENTRY_ENQUEUED_TIME_HEADER] = time.time()
+    return headers
 
 
-def from_sentry() -> Mapping[str, str]:
-    """Sentry's headers where the caller has set up its SDK, else none."""
-    sdk: Any = sys.modules.get("sentry_sdk")
+def sentry_trace_headers() -> Mapping[str, str]:
+    """The headers of Sentry's current trace; empty unless the caller has initialized its SDK."""
+    sdk = cast("_SentrySdk | None", sys.modules.get("sentry_sdk"))
     if sdk is None or not sdk.is_initialized():
         return {}
-    return {"sentry-trace": sdk.get_traceparent(), "baggage": sdk.get_baggage()}
+    headers = {SENTRY_TRACE_HEADER: sdk.get_traceparent(), BAGGAGE_HEADER: sdk.get_baggage()}
+    return {name: value for name, value in headers.items() if value is not None}
 
 
-def _is_usable(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_CHARACTERS and value.isascii() and value.isprintable()
+def _is_valid(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= MAX_TRACE_HEADER_CHARACTERS
+        and value.isascii()
+        and value.isprintable()
+    )

@@ -29,7 +29,7 @@ from producer import (
     WaitTimeout,
 )
 from producer.contract import ErrorCode, QueueClass
-from producer.sender import LONGEST_TIMEOUT_S
+from producer.sender import MAX_TIMEOUT_S
 
 from .helpers import failure, has_looked, is_awaited, key_of, queued, record, store, subscriptions, wait_until
 
@@ -267,4 +267,4 @@ def test_a_timeout_that_is_no_time_to_wait_is_refused_in_the_constructor_and_in_
 
 def test_the_longest_timeout_can_be_used(own_client: Client, own_redis: redis.Redis) -> None:
     store(own_redis, "id-1", ANSWER)
-    assert own_client.wait("id-1", timeout_s=LONGEST_TIMEOUT_S).result == ANSWER
+    assert own_client.wait("id-1", timeout_s=MAX_TIMEOUT_S).result == ANSWER

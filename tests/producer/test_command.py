@@ -267,8 +267,8 @@ def test_without_a_broker_it_says_so(command: Command, unreachable: str, tmp_pat
     path = lines_file(tmp_path, request(MARKER))
     status, output, printed = finish(command("--timeout-s", "0.3", path, url=unreachable))
     assert (status, output) == (3, [])
-    assert printed.startswith("error: the broker did not take the request: ")
-    assert printed.endswith("; is the server of --broker-url or CELERIAC_BROKER_URL up?\n")
+    assert printed.startswith("error: the broker did not accept the request: ")
+    assert printed.endswith("; check that the server of --broker-url or CELERIAC_BROKER_URL is running\n")
     assert MARKER not in printed
 
 
@@ -286,7 +286,7 @@ def test_help_names_every_option_the_format_of_lines_and_the_exit_statuses(comma
     ):
         assert text in printed
     assert '{"task": "text-classification", "inputs": "…"}' in printed
-    assert "Exit status: 0 when every request was answered, 1 when one was not, 2 for wrong usage, 3" in printed
+    assert "Exit status: 0 if every request was answered, 1 if one was not, 2 for a usage error, 3" in printed
 
 
 def test_the_environment_names_the_servers_that_no_option_names(

@@ -22,7 +22,7 @@ from producer.contract import (
     InvalidRequest,
     TextClassificationRequest,
 )
-from producer.message import envelope
+from producer.message import build_message
 
 QUEUE = "text-classification"
 SECRET = "Geheimnis"  # noqa: S105 - a text that must not be shown
@@ -38,7 +38,7 @@ def expires_s(request: pytest.FixtureRequest) -> float | None:
 @pytest.fixture
 def ours(expires_s: float | None) -> dict[str, Any]:
     """Our message."""
-    message: dict[str, Any] = json.loads(envelope(REQUEST, request_id="id-1", queue=QUEUE, expires_s=expires_s))
+    message: dict[str, Any] = json.loads(build_message(REQUEST, request_id="id-1", queue=QUEUE, expires_s=expires_s))
     return message
 
 
@@ -79,13 +79,13 @@ def test_the_message_says_what_celerys_own_says(ours: dict[str, Any], theirs: di
 
 
 def test_two_messages_have_delivery_tags_of_their_own() -> None:
-    messages = [json.loads(envelope(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None)) for _ in range(2)]
+    messages = [json.loads(build_message(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None)) for _ in range(2)]
     assert messages[0]["properties"]["delivery_tag"] != messages[1]["properties"]["delivery_tag"]
 
 
 def test_the_message_says_when_it_was_sent() -> None:
     before_s = time.time()
-    message = json.loads(envelope(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None))
+    message = json.loads(build_message(REQUEST, request_id="id-1", queue=QUEUE, expires_s=None))
 
     assert before_s - 0.001 <= message["headers"][SENT_AT_HEADER] <= time.time() + 0.001
 
@@ -108,7 +108,7 @@ def test_the_deadline_is_a_moment_in_utc_that_celery_reads(ours: dict[str, Any],
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent() -> None:
     inputs = ["é" * 100_000] * 11  # two bytes of UTF-8 a character; JSON writes six
     with pytest.raises(InvalidRequest) as caught:
-        envelope(TextClassificationRequest.parse({"inputs": inputs}), request_id="i", queue=QUEUE, expires_s=None)
+        build_message(TextClassificationRequest.parse({"inputs": inputs}), request_id="i", queue=QUEUE, expires_s=None)
     assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_LARGE, MAX_REQUEST_BYTES)
     assert str(MAX_REQUEST_BYTES) in caught.value.message
 
@@ -118,7 +118,7 @@ def test_a_body_of_exactly_the_largest_size_is_sent() -> None:
         return TextClassificationRequest.parse({"inputs": [*["x" * 100_000] * 10, "x" * last]})
 
     def size(last: int) -> int:
-        message = envelope(request_of(last), request_id="i", queue=QUEUE, expires_s=None)
+        message = build_message(request_of(last), request_id="i", queue=QUEUE, expires_s=None)
         return len(base64.b64decode(json.loads(message)["body"]))
 
     fitting = 1 + MAX_REQUEST_BYTES - size(1)

@@ -41,7 +41,7 @@ def test_an_answer_that_is_there_already_comes_over_a_slow_link(far_client: Clie
 def test_an_answer_that_is_still_arriving_at_the_deadline_is_a_wait_timeout(
     own_server: LocalServer, own_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.waiter._LAST_LOOK_S", 60.0)
+    monkeypatch.setattr("producer.waiter._LAST_CHECK_S", 60.0)
     looked: list[bytes] = []
 
     def half_of_a_message(piece: bytes) -> bytes:

@@ -14,14 +14,14 @@ import redis
 
 from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client, TextClassificationRequest
-from producer.trace_headers import TraceHeaders
+from producer.trace_headers import TraceHeaderSource
 
 REQUEST = TextClassificationRequest.parse({"inputs": "so good"})
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NAMES = {"sentry-trace", "traceparent", "tracestate", "baggage", "sentry-task-enqueued-time"}
 
 
-def sent_headers(server: LocalServer, connected: redis.Redis, trace_headers: TraceHeaders) -> dict[str, Any]:
+def sent_headers(server: LocalServer, connected: redis.Redis, trace_headers: TraceHeaderSource) -> dict[str, Any]:
     with Client(server.url, trace_headers=trace_headers) as client:
         client.submit(REQUEST)
     element = connected.lpop("text-classification")
@@ -62,7 +62,7 @@ def test_a_function_that_fails_costs_the_trace_and_not_the_request(
     with caplog.at_level(logging.WARNING):
         headers = sent_headers(own_server, own_redis, broken)
     assert headers.keys() & NAMES == set()
-    assert "goes without its trace" in caplog.text
+    assert "sent without its trace" in caplog.text
 
 
 WITH_SENTRY = """

@@ -15,7 +15,7 @@ from kombu import Connection
 from kombu.message import Message
 
 from producer.contract import MAX_REQUEST_BYTES, ErrorCode, InvalidRequest, TextClassificationRequest
-from producer.message import envelope
+from producer.message import build_message
 from worker.intake.message_checks import find_fault, shorten, unreadable
 
 OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -60,7 +60,7 @@ def fault(received: Message) -> InvalidRequest:
 
 def test_a_message_of_our_client_has_no_fault() -> None:
     request = TextClassificationRequest.parse({"inputs": ["a", "ü"]})
-    sent = json.loads(envelope(request, request_id="id-1", queue="text-classification", expires_s=60))
+    sent = json.loads(build_message(request, request_id="id-1", queue="text-classification", expires_s=60))
     with Connection("memory://") as connection:
         received = connection.default_channel.message_to_python(sent)
         received.accept = {"application/json"}
