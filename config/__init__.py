@@ -1,4 +1,4 @@
-"""One settings tree for every part of Celeriac, and the Celery configuration made from it."""
+"""The settings of every part of Celeriac, in one tree."""
 
 from config.settings import Settings, SettingsError, load_settings
 

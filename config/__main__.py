@@ -1,4 +1,4 @@
-"""``python -m config``: the settings in force, each with where it came from."""
+"""``python -m config``: prints the effective settings, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import sys
 
 from config.report import describe, example_env, unknown_variables
 from config.settings import Settings, SettingsError, load_settings
-from config.variables import no_such_setting
+from config.variables import unknown_setting_message
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the settings; the exit status is 0, or 2 when one has a wrong value."""
-    parser = argparse.ArgumentParser(prog="python -m config", description="Print the settings in force, masked.")
-    parser.add_argument("--example", action="store_true", help="print the text of .env.example instead")
+    """Print the settings; return the exit status: 0, or 2 if a setting is wrong.
+
+    Args:
+        arguments: of the command line; None for those of this process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m config", description="Print the effective settings, with secrets masked."
+    )
+    parser.add_argument("--example", action="store_true", help="print the content of .env.example instead")
     options = parser.parse_args(arguments)
     if options.example:
         print(example_env(), end="")
@@ -21,13 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lines = list(describe(load_settings()))
     except SettingsError as error:
-        print(f"wrong setting: {error}\nSee .env.example for what each takes.", file=sys.stderr)
+        print(f"wrong setting: {error}\nSee .env.example for all settings and their values.", file=sys.stderr)
         return 2
     width = max(len(line.variable) for line in lines)
     for line in lines:
         print(f"{line.variable:<{width}}  {line.value:<42}  ({line.origin.value})")
     for name in unknown_variables():
-        print(f"warning: {name}: {no_such_setting(name.upper(), Settings)}", file=sys.stderr)
+        print(f"warning: {name}: {unknown_setting_message(name.upper(), Settings)}", file=sys.stderr)
     return 0
 
 

@@ -101,7 +101,7 @@ def test_the_toml_file_may_have_another_name(place: Path, monkeypatch: pytest.Mo
         ("CELERIAC_MODELS", ",", "at least 1 item"),
         ("CELERIAC_BROKER_URL", "amqp://localhost", "redis://, rediss://, unix://"),
         ("CELERIAC_RESULT_BACKEND_URL", "localhost:6379", "redis://, rediss://, unix://"),
-        ("CELERIAC_CONFIG_FILE", "/no/such.toml", "/no/such.toml, which is not a file"),
+        ("CELERIAC_CONFIG_FILE", "/no/such.toml", "/no/such.toml is not a file"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_variable(
@@ -206,7 +206,7 @@ def test_the_time_limits_must_be_in_their_order(
 def test_fewer_processes_at_most_than_at_least_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELERIAC_PROCESSES_MIN", "3")
     monkeypatch.setenv("CELERIAC_PROCESSES_MAX", "2")
-    with pytest.raises(SettingsError, match=r"min must not be above max: they are 3 and 2 \(CELERIAC_PROCESSES_MIN"):
+    with pytest.raises(SettingsError, match=r"min must not be above max; they are 3 and 2 \(CELERIAC_PROCESSES_MIN"):
         load_settings()
 
 

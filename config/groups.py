@@ -1,0 +1,187 @@
+"""The groups of settings: each setting with its default, its limits and its description.
+
+The description is the docstring below a setting; ``.env.example`` is made from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from config.directories import Directory
+
+__all__ = [
+    "Batch",
+    "Cores",
+    "Engine",
+    "InferencePrecision",
+    "Limits",
+    "Log",
+    "LogFormat",
+    "Metrics",
+    "Processes",
+    "Scale",
+    "Sentry",
+    "Time",
+]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class InferencePrecision(StrEnum):
+    """The arithmetic of the parts of a model that are not quantized."""
+
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+class LogFormat(StrEnum):
+    """The format of log lines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+class Cores(_Group):
+    """The CPU cores that processes are pinned to."""
+
+    per_process: Annotated[int, Field(ge=1)] = 1
+    """Number of cores per process, and of threads of its model."""
+
+    # Independent of TMPDIR: workers with different ones would not see each other's leases.
+    lease_dir: Directory = Path("/tmp/celeriac-cores")  # noqa: S108
+    """Directory of the core leases. All workers on a host must use the same one, on a local file system."""
+
+    allow_sharing: bool = False
+    """If no core is free, start on cores that another worker has leased. Both workers become slower."""
+
+
+class Processes(_Group):
+    """The number of processes of a worker."""
+
+    min: Annotated[int, Field(ge=1)] | None = None
+    """Minimum number of processes. If set, the number follows the load; if empty, it is always `max`. `--autoscale` and
+    `--concurrency` take precedence."""
+
+    max: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of processes; empty for as many as the free cores and the memory allow. `--concurrency` takes
+    precedence."""
+
+
+class Scale(_Group):
+    """How the number of processes follows the load, if it does."""
+
+    drain_s: Seconds = 2.0
+    """Seconds within which the processes should finish all waiting requests, those in the queues included."""
+
+    utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of their time that processes should compute, over 0 and at most 1. The rest absorbs fluctuations."""
+
+    cooldown_s: Seconds = 30.0
+    """Seconds after which a process that is not needed is stopped."""
+
+
+class Batch(_Group):
+    """How requests and sequences are batched."""
+
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """Maximum number of tokens in one inference, padding included. A longer sequence is computed alone."""
+
+    length_multiple: Annotated[int, Field(ge=1, le=512)] = 8
+    """Sequence lengths are rounded up to a multiple of this, in tokens, so that shapes repeat. Lengths over 16 times
+    this are rounded more coarsely."""
+
+    max_requests: Annotated[int, Field(ge=1)] = 64
+    """Maximum number of requests that a process takes at once."""
+
+    max_cost: Annotated[int, Field(ge=1)] = 2048
+    """Maximum number of tokens, estimated from the lengths of the texts, that a process takes at once. A larger request
+    is taken alone."""
+
+    bulk_s: Seconds = 1.0
+    """Seconds of work up to which a process may take more bulk requests at once. Interactive requests may have to wait
+    this long."""
+
+
+class Engine(_Group):
+    """How models are compiled."""
+
+    precision: InferencePrecision = InferencePrecision.F32
+    """Arithmetic of the parts of a model that are not quantized: `f32`, or `bf16` on CPUs that support it (faster;
+    results differ from those of `f32` by about 5e-3)."""
+
+    cache: bool = True
+    """Keep compiled models on disk. Processes start sooner, and those on one host share the memory of the weights."""
+
+
+class Limits(_Group):
+    """How many requests a worker holds."""
+
+    held_work_s: Annotated[float, Field(gt=0, le=15)] = 2.0
+    """Seconds of estimated work that a worker may hold, at most 15. While it holds more, it fetches no requests."""
+
+    held_requests: Annotated[int, Field(ge=1)] = 256
+    """Maximum number of requests that a worker holds per process, whatever their estimated time."""
+
+
+class Time(_Group):
+    """Time limits."""
+
+    soft_limit_s: Seconds = 40.0
+    """Seconds after which a running request ends with `SoftTimeLimitExceeded`."""
+
+    hard_limit_s: Seconds = 45.0
+    """Seconds after which the process of a running request is killed and the request ends with `TimeLimitExceeded`."""
+
+    visibility_timeout_s: Seconds = 60.0
+    """Seconds after which the requests of a dead worker go to another one. All workers on one Redis must agree."""
+
+    shutdown_s: Seconds = 20.0
+    """Seconds that running requests have to finish on a soft shutdown. All other requests go back to Redis."""
+
+    process_start_s: Seconds = 60.0
+    """Seconds that a process has to load its models. After that, it is killed and counts as failed."""
+
+    result_expires_s: Annotated[int, Field(ge=1)] = 3600
+    """Seconds after which a result is deleted."""
+
+
+class Sentry(_Group):
+    """Errors and traces in Sentry. They contain no request text unless `CELERIAC_SHOW_REQUEST_TEXT` is set."""
+
+    dsn: SecretStr | None = None
+    """DSN of the Sentry project; empty to disable Sentry."""
+
+    environment: str = "production"
+    """Environment that errors and traces are reported under."""
+
+    traces_sample_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of requests that are traced, from 0 to 1, unless their sender has decided; 0 disables tracing entirely."""
+
+
+class Metrics(_Group):
+    """What a worker serves over HTTP: metrics for Prometheus, health, and the numbers for a cluster autoscaler."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of `/metrics`, `/healthz`, `/readyz` and `/scale`; empty to disable them. Each worker on a host needs its
+    own."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` in a container."""
+
+    deaf_s: Seconds = 30.0
+    """Seconds without a fetch, while requests wait in its queues, after which a worker is not ready."""
+
+
+class Log(_Group):
+    """Log lines."""
+
+    format: LogFormat = LogFormat.TEXT
+    """`text` for people, `json` for one JSON object per line."""
