@@ -53,7 +53,8 @@ JsonObject = dict[str, Any]
     show_default=True,
     help="Timeout of each request, in seconds.",
 )
-def main(  # noqa: PLR0917 - click passes them by name
+def main(
+    *,
     file: IO[str],
     broker_url: str | None,
     result_backend_url: str | None,

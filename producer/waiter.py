@@ -53,6 +53,10 @@ class ResultWaiter:
     def wait(self, request_ids: Iterable[str], deadline: Deadline) -> dict[str, ResultRecord]:
         """Wait until all requests have finished or the deadline has passed.
 
+        Args:
+            request_ids: Celery's task ids; duplicates are ignored.
+            deadline: when the wait ends.
+
         Returns:
             The records of the finished requests by request id.
 

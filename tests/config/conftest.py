@@ -1,4 +1,4 @@
-"""Every test of the settings has a working directory of its own, without ``.env`` and ``celeriac.toml``."""
+"""Every test of the settings runs in an empty working directory, without ``.env`` and ``celeriac.toml``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.conftest import COMPILED_DIR
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory; nothing is set."""
+def working_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory; no setting is set."""
     monkeypatch.delenv(COMPILED_DIR)
     monkeypatch.chdir(tmp_path)
     return tmp_path

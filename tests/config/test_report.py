@@ -23,7 +23,7 @@ PASSWORD = "Geheimnis"  # noqa: S105 - what must not be shown
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
-    """Value and source of every setting, by its variable."""
+    """Value and origin of every setting, by variable."""
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = [re.fullmatch(r"(\w+) +(.*?) *\((environment|\.env|toml|default)\)", line) for line in lines]
@@ -31,10 +31,12 @@ def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
 
 
 def test_every_setting_is_shown_with_its_value_and_its_source(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    working_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "celeriac.toml").write_text("show_request_text = true\n[batch]\nmax_tokens = 1024\n[cores]\nper_process=2")
-    (place / ".env").write_text("CELERIAC_BATCH_LENGTH_MULTIPLE=8\nCELERIAC_CORES_PER_PROCESS=3\n")
+    (working_dir / "celeriac.toml").write_text(
+        "show_request_text = true\n[batch]\nmax_tokens = 1024\n[cores]\nper_process=2"
+    )
+    (working_dir / ".env").write_text("CELERIAC_BATCH_LENGTH_MULTIPLE=8\nCELERIAC_CORES_PER_PROCESS=3\n")
     monkeypatch.setenv("CELERIAC_MODELS", "a,b")
     monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "4")
     settings = shown(capsys)
@@ -94,10 +96,10 @@ def test_a_password_of_its_own_is_masked(monkeypatch: pytest.MonkeyPatch, capsys
     assert shown(capsys)["CELERIAC_BROKER_PASSWORD"] == ("***", "environment")
 
 
-def test_the_command_prints_the_settings_and_warns_of_variables_that_nothing_reads(place: Path) -> None:
+def test_the_command_prints_the_settings_and_warns_of_variables_that_nothing_reads(working_dir: Path) -> None:
     environment = {**os.environ, "CELERIAC_BROKER_URL": f"redis://user:{PASSWORD}@host", "CELERIAC_MODEL": "sentiment"}
     done = subprocess.run(
-        [sys.executable, "-m", "config"], capture_output=True, text=True, check=True, env=environment, cwd=place
+        [sys.executable, "-m", "config"], capture_output=True, text=True, check=True, env=environment, cwd=working_dir
     )
     assert "redis://user:***@host" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
@@ -123,10 +125,10 @@ def test_no_variable_that_is_read_is_called_unknown(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("home", ["/", "/home/somebody"])
-def test_the_committed_example_is_the_one_that_the_command_prints_for_everybody(place: Path, home: str) -> None:
-    environment = {**os.environ, "TMPDIR": str(place), "HOME": home}
+def test_the_committed_example_is_the_one_that_the_command_prints_for_everybody(working_dir: Path, home: str) -> None:
+    environment = {**os.environ, "TMPDIR": str(working_dir), "HOME": home}
     command = [sys.executable, "-m", "config", "--example"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=place)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=working_dir)
     assert done.stdout == (ROOT / ".env.example").read_text(encoding="utf-8")
 
 
@@ -136,10 +138,10 @@ def uncommented(example: str) -> str:
 
 @pytest.mark.parametrize("change", [str, uncommented], ids=["as it is", "uncommented"])
 def test_the_example_as_dotenv_changes_nothing(
-    place: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, change: Callable[[str], str]
+    working_dir: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, change: Callable[[str], str]
 ) -> None:
     before = shown(capfd)
-    (place / ".env").write_text(change(example_env()))
+    (working_dir / ".env").write_text(change(example_env()))
     after = shown(capfd)
     assert {name: value for name, (value, _) in before.items()} == {name: value for name, (value, _) in after.items()}
     assert after["CELERIAC_LIMITS_HELD_REQUESTS"][1] == (".env" if change is uncommented else "default")
@@ -149,11 +151,11 @@ def test_the_example_as_dotenv_changes_nothing(
 
 @pytest.mark.parametrize("change", [str, uncommented], ids=["as it is", "uncommented"])
 def test_dotenv_and_compose_read_the_same_from_the_example(
-    place: Path, caplog: pytest.LogCaptureFixture, change: Callable[[str], str]
+    working_dir: Path, caplog: pytest.LogCaptureFixture, change: Callable[[str], str]
 ) -> None:
     text = change(example_env())
-    (place / ".env").write_text(text)
-    assert read_as_compose_does(text) == dict(dotenv_values(place / ".env"))
+    (working_dir / ".env").write_text(text)
+    assert read_as_compose_does(text) == dict(dotenv_values(working_dir / ".env"))
     assert caplog.records == []
 
 
@@ -164,10 +166,10 @@ def test_the_rules_of_compose_refuse_a_line_without_a_name(line: str) -> None:
 
 
 def read_as_compose_does(text: str) -> dict[str, str]:
-    """The variables, by the rules of compose's parser for `.env` (compose-go, package dotenv).
+    """The variables in an `.env` file, by the rules of compose's parser (compose-go, package dotenv).
 
     A line is blank, a comment, or a name of letters, digits, ``_``, ``.``, ``-``, ``[`` and ``]`` followed by ``=``
-    or ``:``. In a value that is not quoted `` #`` begins a comment; ours are neither quoted nor interpolated.
+    or ``:``. In an unquoted value, `` #`` starts a comment. Our values are neither quoted nor interpolated.
 
     Raises:
         ValueError: compose would refuse the file.

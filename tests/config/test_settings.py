@@ -1,4 +1,4 @@
-"""Where settings come from, which values they take, and how a wrong one is named."""
+"""Where settings come from, which values they accept, and how errors name them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from models.store import DEFAULT_MODELS_DIR
 
 
 def test_the_environment_goes_before_dotenv_and_dotenv_before_toml_and_toml_before_the_default(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    working_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def held_requests() -> int:
         return load_settings().limits.held_requests
 
     assert held_requests() == Settings.model_construct().limits.held_requests
-    (place / "celeriac.toml").write_text("[limits]\nheld_requests = 11\n")
+    (working_dir / "celeriac.toml").write_text("[limits]\nheld_requests = 11\n")
     assert held_requests() == 11
-    (place / ".env").write_text("CELERIAC_LIMITS_HELD_REQUESTS=12\n")
+    (working_dir / ".env").write_text("CELERIAC_LIMITS_HELD_REQUESTS=12\n")
     assert held_requests() == 12
     monkeypatch.setenv("CELERIAC_LIMITS_HELD_REQUESTS", "13")
     assert held_requests() == 13
 
 
-def test_the_fields_of_a_group_may_come_from_different_places(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "celeriac.toml").write_text('[cores]\nper_process = 3\nlease_dir = "/toml"\n')
-    (place / ".env").write_text("CELERIAC_CORES_ALLOW_SHARING=true\n")
+def test_the_fields_of_a_group_may_come_from_different_places(
+    working_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (working_dir / "celeriac.toml").write_text('[cores]\nper_process = 3\nlease_dir = "/toml"\n')
+    (working_dir / ".env").write_text("CELERIAC_CORES_ALLOW_SHARING=true\n")
     monkeypatch.setenv("CELERIAC_CORES_LEASE_DIR", "/environment")
     cores = load_settings().cores
     assert (cores.per_process, cores.lease_dir, cores.allow_sharing) == (3, Path("/environment"), True)
@@ -71,13 +73,13 @@ def test_an_empty_variable_leaves_the_default(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings().broker_url.get_secret_value() == "redis://localhost:6379/0"
 
 
-def test_models_are_a_list_in_toml(place: Path) -> None:
-    (place / "celeriac.toml").write_text('models = ["a", "b"]\n')
+def test_models_are_a_list_in_toml(working_dir: Path) -> None:
+    (working_dir / "celeriac.toml").write_text('models = ["a", "b"]\n')
     assert load_settings().models == ["a", "b"]
 
 
-def test_the_toml_file_may_have_another_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "other.toml").write_text("[limits]\nheld_requests = 11\n")
+def test_the_toml_file_may_have_another_name(working_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_dir / "other.toml").write_text("[limits]\nheld_requests = 11\n")
     monkeypatch.setenv("CELERIAC_CONFIG_FILE", "other.toml")
     assert load_settings().limits.held_requests == 11
 
@@ -121,8 +123,8 @@ def test_a_wrong_value_is_named_by_its_variable(
         ("CELERIAC_SENTRY=https://Geheimnis@host", "CELERIAC_SENTRY: is a group of settings"),
     ],
 )
-def test_a_wrong_variable_in_dotenv_is_named_without_its_value(place: Path, line: str, message: str) -> None:
-    (place / ".env").write_text(f"{line}\n")
+def test_a_wrong_variable_in_dotenv_is_named_without_its_value(working_dir: Path, line: str, message: str) -> None:
+    (working_dir / ".env").write_text(f"{line}\n")
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert str(caught.value).startswith(message)
@@ -138,15 +140,15 @@ def test_a_wrong_variable_is_named_although_the_setting_that_it_resembles_is_set
         load_settings()
 
 
-def test_every_wrong_variable_is_named_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / ".env").write_text("CELERIAC_LOG=x\n")
+def test_every_wrong_variable_is_named_at_once(working_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_dir / ".env").write_text("CELERIAC_LOG=x\n")
     monkeypatch.setenv("CELERIAC_MODELS_DIR", "/models")
     with pytest.raises(SettingsError, match=r"^CELERIAC_MODELS_DIR: .*; CELERIAC_LOG: "):
         load_settings()
 
 
-def test_a_wrong_name_in_toml_is_named_as_the_variable_that_it_stands_for(place: Path) -> None:
-    (place / "celeriac.toml").write_text("[batch]\nmax_token = 5\n")
+def test_a_wrong_name_in_toml_is_named_as_the_variable_that_it_stands_for(working_dir: Path) -> None:
+    (working_dir / "celeriac.toml").write_text("[batch]\nmax_token = 5\n")
     with pytest.raises(SettingsError, match=r"^CELERIAC_BATCH_MAX_TOKEN: .* did you mean CELERIAC_BATCH_MAX_TOKENS\?"):
         load_settings()
 
@@ -156,15 +158,15 @@ def test_a_group_may_be_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().cores.per_process == 2
 
 
-def test_the_leases_lie_in_one_place_whatever_the_temporary_directory_of_a_worker_is(place: Path) -> None:
+def test_the_leases_lie_in_one_place_whatever_the_temporary_directory_of_a_worker_is(working_dir: Path) -> None:
     code = "from config import load_settings; print(load_settings().cores.lease_dir)"
-    environment = {**os.environ, "TMPDIR": str(place)}
+    environment = {**os.environ, "TMPDIR": str(working_dir)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "/tmp/celeriac-cores\n"  # noqa: S108 - what is printed
 
 
-def test_every_wrong_value_is_named_wherever_it_came_from(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "celeriac.toml").write_text("[batch]\nmax_tokens = 0\n")
+def test_every_wrong_value_is_named_wherever_it_came_from(working_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_dir / "celeriac.toml").write_text("[batch]\nmax_tokens = 0\n")
     monkeypatch.setenv("CELERIAC_CORES_PER_PROCESS", "0")
     with pytest.raises(SettingsError, match=r"CELERIAC_CORES_PER_PROCESS.*; CELERIAC_BATCH_MAX_TOKENS"):
         load_settings()
@@ -177,14 +179,14 @@ def test_a_wrong_url_is_refused_without_its_password(monkeypatch: pytest.MonkeyP
     assert "Geheimnis" not in repr(caught.getrepr(style="native"))
 
 
-def test_a_dotenv_that_is_not_text_is_named(place: Path) -> None:
-    (place / ".env").write_bytes(b"CELERIAC_LOG_FORMAT=\xff\n")
+def test_a_dotenv_that_is_not_text_is_named(working_dir: Path) -> None:
+    (working_dir / ".env").write_bytes(b"CELERIAC_LOG_FORMAT=\xff\n")
     with pytest.raises(SettingsError, match=r"^\.env: "):
         load_settings()
 
 
-def test_a_file_that_is_not_toml_is_named(place: Path) -> None:
-    (place / "celeriac.toml").write_text("broker_url = [")
+def test_a_file_that_is_not_toml_is_named(working_dir: Path) -> None:
+    (working_dir / "celeriac.toml").write_text("broker_url = [")
     with pytest.raises(SettingsError, match=r"^celeriac\.toml: "):
         load_settings()
 

@@ -205,7 +205,7 @@ def test_our_own_commands_refuse_a_wrong_url_without_repeating_it(module: str, s
     arguments = ["list"] if module == "models" else []
     done = run({"CELERIAC_BROKER_URL": "redis://:Geheimnis/Donau@localhost"}, module, *arguments)
     assert done.returncode == status
-    assert "CELERIAC_BROKER_URL: user and password must be percent-encoded: write %2F for /" in done.stderr
+    assert "CELERIAC_BROKER_URL: the user name and the password must be percent-encoded: write %2F for /" in done.stderr
     assert not any(word in done.stdout + done.stderr for word in WORDS)
 
 

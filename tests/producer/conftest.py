@@ -23,7 +23,7 @@ def _reused_server() -> Iterator[LocalServer]:
 
 @pytest.fixture
 def own_server(_reused_server: LocalServer) -> LocalServer:
-    """A server for one test, to be paused or stopped; started only where the test before left none that answers."""
+    """A server for one test, which may pause or stop it. It is restarted only if the previous test left it unusable."""
     try:
         _empty(_reused_server)
     except RedisError:
@@ -41,20 +41,20 @@ def _empty(server: LocalServer) -> None:
 
 @pytest.fixture
 def own_client(own_server: LocalServer) -> Iterator[Client]:
-    """Our client of the test's own server."""
+    """A client of the test's own server."""
     with Client(own_server.url, timeout_s=PATIENCE_S) as connected:
         yield connected
 
 
 @pytest.fixture
 def stock_worker(own_server: LocalServer) -> Iterator[StockWorker]:
-    """The worker's side of the test's own server."""
+    """A stand-in for the worker on the test's own server."""
     with StockWorker(own_server.url) as started:
         yield started
 
 
 @pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads for callers that wait."""
+    """Threads for callers that block."""
     with ThreadPoolExecutor(16) as pool:
         yield pool

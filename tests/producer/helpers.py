@@ -1,4 +1,4 @@
-"""What the producer's tests share: results as a worker stores them, and waits for conditions."""
+"""Helpers of the producer's tests: store results as a worker does, and wait for conditions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from celery import Celery
 from examples.local_stack import PATIENCE_S, LocalServer
 from producer.contract import InvalidRequest, Request, TaskName
 
-#: What a call may take beyond its deadline on a machine that hardly gets to it; one that has none takes for ever.
+#: How far a call may overrun its deadline on an overloaded machine. A call without a deadline would never end.
 GRACE_S = 60.0
-#: Stands in texts; no error may repeat it.
+#: Part of the texts; no error may repeat it.
 MARKER = "Geheimnis"
 
 
 def refusal_of(schema: type[Request], arguments: Mapping[str, Any]) -> InvalidRequest:
-    """The error of a request, which reads the same on both sides and says nothing of the request's text."""
+    """The error of an invalid request; it is the same in client and worker, and repeats none of the request's text."""
     errors = []
     for read in (schema.parse, schema.parse_items):
         with pytest.raises(InvalidRequest) as caught:
@@ -37,7 +37,7 @@ def refusal_of(schema: type[Request], arguments: Mapping[str, Any]) -> InvalidRe
 
 
 def key_of(request_id: str) -> str:
-    """Where Celery keeps a result, and the channel on which it announces it."""
+    """The key under which Celery stores a result, and the channel on which it publishes it."""
     return f"celery-task-meta-{request_id}"
 
 
@@ -49,7 +49,7 @@ def record(request_id: str, result: Any, **fields: Any) -> str:
 
 
 def store(connection: redis.Redis, request_id: str, result: Any, **fields: Any) -> None:
-    """Store a result and announce it, as Celery's backend does."""
+    """Store a result and publish it, as Celery's backend does."""
     text = record(request_id, result, **fields)
     connection.set(key_of(request_id), text, ex=60)
     connection.publish(key_of(request_id), text)
@@ -61,7 +61,7 @@ def failure(name: str, arguments: list[Any]) -> Mapping[str, Any]:
 
 
 class StockWorker:
-    """The worker's side as plain Celery has it, moved by hand: it takes a message and stores what the test says."""
+    """Stands in for a worker, built on plain Celery: the test takes each message and says what to answer."""
 
     def __init__(self, url: str) -> None:
         self._app = Celery("stock", broker=url, backend=url, set_as_current=False)
@@ -69,7 +69,7 @@ class StockWorker:
         self._results = redis.Redis.from_url(url)
 
     def take(self, task: TaskName, *, bulk: bool = False, timeout_s: float = PATIENCE_S) -> kombu.Message:
-        """The next message of a task's queue, as kombu reads it."""
+        """Take the next message from a task's queue, as kombu reads it."""
         queue = kombu.Queue(f"{task.value}.bulk" if bulk else task.value, channel=self._connection.default_channel)
         taken: list[kombu.Message] = []
 
@@ -108,7 +108,7 @@ def arguments_of(message: kombu.Message) -> dict[str, Any]:
 
 
 def queued(connection: redis.Redis, queue: str = "text-classification") -> list[dict[str, Any]]:
-    """The messages of a queue, the newest first."""
+    """The messages in a queue, newest first."""
     return [json.loads(element) for element in connection.lrange(queue, 0, -1)]
 
 
@@ -122,25 +122,25 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> 
 
 
 def is_awaited(connection: redis.Redis, request_id: str) -> bool:
-    """Whether somebody listens for a result."""
+    """Whether anybody is subscribed to a result."""
     return bool(connection.pubsub_channels(key_of(request_id)))
 
 
 def has_looked(connection: redis.Redis) -> bool:
-    """Whether a waiter has looked for stored results since the server started; it listens by then."""
+    """Whether a waiter has read the stored results since the server started; by then it is subscribed."""
     commands: dict[str, Any] = connection.info("commandstats")
     return "cmdstat_mget" in commands
 
 
 def subscriptions(connection: redis.Redis) -> list[Any]:
-    """All channels that anybody listens to."""
+    """All channels with subscribers."""
     channels: list[Any] = connection.pubsub_channels()
     return channels
 
 
 @contextmanager
 def paused(server: LocalServer) -> Iterator[None]:
-    """A server whose process is frozen."""
+    """Freeze the server's process."""
     server.pause()
     try:
         yield
@@ -150,7 +150,7 @@ def paused(server: LocalServer) -> Iterator[None]:
 
 @contextmanager
 def ends_within(seconds: float) -> Iterator[None]:
-    """What is inside ends by its deadline, one way or the other."""
+    """Check that the block ends by its deadline, whether it succeeds or fails."""
     started_s = time.monotonic()
     yield
     assert time.monotonic() - started_s < seconds + GRACE_S

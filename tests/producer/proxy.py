@@ -1,4 +1,4 @@
-"""A TCP link to a real server, slow or broken where a test wants it to be."""
+"""A TCP proxy to a real server, which tests can make slow or faulty."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from contextlib import contextmanager, suppress
 
 from examples.local_stack import LocalServer
 
-#: What becomes of a piece of traffic: other bytes, none, or None to cut the connection.
+#: Turns a chunk of traffic into what is passed on: bytes, maybe none, or None to cut the connection.
 Treatment = Callable[[bytes], bytes | None]
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
-def unchanged(piece: bytes) -> bytes:
-    return piece
+def unchanged(chunk: bytes) -> bytes:
+    return chunk
 
 
 @contextmanager
 def proxy(
     server: LocalServer, *, requests: Treatment = unchanged, replies: Treatment = unchanged, delay_s: float = 0.0
 ) -> Iterator[str]:
-    """The URL of a way to ``server`` on which every reply comes ``delay_s`` later; clients close before it does."""
+    """The URL of a proxy to ``server`` that delays every reply by ``delay_s``. Clients must close before it does."""
     target = ("127.0.0.1", int(server.url.rsplit(":", 1)[1].split("/")[0]))
     closed = threading.Event()
 
-    def late(piece: bytes) -> bytes | None:
+    def late(chunk: bytes) -> bytes | None:
         closed.wait(delay_s)
-        return replies(piece)
+        return replies(chunk)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -51,10 +51,10 @@ def proxy(
 
 
 def pump(source: socket.socket, target: socket.socket, treat: Treatment) -> None:
-    """Carry bytes over until one side closes, and then close both."""
+    """Forward bytes until one side closes, then close both."""
     with suppress(OSError):
-        while piece := source.recv(PIECE_BYTES):
-            treated = treat(piece)
+        while chunk := source.recv(CHUNK_BYTES):
+            treated = treat(chunk)
             if treated is None:
                 break
             target.sendall(treated)

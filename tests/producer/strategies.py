@@ -1,4 +1,4 @@
-"""What hypothesis makes up for the producer's tests."""
+"""Hypothesis strategies of the producer's tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def texts(max_size: int | None = 50) -> st.SearchStrategy[str]:
 
 
 def json_values(strings: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Any]:
-    """Whatever can stand in JSON, half surrogates and NaN included."""
+    """Any JSON value, including lone surrogates and NaN."""
     strings = st.text(st.characters(exclude_categories=[])) if strings is None else strings
     keys = st.sampled_from(["text", "text_pair", "one", "many", "__type__"])
     return st.recursive(

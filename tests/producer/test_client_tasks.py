@@ -1,4 +1,4 @@
-"""What ``classify_zero_shot`` and ``answer`` put on the queue, as plain Celery reads it, and what they return."""
+"""What ``classify_zero_shot`` and ``answer`` enqueue, as plain Celery reads it, and what they return."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ITEM_FAILURE = {"error": {"code": "empty", "message": "inputs[1]: …", "field":
 
 Call = Callable[[Client], object]
 
-#: A call, the task it is for, what it sends, and what may come back.
+#: A call, its task, the arguments that it sends, and a possible result.
 CALLS: list[tuple[Call, TaskName, dict[str, Any], Any]] = [
     (
         lambda client: client.classify_zero_shot("a", ["x", "y"]),

@@ -1,4 +1,4 @@
-"""``python -m producer`` as a process of its own, against a real server; the test is the worker."""
+"""``python -m producer`` as a separate process with a real server; the test plays the worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Command = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def command(own_server: LocalServer) -> Iterator[Command]:
-    """Starts the command; what still runs at the end of the test is killed."""
+    """Starts the command. Processes that still run at the end of the test are killed."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
@@ -55,14 +55,14 @@ def command(own_server: LocalServer) -> Iterator[Command]:
 
 @pytest.fixture
 def unreachable() -> Iterator[str]:
-    """The URL of a port on which nobody listens, and nobody else can."""
+    """The URL of a port on which nobody listens or can start to listen."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{held.getsockname()[1]}/0"
 
 
 def lines_file(folder: Path, *lines: object) -> Path:
-    """A file of such lines; what is not bytes becomes JSON."""
+    """A file with these lines; values other than bytes are written as JSON."""
     path = folder / "requests.jsonl"
     path.write_bytes(
         b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
@@ -75,7 +75,7 @@ def request(text: str, **more: Any) -> dict[str, Any]:
 
 
 def finish(process: subprocess.Popen[bytes], given: bytes = b"") -> tuple[int, list[Any], str]:
-    """Exit status, lines of the standard output and the standard error output."""
+    """Exit status, the lines of standard output, and standard error."""
     out, err = process.communicate(given, timeout=PATIENCE_S)
     return process.returncode, [json.loads(line) for line in out.splitlines()], (err or b"").decode()
 
@@ -165,7 +165,7 @@ def test_a_line_that_is_refused_is_an_error_in_its_place_and_the_others_are_answ
     command: Command, stock_worker: StockWorker, tmp_path: Path
 ) -> None:
     refused = [line for line, *_ in REFUSED]
-    # Each is followed by one that is answered; at the end, two follow on one another.
+    # Each invalid line is followed by a valid one; two more invalid ones follow at the end.
     lines = [line for number, bad in enumerate(refused) for line in (bad, request("a", id=number))]
     running = command(lines_file(tmp_path, *lines, *refused[:2]))
     for _ in refused:
@@ -205,7 +205,7 @@ def test_requests_that_fail_are_errors_in_their_places_and_the_status_says_so(
     refused = InvalidRequest.of(ErrorCode.TOO_MANY_TOKENS, "inputs: too long", field="inputs", limit=512).args
     stock_worker.answer(messages[0], failure("InvalidRequest", list(refused)), status="FAILURE")
     stock_worker.answer(messages[1], failure("WorkerLostError", ["signal 9"]), status="FAILURE")
-    # A code of a newer worker, which this version does not know.
+    # A code from a newer worker, which this version does not know.
     unknown = ["later", {"code": "of_tomorrow", "field": None, "limit": None}]
     stock_worker.answer(messages[2], failure("ModelFailed", unknown), status="FAILURE")
     stock_worker.answer(messages[3], "d")
@@ -368,7 +368,7 @@ def test_a_package_of_the_service_that_is_called_config_is_not_run(
 
 
 def running_in(place: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """The command with a request, in a directory of its own, told nothing on its command line."""
+    """The command with one request, run in a given directory without options."""
     path = lines_file(place, request("a"))
     return subprocess.Popen(
         [sys.executable, "-m", "producer", path],

@@ -19,7 +19,7 @@ from producer.connections import Deadline, RedisConnections, retry_until
 from .helpers import ends_within, paused
 
 DEADLINE_S = 0.15
-#: Enough that one pause for each would pass every deadline here.
+#: So many that a retry delay for each would exceed every deadline here.
 STALE = 32
 
 
@@ -99,7 +99,7 @@ def test_connections_that_all_went_stale_while_idle_cost_one_more_try_and_not_on
         for _ in range(STALE):
             stack.enter_context(connections.acquire(Deadline.after(5)))
     assert own_redis.client_kill_filter(_type="normal", skipme=True) >= STALE
-    # One try for each, with the pauses between them, would take 15 s.
+    # One attempt per stale connection, with the delays between them, would take 15 s.
     assert connections.execute([("PING",)], Deadline.after(5)) == [b"PONG"]
 
 

@@ -1,4 +1,4 @@
-"""A producer's service loads nothing of what only a worker needs."""
+"""A service that uses the producer loads nothing that only a worker needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INFERENCE = {"openvino", "numpy", "torch", "transformers", "tokenizers", "nncf",
 
 @cache
 def loaded_by(statement: str) -> frozenset[str]:
-    """What a fresh interpreter has loaded after a statement, by the names of the packages."""
+    """The names of the packages that a fresh interpreter has loaded after a statement."""
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return frozenset(json.loads(done.stdout))

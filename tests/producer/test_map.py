@@ -1,4 +1,4 @@
-"""``map``: many requests, some of them at a time, and their answers in the order of the requests."""
+"""``map``: many requests, several at a time, answered in the order of the requests."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_no_more_requests_are_taken_and_sent_than_may_be_in_flight(
     mapped = mapping(threads, own_client, requests(), in_flight=in_flight)
     for answered in range(4):
         message = stock_worker.take(TASK, bulk=True)
-        # Whoever waits for this answer has sent all that may be in flight with it.
+        # By the time the client waits for this answer, it has sent all that may be in flight with it.
         wait_until(partial(is_awaited, own_redis, message.headers["id"]))
         sent = min(4, answered + in_flight)
         assert taken == list("abcd")[:sent]

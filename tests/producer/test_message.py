@@ -1,4 +1,4 @@
-"""Our message against the one that Celery's own ``send_task`` writes."""
+"""Our message compared with the one that Celery's ``send_task`` writes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ours(expires_s: float | None) -> dict[str, Any]:
 
 @pytest.fixture
 def theirs(own_server: LocalServer, own_redis: redis.Redis, expires_s: float | None) -> dict[str, Any]:
-    """Celery's message for the same request, as it lies in Redis."""
+    """Celery's message for the same request, as stored in Redis."""
     with Celery("stock", broker=own_server.url, backend=own_server.url, set_as_current=False) as app:
         app.send_task(QUEUE, kwargs=REQUEST.to_arguments(), task_id="id-1", queue=QUEUE, expires=expires_s)
     (element,) = own_redis.lrange(QUEUE, 0, -1)
@@ -59,7 +59,7 @@ def body_of(message: dict[str, Any]) -> Any:
 def test_the_message_has_the_structure_of_celerys_own(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     assert ours.keys() == theirs.keys()
     assert ours["headers"].keys() == {*theirs["headers"], VERSION_HEADER, SENT_AT_HEADER}
-    # RabbitMQ's; kombu's Redis transport does not read it, and Celery's worker goes by the header ``expires``.
+    # For RabbitMQ only: kombu's Redis transport does not read it, and Celery's worker uses the header ``expires``.
     assert ours["properties"].keys() == theirs["properties"].keys() - {"expiration"}
     assert ours["properties"]["delivery_info"].keys() == theirs["properties"]["delivery_info"].keys()
     assert body_of(ours) == body_of(theirs)
@@ -69,7 +69,7 @@ def test_the_message_has_the_structure_of_celerys_own(ours: dict[str, Any], thei
 def test_the_message_says_what_celerys_own_says(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     for name in ("content-type", "content-encoding"):
         assert ours[name] == theirs[name]
-    # A stock sender leaves ``ignore_result`` to the worker; ours wants the result whatever a worker has configured.
+    # ``send_task`` leaves ``ignore_result`` to the worker; ours requests the result whatever the worker's setting.
     own_values = {"origin", "kwargsrepr", "expires", "ignore_result"}
     assert ours["headers"]["ignore_result"] is False
     for name in theirs["headers"].keys() - own_values:
@@ -106,7 +106,7 @@ def test_the_deadline_is_a_moment_in_utc_that_celery_reads(ours: dict[str, Any],
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent() -> None:
-    inputs = ["é" * 100_000] * 11  # two bytes of UTF-8 a character; JSON writes six
+    inputs = ["é" * 100_000] * 11  # two bytes per character in UTF-8, six in JSON
     with pytest.raises(InvalidRequest) as caught:
         build_message(TextClassificationRequest.parse({"inputs": inputs}), request_id="i", queue=QUEUE, expires_s=None)
     assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_LARGE, MAX_REQUEST_BYTES)

@@ -1,4 +1,4 @@
-"""A server that refuses the credentials is not asked until the deadline."""
+"""Refused credentials are reported at once; the call does not retry until its deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from producer import (
 from .helpers import ends_within
 
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
-#: Far above what `ends_within` allows.
+#: Far more than `ends_within` allows.
 DEADLINE_S = 600
 
 CALLS: list[tuple[Callable[[Client], object], type[CeleriacError]]] = [
@@ -33,7 +33,7 @@ calls = pytest.mark.parametrize(("call", "kind"), CALLS, ids=["submit", "wait", 
 
 @pytest.fixture
 def guest(own_redis: redis.Redis) -> Iterator[str]:
-    """A user that may neither enqueue nor listen."""
+    """A user that is permitted neither to enqueue nor to subscribe."""
     own_redis.execute_command("ACL", "SETUSER", "guest", "on", ">secret", "~*", "resetchannels", "+@all", "-lpush")
     yield "guest"
     own_redis.acl_deluser("guest")
@@ -41,7 +41,7 @@ def guest(own_redis: redis.Redis) -> Iterator[str]:
 
 @pytest.fixture
 def locked_server(own_server: LocalServer, own_redis: redis.Redis) -> Iterator[LocalServer]:
-    """A server that wants a password."""
+    """A server that requires a password."""
     own_redis.config_set("requirepass", "secret")
     yield own_server
     own_redis.config_set("requirepass", "")

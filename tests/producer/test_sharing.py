@@ -16,7 +16,7 @@ from producer import Client, TextClassificationRequest, TextInput
 from .helpers import is_awaited, store, wait_until
 
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
-#: In a process of its own, as the tests' process has threads. Both sides use the client; each prints what it saw.
+#: Runs in a separate process, since that of the tests has threads. Parent and child both use the client.
 FORK = """
 import json, os, sys
 import redis

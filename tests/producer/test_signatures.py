@@ -1,4 +1,4 @@
-"""What ``help()`` and an editor say of the calls: every parameter by name, with the default that the worker applies."""
+"""What ``help()`` and editors show for the calls: every parameter by name, with the default that the worker applies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from producer.contract import (
 )
 
 if TYPE_CHECKING:
-    # `make lint` checks what a caller's type checker makes of the calls.
+    # `make lint` checks the types that a caller's type checker infers for the calls.
     def check_types(client: Client, top_k: int) -> None:
         typing.assert_type(client.classify("a", top_k=None, model="m"), list[LabelScore])
         typing.assert_type(client.classify(["a"], truncation=False), list[list[LabelScore] | ItemFailure])
@@ -39,12 +39,12 @@ SCHEMAS: dict[str, type[Request]] = {
     "classify_zero_shot": ZeroShotClassificationRequest,
     "answer": QuestionAnsweringRequest,
 }
-#: What a call has beside the parameters of its request.
+#: The parameters of a call that are not parameters of its request.
 OF_THE_CALL = {"self", "timeout_s"}
 
 
 def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every function of ours that a caller of an exported name can reach, with its overloads."""
+    """Every function of ours that is reachable from an exported name, with its overloads."""
     for name in producer.__all__:
         exported = getattr(producer, name)
         classes = inspect.getmro(exported) if inspect.isclass(exported) else ()

@@ -1,4 +1,4 @@
-"""Waits over a link that is slow, or that breaks at the worst moment."""
+"""Waits over a connection that is slow or breaks at the worst moment."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from producer import Client, WaitTimeout
 from .helpers import ends_within, key_of, record, store, wait_until
 from .proxy import proxy
 
-#: Of every reply, in seconds: a connection's handshake takes three.
+#: Delay of every reply, in seconds. A connection's handshake has three replies.
 DELAY_S = 0.02
 
 
 @pytest.fixture
 def far_client(own_server: LocalServer) -> Iterator[Client]:
-    """A client on a slow link."""
+    """A client on a slow connection."""
     with proxy(own_server, delay_s=DELAY_S) as url, Client(url) as client:
         yield client
 
 
 @pytest.mark.parametrize("timeout_s", [2.0, 5.0])
-def test_an_answer_that_does_not_come_in_time_over_a_slow_link_is_a_wait_timeout(
+def test_an_answer_that_does_not_come_in_time_over_a_slow_connection_is_a_wait_timeout(
     far_client: Client, timeout_s: float
 ) -> None:
     for _ in range(2):
@@ -33,7 +33,9 @@ def test_an_answer_that_does_not_come_in_time_over_a_slow_link_is_a_wait_timeout
             far_client.wait("id-1", timeout_s=timeout_s)
 
 
-def test_an_answer_that_is_there_already_comes_over_a_slow_link(far_client: Client, own_redis: redis.Redis) -> None:
+def test_an_answer_that_is_there_already_comes_over_a_slow_connection(
+    far_client: Client, own_redis: redis.Redis
+) -> None:
     store(own_redis, "id-1", "answer")
     assert far_client.wait("id-1").result == "answer"
 
@@ -42,20 +44,20 @@ def test_an_answer_that_is_still_arriving_at_the_deadline_is_a_wait_timeout(
     own_server: LocalServer, own_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("producer.waiter._LAST_CHECK_S", 60.0)
-    looked: list[bytes] = []
+    checks: list[bytes] = []
 
-    def half_of_a_message(piece: bytes) -> bytes:
-        return piece[: len(piece) // 2] if b"\r\nmessage\r\n" in piece else piece
+    def half_of_a_message(chunk: bytes) -> bytes:
+        return chunk[: len(chunk) // 2] if b"\r\nmessage\r\n" in chunk else chunk
 
-    def publish_after_the_look(piece: bytes) -> bytes:
-        if piece == b"*1\r\n$-1\r\n":
-            looked.append(piece)
+    def publish_after_the_check(chunk: bytes) -> bytes:
+        if chunk == b"*1\r\n$-1\r\n":
+            checks.append(chunk)
             own_redis.publish(key_of("id-1"), record("id-1", "answer"))
-        return half_of_a_message(piece)
+        return half_of_a_message(chunk)
 
-    with proxy(own_server, replies=publish_after_the_look) as url, Client(url) as client, pytest.raises(WaitTimeout):
+    with proxy(own_server, replies=publish_after_the_check) as url, Client(url) as client, pytest.raises(WaitTimeout):
         client.wait("id-1", timeout_s=5)
-    assert len(looked) == 1
+    assert len(checks) == 1
 
 
 @pytest.mark.parametrize("treated", [None, b""], ids=["the connection breaks", "the confirmation never comes"])
@@ -64,11 +66,11 @@ def test_an_answer_in_hand_is_returned_although_the_end_of_its_subscription_is_n
 ) -> None:
     ends: list[bytes] = []
 
-    def treat(piece: bytes) -> bytes | None:
-        if b"UNSUBSCRIBE" in piece:
-            ends.append(piece)
+    def treat(chunk: bytes) -> bytes | None:
+        if b"UNSUBSCRIBE" in chunk:
+            ends.append(chunk)
             return treated
-        return piece
+        return chunk
 
     store(own_redis, "id-1", "answer")
     with proxy(own_server, requests=treat) as url, Client(url) as client:

@@ -1,4 +1,4 @@
-"""The caller's trace in our messages: Sentry's by itself, any other by a function of the caller's."""
+"""The caller's trace in our messages: Sentry's automatically, any other through a function that the caller passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No call of the client outlives its deadline, whatever becomes of the server; afterwards the client works again."""
+"""No call outlives its deadline, whatever happens to the server, and the client works again afterwards."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .helpers import ends_within, has_looked, is_awaited, paused, store, wait_un
 
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
 DEADLINE_S = 0.1
-#: For calls that must have got somewhere before their deadline.
+#: For calls that must make some progress before their deadline.
 LATER_S = 5.0
-#: Longer than a slow machine takes to begin the call and reach the deadline; the next test waits for its end.
+#: Longer than a slow machine takes to start the call and reach the deadline; the next test waits for it to end.
 PAUSE_MS = 3000
 QUEUE = "text-classification"
 
@@ -150,7 +150,7 @@ def test_a_wait_goes_on_through_a_restart(own_server: LocalServer, own_client: C
 
 @pytest.fixture
 def elsewhere() -> Iterator[LocalServer]:
-    """A result backend apart from the broker."""
+    """A result backend on another server than the broker."""
     with LocalServer() as started:
         yield started
 

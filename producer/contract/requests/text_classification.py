@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,7 +24,7 @@ class TextInput(Schema):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_plain_text(cls, value: Any) -> Any:
+    def _from_plain_text(cls, value: object) -> object:
         if isinstance(value, str):
             return {"text": value}
         if not isinstance(value, (dict, cls)):

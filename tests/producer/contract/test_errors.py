@@ -1,4 +1,4 @@
-"""Errors that travel: raised in a worker, rebuilt wherever the result is read."""
+"""Errors that are raised in a worker and rebuilt wherever the result is read."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from producer.errors import (
     UnknownTask,
 )
 
-#: Celery 5.7 stores results with a command that redis-py 8 would rather not see.
+#: Celery 5.7 stores results with a command that redis-py 8 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 CLASSES = [InvalidRequest, UnknownModel, UnknownTask, ModelFailed]
-#: A service that has Celery and not this package reads a failed result.
+#: A service with Celery but without this package reads a failed result.
 STOCK_SERVICE = """
 import json, sys
 sys.modules["producer"] = None  # as if it were not installed

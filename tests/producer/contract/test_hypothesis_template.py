@@ -1,4 +1,4 @@
-"""Which hypothesis templates are taken, and what they make of a label."""
+"""Which hypothesis templates are accepted, and the sentences that they give."""
 
 from __future__ import annotations
 

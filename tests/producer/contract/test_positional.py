@@ -1,4 +1,4 @@
-"""Arguments by position: what a chain hands on, and what clients of other languages send."""
+"""Positional arguments, as chains and clients in other languages send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the URL of a server means, and what is said of one that cannot be used."""
+"""How server URLs are parsed, and the errors for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FORMS = [
     "rediss://host?ssl_check_hostname=False&ssl_cert_reqs=optional",
 ]
 DEFAULTS = {"host": "localhost", "port": 6379, "db": 0}
-#: What redis-py has as a default of its connections with TLS, said aloud for kombu and Celery.
+#: redis-py's defaults for TLS connections, made explicit for kombu and Celery.
 TLS_DEFAULTS = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
@@ -144,5 +144,5 @@ def test_neither_an_error_nor_the_text_of_a_url_has_a_piece_of_the_password(piec
         shown = f"{url} {url!r}"
     except InvalidRedisUrl as error:
         shown = str(error)
-    # A single @ in a password cannot be told from the one before the host.
+    # A single @ in a password cannot be distinguished from the one before the host.
     assert SECRET not in shown or form.count("@") + "".join(pieces).count("@") == 1

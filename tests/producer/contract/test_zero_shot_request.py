@@ -1,4 +1,4 @@
-"""What a zero-shot request may say, and how it is read."""
+"""What a zero-shot request may contain, and how it is parsed."""
 
 from __future__ import annotations
 
