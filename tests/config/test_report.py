@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config import SettingsError, load_settings
@@ -82,6 +82,8 @@ def test_passwords_are_masked_and_the_rest_of_the_url_is_shown(
     ),
 )
 def test_no_piece_of_a_password_is_shown_whatever_is_in_it(pieces: list[str], url: str) -> None:
+    # Then the rest is a host: a single @ in a password cannot be distinguished from the one before the host.
+    assume(url != "redis://:{}" or pieces.count("@") != 1)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CELERIAC_BROKER_URL", url.format("".join(pieces)))
         try:
