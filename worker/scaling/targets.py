@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from config.settings import Scale
+from config.groups import Scale
 
 __all__ = ["ScalingTargets"]
 
