@@ -14,18 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from config.directories import Directory
 
 __all__ = [
-    "Batch",
-    "Cores",
-    "Engine",
+    "BatchSettings",
+    "CoreSettings",
+    "EngineSettings",
     "InferencePrecision",
-    "Limits",
-    "Log",
+    "LimitSettings",
     "LogFormat",
-    "Metrics",
-    "Processes",
-    "Scale",
-    "Sentry",
-    "Time",
+    "LogSettings",
+    "MetricsSettings",
+    "ProcessSettings",
+    "ScaleSettings",
+    "SentrySettings",
+    "TimeSettings",
 ]
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -49,7 +49,7 @@ class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
 
-class Cores(_Group):
+class CoreSettings(_Group):
     """The CPU cores that processes are pinned to."""
 
     per_process: Annotated[int, Field(ge=1)] = 1
@@ -63,7 +63,7 @@ class Cores(_Group):
     """If no core is free, start on cores that another worker has leased. Both workers become slower."""
 
 
-class Processes(_Group):
+class ProcessSettings(_Group):
     """The number of processes of a worker."""
 
     min: Annotated[int, Field(ge=1)] | None = None
@@ -75,7 +75,7 @@ class Processes(_Group):
     precedence."""
 
 
-class Scale(_Group):
+class ScaleSettings(_Group):
     """How the number of processes follows the load, if it does."""
 
     drain_s: Seconds = 2.0
@@ -88,7 +88,7 @@ class Scale(_Group):
     """Seconds after which a process that is not needed is stopped."""
 
 
-class Batch(_Group):
+class BatchSettings(_Group):
     """How requests and sequences are batched."""
 
     max_tokens: Annotated[int, Field(ge=1)] = 512
@@ -110,7 +110,7 @@ class Batch(_Group):
     this long."""
 
 
-class Engine(_Group):
+class EngineSettings(_Group):
     """How models are compiled."""
 
     precision: InferencePrecision = InferencePrecision.F32
@@ -121,7 +121,7 @@ class Engine(_Group):
     """Keep compiled models on disk. Processes start sooner, and those on one host share the memory of the weights."""
 
 
-class Limits(_Group):
+class LimitSettings(_Group):
     """How many requests a worker holds."""
 
     held_work_s: Annotated[float, Field(gt=0, le=15)] = 2.0
@@ -131,7 +131,7 @@ class Limits(_Group):
     """Maximum number of requests that a worker holds per process, whatever their estimated time."""
 
 
-class Time(_Group):
+class TimeSettings(_Group):
     """Time limits."""
 
     soft_limit_s: Seconds = 40.0
@@ -153,7 +153,7 @@ class Time(_Group):
     """Seconds after which a result is deleted."""
 
 
-class Sentry(_Group):
+class SentrySettings(_Group):
     """Errors and traces in Sentry. They contain no request text unless `CELERIAC_SHOW_REQUEST_TEXT` is set."""
 
     dsn: SecretStr | None = None
@@ -166,7 +166,7 @@ class Sentry(_Group):
     """Share of requests that are traced, from 0 to 1, unless their sender has decided; 0 disables tracing entirely."""
 
 
-class Metrics(_Group):
+class MetricsSettings(_Group):
     """What a worker serves over HTTP: metrics for Prometheus, health, and the numbers for a cluster autoscaler."""
 
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -180,7 +180,7 @@ class Metrics(_Group):
     """Seconds without a fetch, while requests wait in its queues, after which a worker is not ready."""
 
 
-class Log(_Group):
+class LogSettings(_Group):
     """Log lines."""
 
     format: LogFormat = LogFormat.TEXT

@@ -26,18 +26,18 @@ from pydantic_settings import (
 
 from config.directories import Directory
 from config.groups import (
-    Batch,
-    Cores,
-    Engine,
+    BatchSettings,
+    CoreSettings,
+    EngineSettings,
     InferencePrecision,
-    Limits,
-    Log,
+    LimitSettings,
     LogFormat,
-    Metrics,
-    Processes,
-    Scale,
-    Sentry,
-    Time,
+    LogSettings,
+    MetricsSettings,
+    ProcessSettings,
+    ScaleSettings,
+    SentrySettings,
+    TimeSettings,
 )
 from config.variables import (
     CONFIG_FILE_VARIABLE,
@@ -110,7 +110,7 @@ class _Sources(BaseSettings):
 class _LogSettings(_Sources):
     """The settings that are needed to report a wrong one."""
 
-    log: Log = Log()
+    log: LogSettings = LogSettings()
 
 
 class Settings(_Sources):
@@ -143,16 +143,16 @@ class Settings(_Sources):
     show_request_text: bool = False
     """Show the texts of requests in events, logs, Flower and Sentry."""
 
-    cores: Cores = Cores()
-    processes: Processes = Processes()
-    scale: Scale = Scale()
-    batch: Batch = Batch()
-    engine: Engine = Engine()
-    limits: Limits = Limits()
-    time: Time = Time()
-    metrics: Metrics = Metrics()
-    sentry: Sentry = Sentry()
-    log: Log = Log()
+    cores: CoreSettings = CoreSettings()
+    processes: ProcessSettings = ProcessSettings()
+    scale: ScaleSettings = ScaleSettings()
+    batch: BatchSettings = BatchSettings()
+    engine: EngineSettings = EngineSettings()
+    limits: LimitSettings = LimitSettings()
+    time: TimeSettings = TimeSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    sentry: SentrySettings = SentrySettings()
+    log: LogSettings = LogSettings()
 
     @property
     def broker(self) -> RedisUrl:

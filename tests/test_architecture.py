@@ -1,17 +1,28 @@
-"""Imports go one way, OpenVINO stays out of a worker's parent, and files stay short."""
+"""Imports go one way, state is handed on, names have one meaning, and files stay short."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("worker", "producer", "config", "models")
+from tests.imports import (
+    PACKAGES,
+    ROOT,
+    find_circle,
+    importers,
+    imports,
+    is_in,
+    module_graph,
+    room_graph,
+    sources,
+    tree_of,
+)
+
 MAX_LINES = 400
 CORE = Path("models/engine/openvino_core.py")
 #: What each package may import of the others; of the producer, never more than its contract.
@@ -23,31 +34,21 @@ ALLOWED = {
 }
 #: Where a command is put together: nothing imports these files, and they alone read the settings in their packages.
 COMMANDS = {Path("models/__main__.py"): {"config"}, Path("producer/__main__.py"): {"config"}}
+#: The floors of the worker, from the ground up: a room imports only from those below it.
+WORKER_FLOORS = (
+    {"worker.cores", "worker.pool", "worker.results", "worker.transport", "worker.redis_servers"},
+    {"worker.inference", "worker.workload", "worker.celery_options"},
+    {"worker.observability"},
+    {"worker.runtime"},
+    {"worker.intake", "worker.scaling", "worker.tasks"},
+    {"worker.monitoring"},
+    {"worker.boot"},
+    {"worker.celery_app"},
+    {"worker"},
+)
+#: Rooms that serve any Celery app.
+GENERIC = ("worker.pool", "worker.transport")
 CELERY_AND_REDIS = ("celery", "kombu", "billiard", "vine", "redis")
-
-
-def sources(*directories: str) -> list[Path]:
-    """The Python files of some directories, as paths in the project."""
-    return sorted(path.relative_to(ROOT) for name in directories for path in (ROOT / name).rglob("*.py"))
-
-
-def imports(source: Path) -> Iterator[str]:
-    """Full names of what a file imports, inside functions too."""
-    for node in ast.walk(ast.parse((ROOT / source).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{source}:{node.lineno}: imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def is_in(name: str, packages: Iterable[str]) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def users(packages: Iterable[str], *directories: str) -> set[Path]:
-    """The files that import any of some packages."""
-    return {source for source in sources(*directories) if any(is_in(name, packages) for name in imports(source))}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -63,18 +64,80 @@ def test_a_package_imports_only_those_below_it_and_of_the_producer_only_its_cont
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_nothing_imports_a_command_that_reads_the_settings(command: Path) -> None:
     assert any(is_in(name, COMMANDS[command]) for name in imports(command))
-    assert users([".".join(command.with_suffix("").parts)], *PACKAGES) == set()
+    assert importers([".".join(command.with_suffix("").parts)], *PACKAGES) == set()
+
+
+def test_the_worker_imports_only_downwards_from_floor_to_floor() -> None:
+    floor_of = {room: floor for floor, rooms in enumerate(WORKER_FLOORS) for room in rooms}
+    graph = {room: targets for room, targets in room_graph().items() if is_in(room, ["worker"])}
+    assert graph.keys() == floor_of.keys()
+    upwards = [
+        f"{room} -> {target}"
+        for room, targets in graph.items()
+        for target in targets
+        if target in floor_of and floor_of[target] >= floor_of[room]
+    ]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("graph", [module_graph(), room_graph()], ids=["modules", "rooms"])
+def test_there_is_no_circle_of_imports(graph: dict[str, set[str]]) -> None:
+    assert len(graph) > 20
+    assert find_circle(graph) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert find_circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("room", GENERIC)
+def test_the_pool_and_the_transport_import_nothing_of_ours_but_themselves(room: str) -> None:
+    graph = module_graph()
+    members = [module for module in graph if is_in(module, [room])]
+    assert len(members) > 5
+    for module in members:
+        assert not {target for target in graph[module] if not is_in(target, [room])}, module
+
+
+def test_no_module_keeps_state_in_a_global() -> None:
+    rebound = [
+        f"{source}:{node.lineno}"
+        for source in sources(*PACKAGES)
+        for node in ast.walk(tree_of(source))
+        if isinstance(node, ast.Global)
+    ]
+    assert rebound == []
+
+
+def test_the_app_is_the_only_object_of_celerys_that_carries_something_of_ours() -> None:
+    hung = [
+        f"{source}:{node.lineno} {node.attr}"
+        for source in sources("worker")
+        for node in ast.walk(tree_of(source))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("celeriac")
+    ]
+    assert hung == []
+
+
+def test_a_public_class_name_has_one_meaning() -> None:
+    places = defaultdict(list)
+    for source in sources(*PACKAGES):
+        for node in tree_of(source).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(source))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_models_know_nothing_of_celery_and_redis() -> None:
-    assert users(CELERY_AND_REDIS, "models") == set()
-    assert users(CELERY_AND_REDIS, "worker"), "they are found where they are"
+    assert importers(CELERY_AND_REDIS, "models") == set()
+    assert importers(CELERY_AND_REDIS, "worker"), "they are found where they are"
 
 
 def test_only_the_engine_and_the_preparation_import_openvino() -> None:
-    importers = users(["openvino"], *PACKAGES)
-    assert {Path("models/engine/engine.py"), CORE} <= importers
-    assert importers - {Path("models/engine/engine.py"), CORE} <= set(sources("models/prepare"))
+    found = importers(["openvino"], *PACKAGES)
+    assert {Path("models/engine/engine.py"), CORE} <= found
+    assert found - {Path("models/engine/engine.py"), CORE} <= set(sources("models/prepare"))
 
 
 def test_there_is_one_openvino_core_a_process_since_a_second_one_that_goes_leaves_a_crash() -> None:
@@ -85,9 +148,9 @@ def test_there_is_one_openvino_core_a_process_since_a_second_one_that_goes_leave
 
 
 def test_only_the_preparation_imports_what_its_extra_installs() -> None:
-    importers = users(["torch", "transformers", "nncf", "optimum"], *PACKAGES)
-    assert importers
-    assert importers <= set(sources("models/prepare"))
+    found = importers(["torch", "transformers", "nncf", "optimum"], *PACKAGES)
+    assert found
+    assert found <= set(sources("models/prepare"))
 
 
 @pytest.mark.parametrize("statement", ["import worker", "import worker.pool, worker.intake.consumer"])

@@ -100,7 +100,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_channel_error_retry": True,
-        # What ran when the connection broke is another worker's to acknowledge; see `Request.cancel`.
+        # What ran when the connection broke is another worker's to acknowledge; see `WorkerRequest.cancel`.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
     }
 

@@ -26,7 +26,7 @@ class InferenceTask(BatchTask):
     """A task that a model answers."""
 
     abstract = True
-    Request = "worker.intake.request:Request"
+    Request = "worker.intake.request:WorkerRequest"
     #: Errors of the contract are logged without a traceback.
     throws = (RequestError,)
     #: Its name in the contract.

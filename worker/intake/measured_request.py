@@ -9,7 +9,7 @@ from billiard.exceptions import Terminated
 from celery.exceptions import Ignore, Reject, Retry
 
 from producer.contract import RequestError
-from worker.intake.request import Request
+from worker.intake.request import WorkerRequest
 from worker.observability.metrics.meter import Meter, RequestOutcome, RequestSeries, Since
 from worker.pool.pending_request import exception_of
 from worker.runtime import runtime_of
@@ -23,7 +23,7 @@ _OUTCOMES = {
 }
 
 
-class MeasuredRequest(Request):
+class MeasuredRequest(WorkerRequest):
     """Counts how long it waited and how it ended."""
 
     #: When this worker fetched it, on the monotonic clock; None for a request with an ``eta``, which is meant to wait.

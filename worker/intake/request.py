@@ -9,10 +9,10 @@ from celery.worker.request import Request as CeleryRequest
 from worker.inference.hidden_result import HIDDEN
 from worker.runtime import runtime_of
 
-__all__ = ["Request"]
+__all__ = ["WorkerRequest"]
 
 
-class Request(CeleryRequest):
+class WorkerRequest(CeleryRequest):
     """A request that hides its arguments, and whose process outlives a lost connection."""
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:

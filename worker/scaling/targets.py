@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from config.groups import Scale
+from config.groups import ScaleSettings
 
 __all__ = ["ScalingTargets"]
 
@@ -20,11 +20,11 @@ class ScalingTargets:
         cooldown_s: a process is stopped when it was not needed for this long, in seconds.
     """
 
-    drain_s: float = Scale().drain_s
-    utilization: float = Scale().utilization
-    cooldown_s: float = Scale().cooldown_s
+    drain_s: float = ScaleSettings().drain_s
+    utilization: float = ScaleSettings().utilization
+    cooldown_s: float = ScaleSettings().cooldown_s
 
     @classmethod
-    def from_settings(cls, scale: Scale) -> Self:
+    def from_settings(cls, scale: ScaleSettings) -> Self:
         """The targets that the settings name."""
         return cls(scale.drain_s, scale.utilization, scale.cooldown_s)

@@ -21,7 +21,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.worker.request import Request as CeleryRequest
 
 from producer.contract import ErrorCode, ModelFailed
-from worker.intake.request import Request
+from worker.intake.request import WorkerRequest
 from worker.pool import Answer, BatchTask, Call, PoolHooks
 from worker.results.backend import RESULT_BACKENDS
 
@@ -163,7 +163,7 @@ class Probe(BatchTask):
         note(on_failure=task_id)
 
 
-class SurvivingRequest(Request):
+class SurvivingRequest(WorkerRequest):
     """The request of our own tasks, without its need of settings."""
 
     info = CeleryRequest.info
