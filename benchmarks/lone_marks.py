@@ -21,7 +21,7 @@ __all__ = ["app"]
 #: Class or module, function, the station before it runs and the one after, if it is one.
 _WRAPPED: tuple[tuple[Any, str, str, str], ...] = (
     (Fetcher, "_on_push", "the server has woken the parent", ""),
-    (Fetcher, "_take", "the fetch is answered", ""),
+    (Fetcher, "_take_reply", "the fetch is answered", ""),
     (TaskPool, "_submit", "Celery's strategy and our checks are done", "the batch is handed to the pool"),
     (execute, "_answers", "the process has it", "the answers are there"),
     (Engine, "_pack", "tokenized", ""),

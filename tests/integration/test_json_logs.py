@@ -69,7 +69,7 @@ def test_each_line_about_a_request_says_which(
             connected.lpush(QUEUE, json.dumps({"headers": {"id": malformed}, "body": "", "properties": {}}))
         for task_id in ends:
             own_stock.AsyncResult(task_id).get(timeout=PATIENCE_S, propagate=False)
-        worker.wait_for(lambda: "set aside" in worker.log)
+        worker.wait_for(lambda: "moved a malformed message" in worker.log)
         assert worker.stop() == 0
         lines = lines_of(worker)
 

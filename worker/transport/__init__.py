@@ -1,6 +1,6 @@
-"""A kombu transport for Redis and Valkey that loses nothing between its fetch and its record.
+"""A kombu transport for Redis and Valkey that loses no message between fetching and recording it.
 
-``Celery(..., amqp="worker.transport:AMQP")`` is all that an app needs; producers and other workers need nothing.
+``Celery(..., amqp="worker.transport:AMQP")`` is all that an app needs. Producers and other workers stay as they are.
 """
 
 from worker.transport.connection import AMQP, Connection

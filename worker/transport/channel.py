@@ -1,4 +1,4 @@
-"""A kombu channel whose messages come from the fetch script."""
+"""A kombu channel that gets its messages from the fetch script."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 import redis
 from kombu.transport import redis as stock
 
-from worker.transport.envelope import Message, find_task_id
+from worker.transport.admission import Admission, Unlimited
+from worker.transport.envelope import Message, task_id_in
 from worker.transport.fetcher import Fetcher
+from worker.transport.fetching_channel import QueueCycle
+from worker.transport.keys import Keys
 from worker.transport.poller import FETCH
 from worker.transport.qos import QoS
-from worker.transport.script import Names
-from worker.transport.unsettled import Leftovers, leftovers_of
+from worker.transport.unsettled import Broker, Unsettled
 
 __all__ = ["Channel"]
 
@@ -23,26 +25,26 @@ _CLOSE_S = 2.0
 
 
 class Channel(stock.Channel):
-    """kombu's channel; publishing, purging and the sweep are untouched.
+    """kombu's channel. Publishing, purging and the sweep are kombu's own.
 
-    The options below are read from ``broker_transport_options``, as kombu's are.
+    The options below are read from ``broker_transport_options``, like kombu's.
     """
 
     QoS = QoS
     Message = Message
 
-    #: Messages and bytes that one call takes at most; a single message may be larger.
+    #: Messages and bytes that one call takes at most. A single message may be larger.
     fetch_messages = 64
     fetch_bytes = 256 * 1024
     #: While at least half of the prefetch is held, a fetch waits this long for more credit, in seconds.
     fetch_hold = 0.005
-    #: Whether acknowledgements wait as well meanwhile: less CPU time, and those that wait are repeated after a SIGKILL.
+    #: Whether acknowledgements wait as long. That saves CPU time; those that wait are repeated after a SIGKILL.
     fetch_hold_acks = False
-    #: What wakes idle consumers: ``one`` of them, ``all`` of them, or nothing (``poll``).
+    #: Which idle consumers a message wakes: ``one``, ``all``, or none (``poll``).
     fetch_wake = "one"
-    #: An idle consumer looks by itself this often, in seconds, should a push be lost.
+    #: How long an idle consumer waits before it fetches by itself, in seconds, in case a push was lost.
     fetch_recheck = 5.0
-    #: Shortest and longest pause between two looks where nothing wakes, in seconds.
+    #: Shortest and longest delay between two fetches where nothing wakes the consumer, in seconds.
     fetch_poll_min = 0.005
     fetch_poll_max = 0.2
     #: How many malformed messages ``<queue>.dead`` keeps, and for how many seconds after the last one came.
@@ -66,110 +68,152 @@ class Channel(stock.Channel):
     def __init__(self, connection: Any, **options: Any) -> None:
         #: Queues consumed without acknowledgement: their messages are not recorded.
         self.unrecorded: frozenset[str] = frozenset()
+        self.admission: Admission = Unlimited()
         self.fetcher = Fetcher(self)
         super().__init__(connection, **options)
         if not self.ack_emulation:
             raise ValueError("this transport records every message: ack_emulation cannot be turned off")
-        self.fetcher.begin(connection.cycle)
-        # kombu's own way to read this kind of connection, for errors that its poller reports.
+        self.fetcher.start(connection.cycle)
+        # How kombu reads a connection of this kind when its poller reports an error.
         self.handlers[FETCH] = self.fetcher.read
 
-    @property
-    def names(self) -> Names:
-        """The keys that the script uses."""
-        prefix = self.global_keyprefix
-        return Names(prefix + self.unacked_index_key, prefix + self.unacked_key, prefix)
+    # -- for whoever consumes
 
-    @property
-    def leftovers(self) -> Leftovers:
-        """What closed channels on this broker left."""
-        return self._leftovers
+    def admit_by(self, admission: Admission) -> None:
+        """Ask ``admission`` before each fetch how much may be fetched, within the prefetch count."""
+        self.admission = admission
 
-    def plain_client(self) -> redis.Redis:
-        """A client that adds no prefix to keys, on the channel's pool."""
-        return redis.Redis(connection_pool=self.pool)
+    def pause(self, queue: str, seconds: float) -> None:
+        """Leave a queue to its other consumers for a while. What was fetched from it is still delivered."""
+        self.fetcher.pause(queue, seconds)
 
-    def _get_pool(self, asynchronous: bool = False) -> Any:
-        pool = super()._get_pool(asynchronous)
-        info = self.connection.client
-        identity = (info.hostname, info.port, info.virtual_host, self.names.unacked)
-        self._leftovers = leftovers_of(identity)
-        return pool
-
-    def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **options: Any) -> Any:
+    def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **options: Any) -> object:
         """Consume from a queue, from the next turn on; from a fanout queue, at once.
+
+        Celery says that a worker is ready before its first turn. A control command that is broadcast in between would
+        be lost if the channel subscribed only then, as in stock kombu.
 
         Raises:
             redis.exceptions.ConnectionError: the server cannot be reached for a fanout queue.
         """
         self.unrecorded = self.unrecorded | {queue} if no_ack else self.unrecorded - {queue}
         result = super().basic_consume(queue, no_ack, *args, **options)
-        self.fetcher.queues_changed()
+        self.fetcher.on_queues_changed()
         if queue in self.active_fanout_queues:
+            self._in_listen = None  # the mark that kombu sets once it has subscribed, which was to fewer queues
             self.connection.cycle.listen(self)
         return result
 
-    def pause(self, queue: str, seconds: float) -> None:
-        """Leave a queue to its other consumers for a while; what was fetched from it is still handed over."""
-        self.fetcher.pause(queue, seconds)
-
-    def _basic_cancel(self, consumer_tag: str) -> Any:
+    def _basic_cancel(self, consumer_tag: str) -> object:
         result = super()._basic_cancel(consumer_tag)
-        self.fetcher.queues_changed()
+        self.fetcher.on_queues_changed()
         return result
 
-    def set_aside(self, queue: str, tag: str | bytes, raw: bytes, reason: str) -> None:
-        """Move a malformed message that the script had recorded to ``<queue>.dead``."""
-        names, dead = self.names, self.names.dead(queue)
-        with self.plain_client() as client, client.pipeline(transaction=True) as pipe:
-            pipe.lpush(dead, raw).ltrim(dead, 0, self.dead_letter_length - 1).expire(dead, self.dead_letter_ttl)
-            pipe.zrem(names.index, tag).hdel(names.unacked, tag)
+    # -- for the fetcher and its parts
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this channel sends nothing any more."""
+        return self.closed or self.connection is None
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that the script uses."""
+        prefix = self.global_keyprefix
+        return Keys(prefix + self.unacked_index_key, prefix + self.unacked_key, prefix)
+
+    @property
+    def unsettled(self) -> Unsettled:
+        """What closed channels on this broker could not settle."""
+        return self._unsettled
+
+    @property
+    def queue_cycle(self) -> QueueCycle:
+        """The order of the queues."""
+        cycle: QueueCycle = self._queue_cycle
+        return cycle
+
+    def list_key(self, queue: str, priority: int) -> str:
+        """The list that holds the messages of a queue at one priority."""
+        return f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}"
+
+    def unprefixed_client(self) -> redis.Redis:
+        """A client on the channel's pool that adds no prefix to keys."""
+        return redis.Redis(connection_pool=self.pool)
+
+    def deliver(self, payload: dict[str, Any], queue: str) -> None:
+        """Hand a message to the consumer of its queue."""
+        self.connection.deliver(payload, queue)
+
+    def reauthenticate(self) -> None:
+        """Send a renewed credential, where one is waiting and nothing is in flight."""
+        self._flush_brpop_reauth()
+
+    def move_to_dead_letters(self, queue: str, tag: str | bytes, raw: bytes, reason: str) -> None:
+        """Move a malformed message that the script has recorded to ``<queue>.dead``."""
+        keys, dead_letters = self.keys, self.keys.dead_letters(queue)
+        with self.unprefixed_client() as client, client.pipeline(transaction=True) as pipe:
+            pipe.lpush(dead_letters, raw).ltrim(dead_letters, 0, self.dead_letter_length - 1)
+            pipe.expire(dead_letters, self.dead_letter_ttl)
+            pipe.zrem(keys.unacked_index, tag).hdel(keys.unacked, tag)
             pipe.execute()
-        task_id, size = find_task_id(raw), len(raw)
-        about = {"task_id": task_id} if task_id else None
-        logger.error("set aside a malformed message of %d bytes in the list %s: %s", size, dead, reason, extra=about)
+        task_id = task_id_in(raw)
+        logger.error(
+            "moved a malformed message of %d bytes to the list %s: %s",
+            len(raw),
+            dead_letters,
+            reason,
+            extra={"task_id": task_id} if task_id else None,
+        )
 
-    def set_aside_by_tag(self, tag: str | bytes, reason: str) -> None:
-        """As :meth:`set_aside`, for a record that nobody could read: the queue is only in what cannot be read."""
-        with self.plain_client() as client:
-            raw = client.hget(self.names.unacked, tag)
+    def move_record_to_dead_letters(self, tag: str | bytes, reason: str) -> None:
+        """Move a record that cannot be decoded to ``unacked.dead``: its queue is named only inside it."""
+        with self.unprefixed_client() as client:
+            raw = client.hget(self.keys.unacked, tag)
         if raw is not None:
-            self.set_aside(self.unacked_key, tag, raw, reason)
+            self.move_to_dead_letters(self.unacked_key, tag, raw, reason)
 
-    def _do_restore_message(self, payload: Any, *args: Any, **options: Any) -> Any:
-        # kombu marks what it puts back in the headers, fails over null, logs the message and drops it.
+    # -- what kombu calls
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        pool = super()._get_pool(asynchronous)
+        # With each pool, since kombu may have switched to another broker; and kept, since closing clears `connection`.
+        info = self.connection.client
+        broker = Broker(info.hostname, info.port, info.virtual_host, self.keys.unacked)
+        self._unsettled: Unsettled = self.connection.unsettled.on(broker)
+        return pool
+
+    def _do_restore_message(self, payload: Any, *args: Any, **options: Any) -> object:
+        # kombu sets a mark in the headers. Where they are null it fails, logs the message and drops it.
         if payload.get("headers") is None:
             payload.pop("headers", None)
         return super()._do_restore_message(payload, *args, **options)
 
-    def _on_connection_disconnect(self, connection: Any) -> None:
-        if self.fetcher.link.belongs_to(connection):
-            self.fetcher.link.forget()
+    def _on_connection_disconnect(self, connection: object) -> None:
+        if self.fetcher.fetch_connection.uses(connection):
+            self.fetcher.fetch_connection.abandon()
         super()._on_connection_disconnect(connection)
 
-    def _poll_error(self, type: str, **options: Any) -> Any:  # noqa: A002 - kombu's name
-        if type == FETCH:
-            return self.fetcher.read()
-        return super()._poll_error(type, **options)
+    def _poll_error(self, kind: str, **options: Any) -> object:
+        return self.fetcher.read() if kind == FETCH else super()._poll_error(kind, **options)
 
     def _flush_brpop_reauth(self) -> None:
-        # The answer to AUTH would be taken for that of a fetch.
-        if self.fetcher.link.in_flight is None:
+        # While a fetch is in flight, the reply to AUTH would be taken for its reply.
+        if self.fetcher.fetch_connection.in_flight is None:
             super()._flush_brpop_reauth()
 
     def close(self) -> None:
-        """Settle what can be settled, leave the rest to the next channel, and put back what is held."""
+        """Settle what can be settled, leave the rest to the next channel, and put held messages back."""
         if self.closed or not self._registered:
             super().close()
             return
         self.fetcher.close(_CLOSE_S)
-        qos = self.qos
-        held = [tag for tag in qos._delivered if tag not in qos._dirty]  # noqa: SLF001 - kombu's accounts
+        held = self.qos.held_tags()
         try:
             super().close()
         except self.connection_errors:
-            self._leftovers.held.extend(held)
+            self._unsettled.held.extend(held)
             raise
         finally:
-            # kombu disconnects its pools, and then makes one more to put back what is held.
+            # kombu disconnects its pools, and then makes another one to put held messages back.
             self._disconnect_pools()

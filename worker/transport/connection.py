@@ -1,8 +1,8 @@
-"""How an app gets this transport: ``Celery(..., amqp="worker.transport:AMQP")``, broker URLs unchanged.
+"""How an app gets this transport: ``Celery(..., amqp="worker.transport:AMQP")``. Broker URLs stay as they are.
 
-``broker_transport`` takes a class too, but then kombu forgets the scheme: ``rediss://`` loses its TLS, a failover to
-the next URL goes back to the stock transport, and Flower is shown a URL that it cannot read. Replacing the entries in
-kombu's table of transports would change every app of the process.
+``broker_transport`` takes a class too, but then kombu forgets the scheme of the URL: ``rediss://`` loses its TLS, a
+failover to the next URL goes back to the stock transport, and Flower shows a URL that it cannot read. Replacing the
+entries in kombu's table of transports would change every app in the process.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Connection(kombu.Connection):
     """A connection that uses :class:`Transport` wherever kombu would use its Redis transport."""
 
     def get_transport_cls(self) -> Any:
-        """The class for this URL's scheme."""
+        """The transport class for this URL's scheme."""
         found = super().get_transport_cls()
         return Transport if found is stock.Transport else found
 
     def info(self) -> dict[str, Any]:
         """What ``inspect stats`` shows, without the passwords that Celery leaves in it.
 
-        Celery takes out ``password`` alone: that of a Unix socket is a part of ``hostname``.
+        Celery removes only ``password``. For a Unix socket the password is part of ``hostname``.
         """
         shown: dict[str, Any] = super().info()
         shown["hostname"] = maybe_sanitize_url(shown["hostname"])
@@ -40,7 +40,7 @@ class Connection(kombu.Connection):
         return shown
 
     def as_uri(self, include_password: bool = False, mask: str = "**", **options: Any) -> str:
-        """The URL; an IPv6 address in brackets, which kombu leaves out."""
+        """The URL, with the brackets around an IPv6 address that kombu leaves out."""
         uri: str = super().as_uri(include_password, mask, **options)
         host = self.hostname or ""
         return uri.replace(quote(host, safe=""), f"[{host}]", 1) if ":" in host and "://" not in host else uri

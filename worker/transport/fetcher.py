@@ -1,310 +1,322 @@
-"""When a channel fetches, and what it does with what comes."""
+"""When a channel fetches, and what becomes of what it has fetched."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, time
-from typing import Any
+from typing import Protocol
 
 import redis
 from kombu.transport import redis as stock
 
+from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit
 from worker.transport.envelope import MalformedMessageError, decode
-from worker.transport.fetch_connection import Link
+from worker.transport.fetch_connection import FetchConnection
+from worker.transport.fetching_channel import EventLoop, FetchingChannel
 from worker.transport.read_order import ReadOrder
-from worker.transport.reclaim import reclaim
-from worker.transport.script import UNLIMITED, Fetch, FetchReply
-from worker.transport.wake_up import Look
+from worker.transport.reclaim import reclaim, settle
+from worker.transport.script import Fetch, Fetched, FetchLimits, FetchReply, Wake
+from worker.transport.wake_up import WakeUp
 
 __all__ = ["Fetcher"]
 
 logger = logging.getLogger(__name__)
 
-#: A loop that has not turned for so long sends no acknowledgement soon: it is shutting down, or a task runs in it.
+#: A loop that has not turned for so long sends no acknowledgement soon: it is shutting down, or runs a task itself.
 _STALLED_S = 1.0
-#: Messages are handed over for this long at a stretch; in Celery's solo pool each one runs its task meanwhile.
+#: How long messages are delivered at a stretch. In Celery's solo pool each delivery runs its task.
 _DELIVERY_S = 0.05
 _PAUSE_S = 0.001
-#: Acknowledgements in one call at most.
+#: How many acknowledgements one call may carry.
 _MAX_ACKS = 5000
-#: Coming from idle, a consumer asks for this part of its prefetch and doubles from there, so that others get a share.
-_FIRST_SHARE = 16
+#: After idling, a consumer asks for this part of its prefetch and doubles from there, so that others get a share.
+_SLOW_START = 16
+
+
+class HasLoop(Protocol):
+    """The poller, as far as a fetcher knows it."""
+
+    @property
+    def hub(self) -> EventLoop | None:
+        """The event loop; None while ``drain_events`` polls."""
 
 
 class Fetcher:
-    """The accounts of one channel: acknowledgements that wait, messages that are not handed over, when to look next."""
+    """Fetches for one channel, delivers what it fetched, and collects acknowledgements for the next call."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: FetchingChannel) -> None:
         self._channel = channel
         self._acks: deque[str] = deque()
-        self._messages: deque[tuple[str, bytes, bytes]] = deque()
-        self._cycle: Any = None
+        self._undelivered: deque[Fetched] = deque()
         self._turned_at_s = float("-inf")
-        self._hold_timer: Any = None
-        self._share = 0
+        self._hold_timer: object = None
+        #: Messages that one call may take during the slow start; 0 after idling.
+        self._window = 0
         self._token = 0
-        #: Messages that came, malformed ones among them.
+        #: Messages that were fetched, malformed ones among them.
         self.fetched = 0
-        #: The delivery tag that is being handed over and is recorded already.
+        #: The tag of the message that is being delivered, if the script has recorded it.
         self.delivering: str | None = None
-        self.link: Link
-        self._look: Look
-        self._order: ReadOrder
+        self.fetch_connection: FetchConnection
+        self._poller: HasLoop
+        self._limits: FetchLimits
+        self._read_order: ReadOrder
+        self._wake_up: WakeUp
 
-    def begin(self, cycle: Any) -> None:
-        """Start, once the channel's options are read and its connection pool works."""
+    def start(self, poller: HasLoop) -> None:
+        """Begin to fetch, once the channel has read its options and its connection pool works."""
         channel = self._channel
-        self._cycle = cycle
-        self._order = ReadOrder(channel)
-        self._look = Look(channel.names, channel.fetch_recheck, channel.fetch_poll_min, channel.fetch_poll_max)
-        self.link = Link(
-            channel.names, may_track=channel.fetch_wake != "poll", on_push=self._on_push, on_lost=self._on_lost
+        self._poller = poller
+        self._limits = FetchLimits(
+            max_bytes=channel.fetch_bytes,
+            record_s=channel.visibility_timeout,
+            stale_s=4 * channel.fetch_recheck,
+            dead_letter_length=channel.dead_letter_length,
+            dead_letter_ttl_s=channel.dead_letter_ttl,
+        )
+        self._read_order = ReadOrder(channel)
+        self._wake_up = WakeUp(channel.keys, channel.fetch_recheck, channel.fetch_poll_min, channel.fetch_poll_max)
+        self.fetch_connection = FetchConnection(
+            channel.keys, may_track=channel.fetch_wake != "poll", on_push=self._on_push, on_lost=self._on_lost
         )
 
     @property
     def fetches(self) -> int:
-        """Calls so far that asked for messages."""
+        """How many calls have asked for messages."""
         return self._token
 
-    # -- turns of the loop
+    # -- what is sent
 
-    def wants_link(self) -> bool:
-        """Whether this channel has anything to do with the queues."""
-        return bool(self._channel.active_queues or self._acks or self._look.resting)
+    @property
+    def needs_connection(self) -> bool:
+        """Whether this channel has anything to send."""
+        return bool(self._channel.active_queues or self._acks or self._wake_up.idle_registration)
 
-    def turn(self) -> None:
-        """Send one call, if one is due and none is under way."""
+    @property
+    def due_in_s(self) -> float:
+        """How long a loop without timers may wait before the next turn."""
+        return self._wake_up.due_in_s
+
+    def send_next(self) -> None:
+        """Send one call, if one is due and none is in flight."""
         self._turned_at_s = monotonic()
-        if self.link.in_flight is not None or not self.link.is_open:
+        connection = self.fetch_connection
+        if connection.in_flight is not None or not connection.is_open:
             return
-        if self._channel.leftovers:
+        if self._channel.unsettled:
             self._acks.extend(reclaim(self._channel))
-        if (left := self._look.take_departure()) is not None:
-            self.link.send(replace(left, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
+        if (registration := self._wake_up.pop_leaving()) is not None:
+            connection.send(self._leave_call(registration))
             return
-        may_fetch = not self._messages and self._look.is_due()
-        credit, room_bytes = self._credit() if may_fetch else (0, 0)
-        if credit and not self._holds():
-            self.link.send(self._fetch(credit, room_bytes))
-        elif self._acks and not (self._channel.fetch_hold_acks and self._holds()):
-            self.link.send(Fetch(self.link.consumer, 0, time(), acks=self._some_acks()))
+        credit = self._credit() if not self._undelivered and self._wake_up.is_due else NO_CREDIT
+        if credit and not self._is_holding():
+            connection.send(self._fetch_call(credit))
+        elif self._acks and not (self._channel.fetch_hold_acks and self._is_holding()):
+            connection.send(self._ack_call())
 
-    def _credit(self) -> tuple[int, int]:
-        """Messages, and bytes of their bodies, that may be fetched now."""
+    def _credit(self) -> Credit:
+        """How much may be fetched now."""
         channel, qos = self._channel, self._channel.qos
-        if not channel.active_queues or not self._order.reads_any() or not qos.can_consume():
-            return 0, 0
-        estimate = qos.can_consume_max_estimate()
-        credit = min(UNLIMITED if estimate is None else estimate, channel.fetch_messages)
-        room_bytes = UNLIMITED
-        if qos.room_bytes is not None:
-            room_bytes = min(room_bytes, max(1, qos.room_bytes()))
-        elif "can_consume" in vars(qos):
-            credit = min(credit, 1)  # somebody else counts as well, message by message
-        self._share = self._share or max(1, (qos.prefetch_count or channel.fetch_messages) // _FIRST_SHARE)
-        return min(credit, self._share), room_bytes
+        credit = qos.credit() if self._read_order.reads_any() else NO_CREDIT
+        if credit:
+            self._window = self._window or max(1, (qos.prefetch_count or channel.fetch_messages) // _SLOW_START)
+        return credit.at_most(min(channel.fetch_messages, self._window))
 
-    def _holds(self) -> bool:
-        """Whether more credit is expected within a moment, so that it does not trickle one by one."""
+    def _is_holding(self) -> bool:
+        """Whether to wait a moment for more credit, so that messages are not fetched one by one."""
         return self._hold_timer is not None and self._is_half_full()
 
     def _is_half_full(self, done: int = 0) -> bool:
+        """Whether at least half of the prefetch is held, ``done`` messages not counted."""
         qos = self._channel.qos
-        held = len(qos._delivered) - len(qos._dirty) - done  # noqa: SLF001 - kombu's accounts
-        return bool(2 * held >= (qos.prefetch_count or self._channel.fetch_messages))
+        return bool(2 * (qos.held_count - done) >= (qos.prefetch_count or self._channel.fetch_messages))
 
-    def _fetch(self, credit: int, room_bytes: int) -> Fetch:
-        channel, (levels, lists, group) = self._channel, self._order.now()
+    def _fetch_call(self, credit: Credit) -> Fetch:
+        channel = self._channel
         self._token += 1
-        return Fetch(
-            consumer=self.link.consumer,
+        return replace(
+            self._ack_call(),
             token=self._token,
-            now_s=time(),
             credit=credit,
-            max_bytes=channel.fetch_bytes,
-            room_bytes=room_bytes,
-            acks=self._some_acks(),
-            levels=levels,
-            lists=lists,
+            reads=self._read_order.plan(),
             unrecorded=channel.unrecorded,
-            idle_group=group,
-            wake=channel.fetch_wake if self.link.tracks else "no",
-            rechecks=self._look.is_recheck,
-            stale_s=4 * channel.fetch_recheck,
-            record_s=channel.visibility_timeout,
-            dead_length=channel.dead_letter_length,
-            dead_s=channel.dead_letter_ttl,
+            wake=self._wake(),
+            is_recheck=self._wake_up.is_recheck,
         )
 
-    def _some_acks(self) -> list[str]:
+    def _wake(self) -> Wake:
+        if not self.fetch_connection.is_tracking:
+            return "no"
+        return "all" if self._channel.fetch_wake == "all" else "one"
+
+    def _ack_call(self) -> Fetch:
+        return Fetch(self.fetch_connection.consumer_id, 0, time(), self._limits, acks=self._pop_acks())
+
+    def _leave_call(self, registration: Fetch) -> Fetch:
+        consumer_id = self.fetch_connection.consumer_id
+        return replace(registration, consumer_id=consumer_id, credit=NO_CREDIT, acks=self._pop_acks())
+
+    def _pop_acks(self) -> Sequence[str]:
         return [self._acks.popleft() for _ in range(min(len(self._acks), _MAX_ACKS))]
 
     # -- what comes
 
     def read(self) -> bool:
-        """Take what has arrived on a readable socket, and say whether it handed over a message."""
-        for fetch, reply in self.link.read():
-            self._take(fetch, reply)
-        self._channel._flush_brpop_reauth()  # noqa: SLF001 - kombu's moment for it: nothing is under way
-        return self._hand_over()
+        """Take what has arrived on a readable socket.
 
-    def _take(self, fetch: Fetch, reply: FetchReply) -> None:
+        Returns:
+            Whether a message was delivered.
+        """
+        for fetch, reply in self.fetch_connection.read():
+            self._take_reply(fetch, reply)
+        self._channel.reauthenticate()
+        return self._deliver_some()
+
+    def _take_reply(self, fetch: Fetch, reply: FetchReply) -> None:
         if not fetch.credit:
             return
-        self._messages.extend(reply.found)
-        for queue, size in reply.dead:
-            logger.error("set aside a malformed message of %d bytes in the list %s", size, self.link.names.dead(queue))
-        found = len(reply.found) + len(reply.dead)
+        self._undelivered.extend(reply.messages)
+        for queue, size_bytes in reply.dead_letters:
+            dead_letters = self._channel.keys.dead_letters(queue)
+            logger.error("moved a malformed message of %d bytes to the list %s", size_bytes, dead_letters)
+        found = len(reply.messages) + len(reply.dead_letters)
         self.fetched += found
-        self._share = 0 if not found else min(2 * self._share, UNLIMITED) if found >= fetch.credit else self._share
-        self._look.note(fetch, reply.place, found)
-        if self._look.pause_s and not self._messages:
-            self._call_later(self._look.pause_s)
+        if not found:
+            self._window = 0
+        elif found >= fetch.credit.messages:
+            self._window = min(2 * self._window, UNLIMITED)
+        self._wake_up.record_reply(fetch, reply.idle_position, found)
+        if self._wake_up.poll_delay_s and not self._undelivered:
+            self._turn_again_in(self._wake_up.poll_delay_s)
 
-    def _hand_over(self) -> bool:
-        until_s, handed_over = monotonic() + _DELIVERY_S, False
-        while self._messages and not self._channel.closed:
-            self._hand_over_one(*self._messages[0])
-            handed_over = True
-            if monotonic() > until_s and self._cycle.hub is not None:
-                if self._messages:
-                    self._cycle.hub.call_later(_PAUSE_S, self._hand_over)
+    def _deliver_some(self) -> bool:
+        until_s, delivered = monotonic() + _DELIVERY_S, False
+        while self._undelivered and not self._channel.is_closed:
+            self._deliver(self._undelivered[0])
+            delivered = True
+            hub = self._poller.hub
+            if monotonic() > until_s and hub is not None:
+                if self._undelivered:
+                    hub.call_later(_PAUSE_S, self._deliver_some)
                 break
-        return handed_over
+        return delivered
 
-    def _hand_over_one(self, queue: str, tag: bytes, raw: bytes) -> None:
-        channel = self._channel
+    def _deliver(self, message: Fetched) -> None:
+        channel, (queue, tag, raw) = self._channel, message
         try:
             payload = decode(raw, tag)
-            self._messages.popleft()
+            self._undelivered.popleft()
             self.delivering = None if queue in channel.unrecorded else tag.decode()
-            channel.connection._deliver(payload, queue)  # noqa: SLF001 - kombu's way to the consumer
+            channel.deliver(payload, queue)
         except MalformedMessageError as error:
-            if self._messages and self._messages[0][1] is tag:
-                self._messages.popleft()
-            channel.set_aside(queue, tag, raw, str(error))
+            if self._undelivered and self._undelivered[0] is message:
+                self._undelivered.popleft()
+            channel.move_to_dead_letters(queue, tag, raw, str(error))
         finally:
             self.delivering = None
-        self._order.rotate(queue)
+        self._read_order.rotate(queue)
 
     def _on_push(self, keys: list[bytes] | None) -> None:
-        pause_s = self._look.note_push(keys)
-        if pause_s:
-            self._call_later(pause_s)
+        delay_s = self._wake_up.heed_push(keys)
+        if delay_s:
+            self._turn_again_in(delay_s)
 
     def _on_lost(self, fetch: Fetch | None) -> None:
-        self._look.reset()
-        if fetch is not None:
-            self._acks.extendleft(reversed(fetch.acks))
-            fetch.acks = ()
-            if fetch.credit:
-                self._channel.leftovers.lost.append((fetch.consumer, fetch.token))
+        self._wake_up.reset()
+        if fetch is None:
+            return
+        self._acks.extendleft(reversed(fetch.acks))
+        if fetch.credit:
+            self._channel.unsettled.lost_fetches.append((fetch.consumer_id, fetch.token))
 
     # -- acknowledgements
 
-    def acknowledge(self, tag: str) -> bool:
-        """Keep an acknowledgement for the next call; False where there is none, and the caller has to send it."""
+    def defer_ack(self, tag: str) -> bool:
+        """Keep an acknowledgement for the next call.
+
+        Returns:
+            Whether it is kept; if not, no call comes soon, and the caller has to send it.
+        """
         channel = self._channel
-        if channel.closed or channel.connection is None:
-            channel.leftovers.acks.append(tag)
+        if channel.is_closed:
+            channel.unsettled.acks.append(tag)
             return True
-        hub = self._cycle.hub
+        hub = self._poller.hub
         if hub is None or monotonic() - self._turned_at_s > _STALLED_S:
             return False
         self._acks.append(tag)
         if threading.get_ident() != hub._loop_thread:  # noqa: SLF001 - call_soon asks the same
-            hub.call_soon(_nothing)
+            hub.call_soon(_wake_loop)
         elif self._hold_timer is None and channel.fetch_hold and self._is_half_full(done=1):
-            # From here and not from a turn: the poll that follows a turn does not see its timers.
+            # Started here and not in a turn: the poll that follows a turn does not see timers that the turn has added.
             self._hold_timer = hub.call_later(channel.fetch_hold, self._end_hold)
         return True
 
     def _end_hold(self) -> None:
         self._hold_timer = None
 
-    def _call_later(self, pause_s: float) -> None:
-        if self._cycle.hub is not None:
-            self._cycle.hub.call_later(pause_s, _nothing)
+    def _turn_again_in(self, delay_s: float) -> None:
+        if self._poller.hub is not None:
+            self._poller.hub.call_later(delay_s, _wake_loop)
 
     # -- life
 
-    def queues_changed(self) -> None:
-        """Look at once, and leave the idle consumers of the queues so far."""
-        self._look.depart()
+    def on_queues_changed(self) -> None:
+        """Fetch at once, and leave the idle consumers of the queues read so far."""
+        self._wake_up.leave_idle()
 
     def pause(self, queue: str, seconds: float) -> None:
         """Read nothing from a queue for a while."""
-        self._order.pause(queue, seconds)
-        self.queues_changed()
-        if self._cycle.hub is not None:
+        self._read_order.pause(queue, seconds)
+        self.on_queues_changed()
+        if self._poller.hub is not None:
             # A little late, when the pause is over.
-            self._cycle.hub.call_later(seconds + _PAUSE_S, self.queues_changed)
-
-    def sleeps_s(self) -> float:
-        """For how long a loop without timers may wait."""
-        return self._look.left_s()
+            self._poller.hub.call_later(seconds + _PAUSE_S, self.on_queues_changed)
 
     def check_health(self) -> None:
-        """Drop a connection whose answer is overdue."""
-        link, limit_s = self.link, self._channel.health_check_interval or stock.DEFAULT_HEALTH_CHECK_INTERVAL
-        waited_s = monotonic() - link.sent_at_s
-        if link.in_flight is None or not link.is_open or waited_s < limit_s:
-            return
-        if not stock._socket_readable(link.socket):  # noqa: SLF001 - reads nothing, as needed
-            logger.warning("Redis has not answered a fetch for %.0f s: the connection is dropped", waited_s)
-            link.disconnect()
+        """Drop the connection if a reply is overdue."""
+        self.fetch_connection.drop_if_overdue(
+            self._channel.health_check_interval or stock.DEFAULT_HEALTH_CHECK_INTERVAL
+        )
 
     def close(self, timeout_s: float) -> None:
-        """Settle acknowledgements and the place among the idle; what was fetched and not handed over is put back."""
-        channel = self._channel
+        """Send acknowledgements, leave the idle consumers, and put back what was fetched and not delivered."""
+        channel, connection = self._channel, self.fetch_connection
         try:
-            for fetch, reply in self.link.wait(timeout_s):
-                self._take(fetch, reply)
-            self._look.depart()
-            left = self._look.take_departure()
-            if self.link.is_open and self.link.in_flight is None and (left or self._acks):
-                fetch = left or Fetch("", 0, 0.0)
-                self.link.send(replace(fetch, consumer=self.link.consumer, credit=0, acks=self._some_acks()))
-                self.link.wait(timeout_s)
+            for fetch, reply in connection.wait(timeout_s):
+                self._take_reply(fetch, reply)
+            self._wake_up.leave_idle()
+            registration = self._wake_up.pop_leaving()
+            if connection.is_open and connection.in_flight is None and (registration or self._acks):
+                connection.send(self._leave_call(registration) if registration else self._ack_call())
+                connection.wait(timeout_s)
         except channel.connection_errors:
-            logger.debug("the connection is gone before its channel is closed", exc_info=True)
-        if self.link.in_flight is not None:
-            self.link.forget()
-        self._put_back(channel)
-        if self._acks or channel.leftovers.lost:
-            channel.leftovers.acks.extend(self._some_acks())
-            self._settle(channel)
+            logger.debug("the connection was lost before its channel was closed", exc_info=True)
+        if connection.in_flight is not None:
+            connection.abandon()
+        self._put_back_undelivered()
+        if self._acks or channel.unsettled.lost_fetches:
+            channel.unsettled.acks.extend(self._acks)
+            self._acks.clear()
+            settle(channel)
 
-    def _settle(self, channel: Any) -> None:
-        """On a new connection, since that of the fetches is gone; if there is none, the next channel does it."""
-        try:
-            acks = reclaim(channel)
-        except (*channel.connection_errors, channel.ResponseError):
-            return
-        try:
-            if acks:
-                names = channel.names
-                with channel.plain_client() as client, client.pipeline(transaction=True) as pipe:
-                    pipe.zrem(names.index, *acks).hdel(names.unacked, *acks).execute()
-        except (*channel.connection_errors, channel.ResponseError):
-            channel.leftovers.acks.extend(acks)
-
-    def _put_back(self, channel: Any) -> None:
-        """Messages that no consumer has seen: kombu restores those that count as delivered."""
-        while self._messages:
-            queue, tag, raw = self._messages.popleft()
+    def _put_back_undelivered(self) -> None:
+        channel = self._channel
+        while self._undelivered:
+            queue, tag, raw = self._undelivered.popleft()
             if queue not in channel.unrecorded:
-                channel.qos._delivered[tag.decode(errors="replace")] = None  # noqa: SLF001 - kombu's accounts
+                channel.qos.hold([tag.decode(errors="replace")])
                 continue
             try:
-                with channel.plain_client() as client:
-                    client.rpush(channel.names.prefix + queue, raw)
+                with channel.unprefixed_client() as client:
+                    client.rpush(channel.keys.prefix + queue, raw)
             except redis.RedisError:
-                logger.warning("a message of a queue without acknowledgements is lost with its connection")
+                logger.warning("lost a message of %s, which is consumed without acknowledgement", queue)
 
 
-def _nothing() -> None:
-    """Wakes the loop, whose next turn does the rest."""
+def _wake_loop() -> None:
+    """Does nothing: the call ends the loop's wait, and the turn that follows does the rest."""

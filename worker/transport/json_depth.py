@@ -1,19 +1,18 @@
-"""How deep lists and objects are in one another; what is too deep breaks JSON, pickle or ``repr`` later."""
+"""How deep a JSON value is nested. Too deep, it breaks ``json``, ``pickle`` or ``repr`` later on."""
 
 from __future__ import annotations
-
-from typing import Any
 
 __all__ = ["is_deeper_than"]
 
 
-def is_deeper_than(levels: int, value: Any) -> bool:
-    """Whether more lists and objects than ``levels`` are in one another; without recursion."""
+def is_deeper_than(levels: int, value: object) -> bool:
+    """Whether lists and objects are nested more than ``levels`` deep; counted without recursion."""
     level = [value]
     for _ in range(levels):
         level = [
             inner
             for outer in level
+            if isinstance(outer, (dict, list))
             for inner in (outer.values() if isinstance(outer, dict) else outer)
             if isinstance(inner, (dict, list))
         ]

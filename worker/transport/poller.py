@@ -8,48 +8,45 @@ from typing import Any
 
 from kombu.transport import redis as stock
 
+from worker.transport.fetching_channel import EventLoop
+
 __all__ = ["FETCH", "Poller"]
 
 #: The kind of connection, beside kombu's BRPOP and LISTEN.
 FETCH = "FETCH"
-#: Without an event loop: how often what it has timers for is done.
+#: How often what needs a timer is done where there is no event loop.
 _LOOPLESS_TURN_S = 1.0
 
 
 class Poller(stock.MultiChannelPoller):
-    """Lets each channel fetch when a turn of the loop begins, and read when its socket is readable."""
+    """Lets each channel send when a turn of the loop begins, and read when its socket is readable."""
 
     def __init__(self) -> None:
         super().__init__()
-        #: kombu's event loop, None while ``drain_events`` is what turns.
-        self.hub: Any = None
+        #: kombu's event loop; None while ``drain_events`` polls.
+        self.hub: EventLoop | None = None
         self._restored_at_s = float("-inf")
 
     def on_poll_start(self) -> None:
-        """Send what there is to send."""
+        """Send what is due."""
         for channel in tuple(self._channels):
-            if channel.fetcher.wants_link():
+            if channel.fetcher.needs_connection:
                 self._register_fetch(channel)
-                channel.fetcher.turn()
+                channel.fetcher.send_next()
             if channel.active_fanout_queues:
                 self._register_LISTEN(channel)
 
     def listen(self, channel: Any) -> None:
-        """Subscribe a channel to all its fanout queues now.
-
-        kombu does so when the next turn begins. Celery says that a worker is ready before its first turn, and what is
-        broadcast to it in between, such as a control command, is lost.
-        """
-        channel._in_listen = None  # noqa: SLF001 - kombu's mark of a channel that has subscribed, to fewer queues
+        """Subscribe a channel to its fanout queues now, where kombu waits for the next turn."""
         self._register_LISTEN(channel)
 
     def _register_fetch(self, channel: Any) -> None:
         if not self._client_registered(channel, channel.client, FETCH):
-            channel.fetcher.link.attach(channel.client.connection)
+            channel.fetcher.fetch_connection.attach(channel.client.connection)
             self._register(channel, channel.client, FETCH)
 
-    def on_readable(self, fileno: int) -> Any:
-        """Read a socket; what was fetched was within credit, so it is read whatever the credit is now."""
+    def on_readable(self, fileno: int) -> object:
+        """Read a socket. What was fetched was within credit, so it is read whatever the credit is now."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
         if kind != FETCH or channel is None:
             return super().on_readable(fileno)
@@ -57,25 +54,25 @@ class Poller(stock.MultiChannelPoller):
             raise Empty
         return True
 
-    def get(self, callback: Any, timeout: float | None = None) -> Any:
-        """One turn without an event loop: what has no timer here is looked at in between."""
+    def get(self, callback: object, timeout: float | None = None) -> object:
+        """Take one turn without an event loop, and do what otherwise has a timer."""
         self.check_health()
-        turn_s = min([_LOOPLESS_TURN_S, *(channel.fetcher.sleeps_s() for channel in self._channels)])
+        turn_s = min([_LOOPLESS_TURN_S, *(channel.fetcher.due_in_s for channel in self._channels)])
         return super().get(callback, turn_s if timeout is None else min(timeout, turn_s))
 
-    def maybe_restore_messages(self) -> Any:
-        """The sweep for messages whose visibility timeout has passed, as in stock kombu."""
+    def maybe_restore_messages(self) -> object:
+        """Sweep up messages whose visibility timeout has passed, as stock kombu does."""
         if self.hub is None:
-            # kombu calls this after each turn without a message, of which polling makes many.
+            # kombu calls this after each turn without a message, and polling makes many of them.
             if monotonic() - self._restored_at_s < _LOOPLESS_TURN_S:
                 return None
             self._restored_at_s = monotonic()
         return super().maybe_restore_messages()
 
     def check_health(self) -> None:
-        """Drop connections whose answer is overdue: a half-open one never becomes readable."""
+        """Drop connections whose reply is overdue."""
         for channel in tuple(self._channels):
             channel.fetcher.check_health()
 
     def maybe_check_brpop_health(self) -> None:
-        """There is no BRPOP; :meth:`check_health` has a timer of its own."""
+        """Do nothing: there is no BRPOP, and :meth:`check_health` has a timer of its own."""

@@ -1,60 +1,86 @@
-"""Acknowledgements that go with the next call of the fetch script, those of one turn of the event loop together."""
+"""Prefetch and acknowledgements of a channel; acknowledgements go to the server with the next fetch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 
+from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit, has_foreign_gate
+
 __all__ = ["QoS"]
 
 
 class QoS(stock.QoS):
-    """kombu's accounts of what is delivered and not acknowledged, without a round trip for each entry.
+    """kombu's book-keeping of unacknowledged messages, without a round trip for each message."""
 
-    A wrapper of ``can_consume`` that bounds more than a number of messages may set ``room_bytes``, a function without
-    arguments that says for how many bytes of decoded bodies there is room. Without it a wrapped channel fetches one
-    message at a time, and asks before each.
-    """
+    def can_consume(self) -> bool:
+        """Whether anything may be fetched now, by the prefetch count and the channel's admission."""
+        return bool(self._own_credit())
 
-    room_bytes: Any = None
+    def credit(self) -> Credit:
+        """How much may be fetched now, by the prefetch count, the channel's admission and a foreign gate."""
+        if has_foreign_gate(self):
+            return self._own_credit().at_most(1) if self.can_consume() else NO_CREDIT
+        return self._own_credit()
+
+    def _own_credit(self) -> Credit:
+        prefetch = self.can_consume_max_estimate()
+        if prefetch == 0:
+            return NO_CREDIT
+        admitted: Credit = self.channel.admission.credit()
+        return admitted.at_most(UNLIMITED if prefetch is None else prefetch)
+
+    @property
+    def held_count(self) -> int:
+        """How many messages are delivered and not acknowledged."""
+        return len(self._delivered) - len(self._dirty)
+
+    def held_tags(self) -> list[str]:
+        """The delivery tags of those messages, oldest first."""
+        return [tag for tag in self._delivered if tag not in self._dirty]
+
+    def hold(self, tags: Iterable[str]) -> None:
+        """Count messages that no consumer has seen as delivered: kombu puts these back when the channel closes."""
+        self._delivered.update(dict.fromkeys(tags))
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Take in a delivered message; the fetch script has recorded it, unless it came another way."""
+        """Hold a delivered message, and record it unless the fetch script has done so."""
         if delivery_tag == self.channel.fetcher.delivering:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Remove the record with the next call, and give the credit back at once."""
-        if self.channel.fetcher.acknowledge(delivery_tag):
+        """Free the message's credit at once; its record is removed with the next call."""
+        if self.channel.fetcher.defer_ack(delivery_tag):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Put a message back on its queue, or drop it, which is an acknowledgement."""
+        """Put a message back on its queue, or drop it, which is the same as an acknowledgement."""
         if requeue:
             super().reject(delivery_tag, requeue=True)
         else:
             self.ack(delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Put everything that is held back in the order in which it came, where kombu turns the order round."""
+        """Put all held messages back in the order in which they came; kombu reverses it."""
         with self.channel.conn_or_acquire(client) as used:
             for tag in reversed(tuple(self._delivered)):
                 self.restore_by_tag(tag, client=used)
         self._delivered.clear()
 
     def restore_by_tag(self, tag: str | bytes, client: Any = None, leftmost: bool = False) -> None:
-        """Put an unacknowledged message back; one that Python cannot decode is set aside.
+        """Put an unacknowledged message back, or move it to the dead letters if Python cannot decode it.
 
-        Such a one can only have been recorded by a fetch whose reply was lost. It would end every sweep before those
-        that come after it.
+        Only a fetch whose reply was lost can have recorded such a message. It would end every sweep before the messages
+        after it are reached.
         """
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except (ValueError, TypeError, LookupError, RecursionError) as error:
-            self.channel.set_aside_by_tag(tag, type(error).__name__)
+            self.channel.move_record_to_dead_letters(tag, type(error).__name__)

@@ -1,7 +1,7 @@
-"""Messages that the server recorded for this process and that this process does not have.
+"""Takes back messages that the server recorded for this process and that this process does not have.
 
-A reply is lost with its connection. What the script had recorded by then counts as unacknowledged, and nobody works on
-it: without this it would come back after the visibility timeout.
+A reply is lost with its connection. What the script had recorded by then counts as unacknowledged although nobody works
+on it, and would come back only after the visibility timeout.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import json
 import logging
 from typing import Any
 
-__all__ = ["reclaim"]
+from worker.transport.fetching_channel import FetchingChannel
+
+__all__ = ["reclaim", "settle"]
 
 logger = logging.getLogger(__name__)
 
@@ -18,34 +20,52 @@ logger = logging.getLogger(__name__)
 _VOID = b" void"
 
 
-def reclaim(channel: Any) -> list[str]:
-    """Put back what lost replies had recorded and closed channels still held; returns acknowledgements to send.
+def reclaim(channel: FetchingChannel) -> list[str]:
+    """Put back what lost replies had recorded and what closed channels still held.
+
+    Returns:
+        The acknowledgements that closed channels left; the caller has to send them.
 
     Raises:
-        redis.exceptions.RedisError: the server is not there; what is left stays for the next attempt.
+        redis.exceptions.RedisError: the server does not answer. What is left stays for the next attempt.
     """
-    leftovers = channel.leftovers
-    while leftovers.lost:
-        consumer, token = leftovers.lost[0]
-        tags = _recorded(channel, consumer, token)
-        # The last one put back is the first one taken.
-        leftovers.held.extend(reversed(tags))
-        leftovers.lost.popleft()
+    unsettled = channel.unsettled
+    while unsettled.lost_fetches:
+        tags = _void_and_read_record(channel, *unsettled.lost_fetches[0])
+        # The message that is put back last is taken first.
+        unsettled.held.extend(reversed(tags))
+        unsettled.lost_fetches.popleft()
         if tags:
             logger.warning("put back %d messages whose delivery was lost with its connection", len(tags))
-    done = frozenset(leftovers.acks)
-    while leftovers.held:
-        if leftovers.held[0] not in done:
-            channel.qos.restore_by_tag(leftovers.held[0])
-        leftovers.held.popleft()
-    return [leftovers.acks.popleft() for _ in range(len(leftovers.acks))]
+    done = frozenset(unsettled.acks)
+    while unsettled.held:
+        if unsettled.held[0] not in done:
+            channel.qos.restore_by_tag(unsettled.held[0])
+        unsettled.held.popleft()
+    return [unsettled.acks.popleft() for _ in range(len(unsettled.acks))]
 
 
-def _recorded(channel: Any, consumer: str, token: int) -> list[str]:
-    """The tags that a call recorded, none if it did not run; it cannot run any more afterwards."""
-    record, kept_ms = channel.names.record(consumer), max(1, round(channel.visibility_timeout * 1000))
-    with channel.plain_client() as client, client.pipeline(transaction=True) as pipe:
-        # Appended and not replaced, so that this can be done again when its own reply is lost.
-        written = pipe.append(record, _VOID).pexpire(record, kept_ms).get(record).execute()[-1]
+def settle(channel: FetchingChannel) -> None:
+    """Settle what is left of a channel that closes, on a new connection; without one, the next channel does it."""
+    try:
+        acks = reclaim(channel)
+    except (*channel.connection_errors, channel.ResponseError):
+        return
+    if not acks:
+        return
+    keys = channel.keys
+    try:
+        with channel.unprefixed_client() as client, client.pipeline(transaction=True) as pipe:
+            pipe.zrem(keys.unacked_index, *acks).hdel(keys.unacked, *acks).execute()
+    except (*channel.connection_errors, channel.ResponseError):
+        channel.unsettled.acks.extend(acks)
+
+
+def _void_and_read_record(channel: FetchingChannel, consumer_id: str, token: int) -> list[str]:
+    """Make sure that a call cannot run any more, and return the tags that it recorded if it did run."""
+    record, kept_ms = channel.keys.record(consumer_id), max(1, round(channel.visibility_timeout * 1000))
+    with channel.unprefixed_client() as client, client.pipeline(transaction=True) as pipe:
+        # Appended and not replaced, so that this can be repeated when its own reply is lost.
+        written: Any = pipe.append(record, _VOID).pexpire(record, kept_ms).get(record).execute()[-1]
     call, _, tags = written.partition(b" ")
     return list(json.loads(tags[: tags.index(_VOID)])) if call == str(token).encode() else []

@@ -1,112 +1,137 @@
-"""The call of ``fetch.lua``: keys and arguments in, what it found out. Their order is written in the script."""
+"""A call of ``fetch.lua``: the arguments it takes and the reply it gives, in the order that the script defines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from worker.transport.queue_levels import Levels
+from worker.transport.admission import NO_CREDIT, Credit
+from worker.transport.keys import Keys
+from worker.transport.read_order import NO_READS, ReadPlan
 
-__all__ = ["SHA", "SOURCE", "UNLIMITED", "Fetch", "FetchReply", "Names"]
-
-#: Messages or bytes.
-UNLIMITED = 1 << 30
+__all__ = ["SHA", "SOURCE", "DeadLetter", "Fetch", "FetchLimits", "FetchReply", "Fetched", "Wake"]
 
 SOURCE = Path(__file__).with_name("fetch.lua").read_text(encoding="utf-8")
-#: By which EVALSHA names the script.
+#: The name by which EVALSHA calls the script.
 SHA = sha1(SOURCE.encode(), usedforsecurity=False).hexdigest()
+
+#: Who is woken by a message: every idle consumer, the one that has waited longest, or nobody.
+Wake = Literal["all", "one", "no"]
 
 
 @dataclass(frozen=True)
-class Names:
-    """Keys as the server has them, the global prefix before them."""
+class FetchLimits:
+    """What is the same in all calls of a channel.
 
-    index: str
-    unacked: str
-    prefix: str
+    Attributes:
+        max_bytes: bytes of whole messages in one reply. A single message may be larger.
+        record_s: how long the record of a fetch is kept.
+        stale_s: how long a consumer counts as idle after its last fetch.
+        dead_letter_length: how many malformed messages are kept for each queue.
+        dead_letter_ttl_s: how long they are kept after the last one came.
+    """
 
-    def record(self, consumer: str) -> str:
-        """What the last fetch of a connection recorded."""
-        return f"{self.unacked}.fetched.{consumer}"
-
-    def idle(self, lists: str) -> str:
-        """The idle consumers of the same lists."""
-        return f"{self.unacked}.idle.{lists}"
-
-    @property
-    def bell(self) -> str:
-        """Before a consumer's id: the key that is written to wake it."""
-        return f"{self.unacked}.bell."
-
-    def dead(self, queue: str) -> str:
-        """Where the malformed messages of a queue go."""
-        return f"{self.prefix}{queue}.dead"
+    max_bytes: int
+    record_s: float
+    stale_s: float
+    dead_letter_length: int
+    dead_letter_ttl_s: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fetch:
-    """One call; without levels it only acknowledges."""
+    """One call. Without queues it only acknowledges.
 
-    consumer: str
+    Attributes:
+        consumer_id: names the connection that fetches.
+        token: names the fetch in the record of its connection.
+        now_s: the time that is recorded for what is fetched, in seconds since 1970.
+        limits: what is the same in all calls.
+        credit: how much may be fetched.
+        acks: delivery tags to acknowledge.
+        reads: the lists to read.
+        unrecorded: queues that are consumed without acknowledgement.
+        wake: who is woken once a list that was found empty is written to.
+        is_recheck: whether this consumer was idle and nobody woke it.
+    """
+
+    consumer_id: str
     token: int
     now_s: float
-    credit: int = 0
-    #: Of whole messages, in one reply; a single message may be larger.
-    max_bytes: int = 0
-    #: Of decoded bodies; the message that fills it is the last one.
-    room_bytes: int = UNLIMITED
+    limits: FetchLimits
+    credit: Credit = NO_CREDIT
     acks: Sequence[str] = ()
-    levels: Levels = field(default=Levels((), (), fair=False))
-    lists: Sequence[str] = ()
+    reads: ReadPlan = NO_READS
     unrecorded: frozenset[str] = frozenset()
-    idle_group: str = ""
-    wake: str = "no"
-    rechecks: bool = False
-    stale_s: float = 20.0
-    record_s: float = 3600.0
-    dead_length: int = 1000
-    dead_s: int = 604800
+    wake: Wake = "no"
+    is_recheck: bool = False
 
-    def arguments(self, names: Names) -> Iterator[Any]:
-        """Number of keys, keys and arguments, as EVALSHA takes them after the script."""
-        queues, runs = self.levels.queues, self.levels.runs
-        yield 4 + len(self.lists)
-        yield from (names.index, names.unacked, names.record(self.consumer), names.idle(self.idle_group))
-        yield from self.lists
-        yield from (self.now_s, self.token, self.credit, self.max_bytes, self.room_bytes)
-        yield from (int(self.levels.fair), self.wake)
-        yield from (max(1, round(self.record_s * 1000)), self.dead_length, self.dead_s)
-        yield from (self.consumer, names.bell, self.stale_s, int(self.rechecks))
-        yield from (len(self.acks), len(queues), len(runs))
+    @property
+    def key_count(self) -> int:
+        """How many of the arguments are keys."""
+        return 4 + len(self.reads.lists)
+
+    def arguments(self, keys: Keys) -> Iterator[str | float]:
+        """Keys and arguments, as EVALSHA takes them after the number of keys."""
+        limits, order = self.limits, self.reads.order
+        yield from (keys.unacked_index, keys.unacked, keys.record(self.consumer_id), keys.idle(self.reads.idle_group))
+        yield from self.reads.lists
+        yield from (self.now_s, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
+        yield from (int(order.fair), self.wake)
+        yield from (max(1, round(limits.record_s * 1000)), limits.dead_letter_length, limits.dead_letter_ttl_s)
+        yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
+        yield from (len(self.acks), len(order.queues), len(order.levels))
         yield from self.acks
-        for queue in queues:
-            yield names.dead(queue)
+        for queue in order.queues:
+            yield keys.dead_letters(queue)
             yield int(queue not in self.unrecorded)
-        for _, first, count in runs:
-            yield first + 1
-            yield count
+        for level in order.levels:
+            yield level.first + 1
+            yield level.size
+
+
+class Fetched(NamedTuple):
+    """A message that was taken from its queue."""
+
+    queue: str
+    tag: bytes
+    raw: bytes
+
+
+class DeadLetter(NamedTuple):
+    """A malformed message that was moved to the dead letters of its queue."""
+
+    queue: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
 class FetchReply:
-    """What one call found."""
+    """What one call found.
 
-    #: 0: woken by a write to the lists, more: by its bell, -1: not idle, or nothing was looked at.
-    place: int
-    #: Queue and size in bytes of each message that was set aside.
-    dead: list[tuple[str, int]]
-    #: Queue, delivery tag and bytes of each message.
-    found: list[tuple[str, bytes, bytes]]
+    Attributes:
+        idle_position: place in the line of idle consumers. 0: woken by a write to the lists; more: by its bell;
+            -1: not idle, or nothing was read.
+        messages: the messages that were taken.
+        dead_letters: the malformed ones.
+    """
+
+    idle_position: int
+    messages: list[Fetched]
+    dead_letters: list[DeadLetter]
 
     @classmethod
     def parse(cls, reply: list[Any], fetch: Fetch) -> FetchReply:
-        """Read the script's answer to ``fetch``."""
-        queues = fetch.levels.queues
+        """Read the script's reply to ``fetch``."""
+        queues = fetch.reads.order.queues
         end = 2 + 2 * reply[1]
-        dead = [(queues[q - 1], size) for q, size in zip(reply[2:end:2], reply[3:end:2], strict=True)]
-        rest = reply[end:]
-        found = [(queues[q - 1], tag, raw) for q, tag, raw in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
-        return cls(reply[0], dead, found)
+        dead, found = reply[2:end], reply[end:]
+        messages = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return cls(
+            reply[0],
+            [Fetched(queues[q - 1], tag, raw) for q, tag, raw in messages],
+            [DeadLetter(queues[q - 1], size) for q, size in zip(dead[::2], dead[1::2], strict=True)],
+        )

@@ -1,38 +1,49 @@
-"""What a channel could not settle before it closed; the next one of this process on the same broker does.
+"""What a channel could not settle before it closed; the next channel of this process on the same broker does.
 
-Celery makes a new channel after every lost connection. Acknowledgements that were under way, or that come from requests
-of the old channel, and messages that a lost reply had recorded would otherwise wait for the visibility timeout.
+Celery makes a new connection and a new channel after every lost connection. Acknowledgements that were in flight or
+that belong to requests of the old channel, and messages whose reply was lost, would otherwise wait for the visibility
+timeout.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Identity", "Leftovers", "leftovers_of"]
+__all__ = ["Broker", "Unsettled", "UnsettledByBroker"]
 
-#: Host, port, database and the key of the unacknowledged messages.
-Identity = tuple[object, object, object, str]
+
+class Broker(NamedTuple):
+    """What two channels have in common when one can settle what the other could not."""
+
+    host: str | None
+    port: int | None
+    database: str | int | None
+    unacked_key: str
 
 
 @dataclass
-class Leftovers:
-    """Written by any thread, taken by the one of the event loop."""
+class Unsettled:
+    """What is left to settle on one broker; written by any thread, taken by the event loop's."""
 
-    #: Delivery tags that are done.
+    #: Delivery tags of messages that are done.
     acks: deque[str] = field(default_factory=deque)
-    #: Fetches whose reply was lost: consumer and token.
-    lost: deque[tuple[str, int]] = field(default_factory=deque)
+    #: Consumer id and token of fetches whose reply was lost.
+    lost_fetches: deque[tuple[str, int]] = field(default_factory=deque)
     #: Delivery tags that a closing channel could not put back.
     held: deque[str] = field(default_factory=deque)
 
     def __bool__(self) -> bool:
-        return bool(self.acks or self.lost or self.held)
+        return bool(self.acks or self.lost_fetches or self.held)
 
 
-_leftovers: defaultdict[Identity, Leftovers] = defaultdict(Leftovers)
+class UnsettledByBroker:
+    """What is left to settle on each broker."""
 
+    def __init__(self) -> None:
+        self._by_broker: dict[Broker, Unsettled] = {}
 
-def leftovers_of(identity: Identity) -> Leftovers:
-    """Those of one broker, shared by all its channels in this process."""
-    return _leftovers[identity]
+    def on(self, broker: Broker) -> Unsettled:
+        """What is left on one broker; all channels on it share the same object."""
+        return self._by_broker.setdefault(broker, Unsettled())

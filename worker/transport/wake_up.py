@@ -1,94 +1,111 @@
-"""When a consumer looks at its queues next: at once, when it is woken, or after a while by itself."""
+"""When an idle consumer fetches next: once it is woken, or after a while by itself."""
 
 from __future__ import annotations
 
 from random import uniform
 from time import monotonic
 
-from worker.transport.script import Fetch, Names
+from worker.transport.keys import Keys
+from worker.transport.script import Fetch
 
-__all__ = ["Look"]
+__all__ = ["WakeUp"]
 
-#: The second in line comes this long after a write that the first in line may have slept through.
-_SECOND_S = 0.25
+#: How long after a write the second in line fetches, in case the first one slept through it.
+_SECOND_IN_LINE_S = 0.25
 
 
-class Look:
-    """The state between two fetches of one channel.
+class WakeUp:
+    """What a channel waits for between two fetches.
 
     Args:
-        recheck_s: an idle consumer looks by itself after about this long.
-        poll_min_s: first pause where nothing wakes it.
-        poll_max_s: longest pause where nothing wakes it.
+        keys: the keys that the script uses.
+        recheck_s: about how long an idle consumer waits before it fetches by itself.
+        poll_min_s: the shortest delay between two fetches where nothing wakes it.
+        poll_max_s: the longest delay.
     """
 
-    def __init__(self, names: Names, recheck_s: float, poll_min_s: float, poll_max_s: float) -> None:
-        self._names = names
+    def __init__(self, keys: Keys, recheck_s: float, poll_min_s: float, poll_max_s: float) -> None:
+        self._keys = keys
         self._recheck_s, self._poll_min_s, self._poll_max_s = recheck_s, poll_min_s, poll_max_s
         self._next_s = 0.0
-        #: The fetch after which this consumer rests, registered among the idle ones.
-        self.resting: Fetch | None = None
-        self._place = -1
-        self._departs = False
-        #: Whether nobody woke it.
-        self.is_recheck = False
-        #: How long it rests, where a timer has to end it.
-        self.pause_s = 0.0
+        #: The fetch that registered this consumer as idle; None while it is not registered.
+        self.idle_registration: Fetch | None = None
+        self._idle_position = -1
+        self._is_leaving = False
+        #: Delay until the next fetch where queues are polled. A timer has to end it.
+        self.poll_delay_s = 0.0
 
+    @property
     def is_due(self) -> bool:
-        """Whether to look now."""
-        if monotonic() < self._next_s:
-            return False
-        self.is_recheck = self.resting is not None and self._next_s > 0
-        return True
+        """Whether to fetch now."""
+        return monotonic() >= self._next_s
 
-    def left_s(self) -> float:
-        """Until the next look."""
+    @property
+    def due_in_s(self) -> float:
+        """Time until the next fetch."""
         return max(0.0, self._next_s - monotonic())
 
-    def note(self, fetch: Fetch, place: int, found: int) -> None:
-        """A fetch was answered."""
-        self._place = place
-        if place < 0:
-            self.resting, self._next_s, self.pause_s = None, 0.0, 0.0
+    @property
+    def is_recheck(self) -> bool:
+        """Whether the next fetch comes from an idle consumer that nobody woke."""
+        return self.idle_registration is not None and self._next_s > 0
+
+    def record_reply(self, fetch: Fetch, idle_position: int, found: int) -> None:
+        """Take in the reply to a fetch.
+
+        Args:
+            fetch: the call.
+            idle_position: where the script put this consumer in the line of idle ones, -1 for nowhere.
+            found: how many messages it took.
+        """
+        self._idle_position = idle_position
+        if idle_position < 0:
+            self.idle_registration, self._next_s, self.poll_delay_s = None, 0.0, 0.0
             return
         if fetch.wake == "no":
-            self.pause_s = 0.0 if found else min(max(2 * self.pause_s, self._poll_min_s), self._poll_max_s)
-            self._next_s = monotonic() + self.pause_s
+            self.poll_delay_s = 0.0 if found else min(max(2 * self.poll_delay_s, self._poll_min_s), self._poll_max_s)
+            self._next_s = monotonic() + self.poll_delay_s
             return
-        self.resting = fetch
-        self._next_s = monotonic() + self._recheck_s * uniform(0.8, 1.2)  # noqa: S311 - so that not all look together
+        self.idle_registration = fetch
+        # Random, so that consumers do not all fetch at the same time.
+        self._next_s = monotonic() + self._recheck_s * uniform(0.8, 1.2)  # noqa: S311 - no secret
 
-    def note_push(self, keys: list[bytes] | None) -> float:
-        """A key that was read has changed; returns after how many seconds to look, 0 for now or not because of this."""
-        if self.resting is None:
+    def heed_push(self, keys: list[bytes] | None) -> float:
+        """Take in that keys have changed, all keys if None.
+
+        Returns:
+            The delay in seconds after which a timer has to start a fetch; 0 if none is needed.
+        """
+        if self.idle_registration is None:
             return 0.0
-        if keys is None or self._is_meant(keys):
+        if keys is None or self._wakes_this_consumer(self.idle_registration, keys):
             self._next_s = 0.0
-        elif self._place == 1 and self._are_lists(keys):
-            self._next_s = min(self._next_s, monotonic() + _SECOND_S)
-            return _SECOND_S
+        elif self._idle_position == 1 and _has_list(self.idle_registration, keys):
+            self._next_s = min(self._next_s, monotonic() + _SECOND_IN_LINE_S)
+            return _SECOND_IN_LINE_S
         return 0.0
 
-    def _is_meant(self, keys: list[bytes]) -> bool:
-        if self._place == 0:
-            return self._are_lists(keys)
-        return self.resting is not None and (self._names.bell + self.resting.consumer).encode() in keys
+    def _wakes_this_consumer(self, registration: Fetch, keys: list[bytes]) -> bool:
+        if self._idle_position == 0:
+            return _has_list(registration, keys)
+        return (self._keys.bell_prefix + registration.consumer_id).encode() in keys
 
-    def _are_lists(self, keys: list[bytes]) -> bool:
-        return self.resting is not None and any(key.decode(errors="replace") in self.resting.lists for key in keys)
+    def leave_idle(self) -> None:
+        """Fetch at once, and leave the idle consumers of the lists read so far."""
+        self._next_s, self._is_leaving = 0.0, self.idle_registration is not None
 
-    def depart(self) -> None:
-        """The queues change: look at once, and leave the idle ones of those so far."""
-        self._next_s, self._departs = 0.0, self.resting is not None
-
-    def take_departure(self) -> Fetch | None:
-        """The fetch whose place is to be left, once."""
-        if not self._departs:
+    def pop_leaving(self) -> Fetch | None:
+        """The registration that has to be removed from the server; None if there is none."""
+        if not self._is_leaving:
             return None
-        left, self.resting, self._departs = self.resting, None, False
-        return left
+        leaving, self.idle_registration, self._is_leaving = self.idle_registration, None, False
+        return leaving
 
     def reset(self) -> None:
-        """The connection is gone, and with it what was arranged."""
-        self.resting, self._place, self._next_s, self.pause_s, self._departs = None, -1, 0.0, 0.0, False
+        """Forget everything, once the connection is gone."""
+        self.idle_registration, self._idle_position, self._is_leaving = None, -1, False
+        self._next_s, self.poll_delay_s = 0.0, 0.0
+
+
+def _has_list(registration: Fetch, keys: list[bytes]) -> bool:
+    return any(key.decode(errors="replace") in registration.reads.lists for key in keys)

@@ -74,12 +74,17 @@ class Looped:
 
     def until_idle(self) -> None:
         """Until it rests and waits for a push."""
-        self.until(lambda: self.channel.fetcher._look.resting is not None and not self.channel.fetcher.link.in_flight)
+        self.until(
+            lambda: (
+                self.channel.fetcher._wake_up.idle_registration is not None
+                and not self.channel.fetcher.fetch_connection.in_flight
+            )
+        )
 
     def until_settled(self) -> None:
         """Until all acknowledgements are with the server."""
         fetcher = self.channel.fetcher
-        self.until(lambda: not fetcher._acks and fetcher.link.in_flight is None)
+        self.until(lambda: not fetcher._acks and fetcher.fetch_connection.in_flight is None)
 
     def ack_all(self) -> None:
         while self.messages:

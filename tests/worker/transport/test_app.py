@@ -152,7 +152,10 @@ def test_redis_py_hands_pushes_to_the_handler_of_a_connection(url: str) -> None:
         looped.until_idle()
         connection = looped.channel.client.connection
         assert connection.protocol == 3
-        assert connection._get_parser().invalidation_push_handler_func == looped.channel.fetcher.link._take_push
+        assert (
+            connection._get_parser().invalidation_push_handler_func
+            == looped.channel.fetcher.fetch_connection._take_push
+        )
 
 
 def test_the_options_are_kombus_and_ours() -> None:

@@ -90,9 +90,9 @@ def test_a_fetch_that_never_ran_takes_nothing_back_that_is_being_worked_on(url: 
     with Looped(url, "q", **PATIENT) as looped:
         looped.until_received(1)
         looped.until_idle()
-        looped.channel.leftovers.lost.append((looped.channel.fetcher.link.consumer, 10**6))
-        looped.channel.fetcher._look.reset()
-        looped.until(lambda: not looped.channel.leftovers)
+        looped.channel.unsettled.lost_fetches.append((looped.channel.fetcher.fetch_connection.consumer_id, 10**6))
+        looped.channel.fetcher._wake_up.reset()
+        looped.until(lambda: not looped.channel.unsettled)
         looped.turn()
         assert looped.received == ["a"]
         assert keys.hlen("unacked") == 1
@@ -105,9 +105,9 @@ def test_acknowledgements_that_were_under_way_are_sent_again(url: str, cut_url: 
         looped.until_idle()
         looped.ack_all()
         looped.turn()
-        looped.channel.fetcher._on_lost(looped.channel.fetcher.link.in_flight)
-        looped.channel.fetcher.link.in_flight = None
-        looped.channel.fetcher.link.disconnect()
+        looped.channel.fetcher._on_lost(looped.channel.fetcher.fetch_connection.in_flight)
+        looped.channel.fetcher.fetch_connection.in_flight = None
+        looped.channel.fetcher.fetch_connection.disconnect()
         looped.until(lambda: not keys.exists("unacked"))
     assert not keys.exists("q", "unacked", "unacked_index")
 
@@ -140,7 +140,7 @@ def test_what_a_channel_held_when_its_server_went_is_put_back_by_the_next(own_se
         heir.until_received(1)
         heir.until(lambda: keys.hlen("unacked") == 1)
         assert heir.received == ["b"]
-        assert not heir.channel.leftovers
+        assert not heir.channel.unsettled
 
 
 def test_a_call_that_cannot_be_sent_again_after_a_flush_of_scripts_keeps_its_acknowledgements(
@@ -225,7 +225,7 @@ def test_a_connection_that_no_longer_answers_is_dropped_and_made_anew(
         looped.until_idle()
         own_server.pause()
         try:
-            looped.channel.fetcher._look.reset()
+            looped.channel.fetcher._wake_up.reset()
             with pytest.raises(RedisTimeoutError):
                 looped.until(lambda: False)  # dropped, and the next connection does not answer either
             assert "has not answered a fetch" in caplog.text

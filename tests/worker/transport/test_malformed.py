@@ -96,7 +96,7 @@ def test_none_of_them_reaches_the_consumer_or_a_log_and_each_is_kept(
     assert set(keys.lrange("q.dead", 0, -1)) == set(MALFORMED.values())
     assert not keys.exists("q", "unacked", "unacked_index")
     assert PRIVATE not in caplog.text
-    assert caplog.text.count("set aside a malformed message of") == len(MALFORMED)
+    assert caplog.text.count("moved a malformed message of") == len(MALFORMED)
     assert "q.dead" in caplog.text
 
 

@@ -13,7 +13,8 @@ from kombu.utils.scheduling import cycle_by_name
 
 from tests.worker.transport.helpers import Looped, publish
 from worker.intake.queue_order import InteractiveFirst
-from worker.transport.queue_levels import read_order
+from worker.transport.admission import Credit
+from worker.transport.read_order import level_order
 
 A, B = "text-classification", "question-answering"
 A_BULK, B_BULK = f"{A}.bulk", f"{B}.bulk"
@@ -33,17 +34,17 @@ def read(looped: Looped, count: int) -> list[Any]:
 
 @pytest.mark.parametrize("strategy", ["round_robin", "sorted", "priority"])
 def test_stock_orders_read_all_queues_of_one_priority_before_the_next_as_brpop_does(strategy: str) -> None:
-    levels = read_order(cycle(strategy, "b", "a"), ["b", "a"], STEPS)
-    assert levels.queues == (("a", "b") if strategy == "sorted" else ("b", "a"))
-    assert levels.runs == tuple((step, 0, 2) for step in STEPS)
-    assert levels.fair is (strategy == "round_robin")
+    order = level_order(cycle(strategy, "b", "a"), ["b", "a"], STEPS)
+    assert order.queues == (("a", "b") if strategy == "sorted" else ("b", "a"))
+    assert order.levels == tuple((step, 0, 2) for step in STEPS)
+    assert order.fair is (strategy == "round_robin")
 
 
 def test_interactive_queues_are_read_to_their_lowest_priority_before_bulk_ones() -> None:
-    levels = read_order(InteractiveFirst([A_BULK, A, B]), [A_BULK, A, B], STEPS)
-    assert levels.queues == (A, B, A_BULK)
-    assert levels.runs == (*((step, 0, 2) for step in STEPS), *((step, 2, 1) for step in STEPS))
-    assert levels.fair
+    order = level_order(InteractiveFirst([A_BULK, A, B]), [A_BULK, A, B], STEPS)
+    assert order.queues == (A, B, A_BULK)
+    assert order.levels == (*((step, 0, 2) for step in STEPS), *((step, 2, 1) for step in STEPS))
+    assert order.fair
 
 
 @given(
@@ -51,8 +52,8 @@ def test_interactive_queues_are_read_to_their_lowest_priority_before_bulk_ones()
 )
 def test_every_queue_is_read_once_at_every_priority(queues: set[str], strategy: str) -> None:
     made = InteractiveFirst(queues) if strategy == "own" else cycle(strategy, *queues)
-    levels = read_order(made, list(queues), STEPS)
-    seen = [(p, q) for p, first, count in levels.runs for q in levels.queues[first : first + count]]
+    order = level_order(made, list(queues), STEPS)
+    seen = [(p, q) for p, first, size in order.levels for q in order.queues[first : first + size]]
     assert sorted(seen) == sorted((p, q) for p in STEPS for q in queues)
 
 
@@ -119,22 +120,49 @@ def test_a_check_that_somebody_wrapped_is_asked_before_each_message(url: str, ke
         assert keys.llen("q") == 3
 
 
-def test_a_wrapper_that_knows_how_many_bytes_there_is_room_for_gets_a_batch_of_them(
-    url: str, keys: redis.Redis
-) -> None:
+class BytesAdmission:
+    """Admits messages until the bodies of those that are held have so many bytes."""
+
+    def __init__(self, looped: Looped, limit_bytes: int) -> None:
+        self._looped, self._limit_bytes = looped, limit_bytes
+
+    def credit(self) -> Credit:
+        return Credit(body_bytes=self._limit_bytes - sum(len(message.body) for message in self._looped.messages))
+
+
+def test_an_admission_that_says_how_many_bytes_may_be_fetched_gets_a_batch_of_them(url: str, keys: redis.Redis) -> None:
     body = "x" * 100
     publish(url, "q", *[body] * 30)
     room = 20 * len(json.dumps(body))
     assert len(keys.lindex("q", 0)) > 3 * room / 20, "most of a small message is its envelope"  # type: ignore[arg-type]
     with Looped(url, "q", prefetch=512) as looped:
-        qos = looped.channel.qos
-        qos.room_bytes = lambda: room - sum(len(message.body) for message in looped.messages)
-        qos.can_consume = lambda: qos.room_bytes() > 0
+        looped.channel.admit_by(BytesAdmission(looped, room))
         looped.until_received(20)
         for _ in range(3):
             looped.turn()
         assert len(looped.received) == 20
         assert looped.channel.fetcher.fetches == 1
+        assert not looped.channel.qos.can_consume()
+        looped.messages.pop(0).ack()
+        assert looped.channel.qos.can_consume()
+
+
+def test_a_check_that_somebody_wrapped_is_asked_beside_an_admission(url: str, keys: redis.Redis) -> None:
+    publish(url, "q", *range(5))
+    with Looped(url, "q") as looped:
+        looped.channel.admit_by(BytesAdmission(looped, 4))
+        own = looped.channel.qos.can_consume
+        looped.channel.qos.can_consume = lambda: own() and len(looped.received) < 2
+        looped.until_received(2)
+        for _ in range(3):
+            looped.turn()
+        assert looped.received == [0, 1]
+        looped.channel.qos.can_consume = own
+        looped.until_received(4)
+        for _ in range(3):
+            looped.turn()
+        assert looped.received == [0, 1, 2, 3]
+        assert keys.llen("q") == 1
 
 
 def test_a_message_over_the_limit_of_bytes_comes_alone(url: str) -> None:

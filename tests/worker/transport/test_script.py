@@ -11,15 +11,26 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.transport.queue_levels import Levels
-from worker.transport.script import SOURCE, Fetch, FetchReply, Names
+from worker.transport.admission import Credit
+from worker.transport.channel import Channel
+from worker.transport.keys import Keys
+from worker.transport.read_order import Level, LevelOrder, ReadPlan
+from worker.transport.script import SOURCE, Fetch, FetchLimits, FetchReply
 
-NAMES = Names("unacked_index", "unacked", "")
-ONE = Fetch("me", 1, 100.0, 10, 10**6, levels=Levels(("q",), ((0, 0, 1),), fair=True), lists=("q",))
+KEYS = Keys("unacked_index", "unacked", "")
+LIMITS = FetchLimits(10**6, 3600.0, 20.0, Channel.dead_letter_length, Channel.dead_letter_ttl)
+ACK = Fetch("me", 1, 100.0, LIMITS)
+
+
+def read_plan(*queues: str, fair: bool = True) -> ReadPlan:
+    return ReadPlan(LevelOrder(queues, (Level(0, 0, len(queues)),), fair=fair), queues, "")
+
+
+ONE = replace(ACK, credit=Credit(10), reads=read_plan("q"))
 
 
 def call(keys: redis.Redis, fetch: Fetch) -> FetchReply:
-    return FetchReply.parse(keys.eval(SOURCE, *fetch.arguments(NAMES)), fetch)
+    return FetchReply.parse(keys.eval(SOURCE, fetch.key_count, *fetch.arguments(KEYS)), fetch)
 
 
 def message(tag: str, **more: Any) -> str:
@@ -30,21 +41,21 @@ def message(tag: str, **more: Any) -> str:
 def test_a_call_without_queues_only_acknowledges(keys: redis.Redis) -> None:
     keys.hset("unacked", mapping={"a": "x", "b": "x"})
     keys.zadd("unacked_index", {"a": 1, "b": 1})
-    reply = call(keys, Fetch("me", 1, 100.0, 10, 10**6, acks=("a", "never seen")))
-    assert (reply.place, reply.found, reply.dead) == (-1, [], [])
+    reply = call(keys, replace(ACK, credit=Credit(10), acks=("a", "never seen")))
+    assert (reply.idle_position, reply.messages, reply.dead_letters) == (-1, [], [])
     assert keys.hkeys("unacked") == keys.zrange("unacked_index", 0, -1) == [b"b"]
 
 
 def test_thousands_of_acknowledgements_fit_one_call(keys: redis.Redis) -> None:
     tags = [str(n) for n in range(5000)]
     keys.hset("unacked", mapping=dict.fromkeys(tags, "x"))
-    call(keys, Fetch("me", 1, 100.0, acks=tags))
+    call(keys, replace(ACK, acks=tags))
     assert not keys.exists("unacked")
 
 
 def test_without_credit_nothing_is_taken(keys: redis.Redis) -> None:
     keys.lpush("q", message("a"))
-    assert call(keys, replace(ONE, credit=0)).found == []
+    assert call(keys, replace(ONE, credit=Credit(0))).messages == []
     assert keys.llen("q") == 1
 
 
@@ -53,7 +64,7 @@ def test_without_credit_nothing_is_taken(keys: redis.Redis) -> None:
 def test_arguments_that_do_not_fit_are_refused_and_change_nothing(keys: redis.Redis, data: st.DataObject) -> None:
     keys.delete("q")
     keys.lpush("q", message("a"))
-    count, *rest = list(ONE.arguments(NAMES))
+    count, rest = ONE.key_count, list(ONE.arguments(KEYS))
     cut = data.draw(st.integers(1, len(rest) - count))
     with pytest.raises(redis.ResponseError):
         keys.eval(SOURCE, count, *rest[:-cut])
@@ -79,45 +90,50 @@ def test_every_message_is_on_its_list_or_recorded_and_given_out(
     for queue, size in zip(queues, sizes, strict=True):
         for n in range(size):
             keys.lpush(queue, message(f"{queue}-{n}", body="x" * 10))
-    levels = Levels(queues, ((0, 0, len(queues)),), fair=fair)
-
-    fetch = replace(ONE, credit=credit, max_bytes=max_bytes, room_bytes=room_bytes, levels=levels, lists=queues)
+    fetch = replace(
+        ONE,
+        credit=Credit(credit, room_bytes),
+        limits=replace(LIMITS, max_bytes=max_bytes),
+        reads=read_plan(*queues, fair=fair),
+    )
 
     reply = call(keys, fetch)
 
-    tags = [tag for _, tag, _ in reply.found]
+    tags = [tag for _, tag, _ in reply.messages]
     assert len(tags) == len(set(tags)) <= credit
     assert len(tags) == min(credit, sum(sizes), -(-room_bytes // 10)) or max_bytes < 10**6
     assert bool(tags) is bool(sum(sizes))
     assert set(keys.hkeys("unacked")) == set(tags)
     assert sum(int(keys.llen(queue)) for queue in queues) == sum(sizes) - len(tags)
     for queue in queues:
-        numbers = [int(tag.rpartition(b"-")[2]) for name, tag, _ in reply.found if name == queue]
+        numbers = [int(tag.rpartition(b"-")[2]) for name, tag, _ in reply.messages if name == queue]
         assert numbers == list(range(len(numbers))), "each queue in its order"
     is_full = len(tags) * 10 >= room_bytes
-    assert (reply.place == 0) is (len(tags) < credit and len(tags) == sum(sizes) and not is_full)
+    assert (reply.idle_position == 0) is (len(tags) < credit and len(tags) == sum(sizes) and not is_full)
 
 
 def test_a_call_on_a_connection_that_was_given_up_takes_nothing(keys: redis.Redis) -> None:
     keys.lpush("q", message("a"))
-    keys.append(NAMES.record("me"), " void")
+    keys.append(KEYS.record("me"), " void")
     reply = call(keys, replace(ONE, acks=("b",)))
-    assert (reply.place, reply.found) == (-1, [])
+    assert (reply.idle_position, reply.messages) == (-1, [])
     assert keys.llen("q") == 1
 
 
 def test_the_last_fetch_of_a_connection_is_on_record_for_as_long_as_it_may_be_asked_for(keys: redis.Redis) -> None:
     keys.lpush("q", message("a"), message("b"))
-    call(keys, replace(ONE, token=7, record_s=30.0))
-    assert keys.get(NAMES.record("me")) == b'7 ["a","b"]'
-    assert 0 < keys.pttl(NAMES.record("me")) <= 30_000
+    call(keys, replace(ONE, token=7, limits=replace(LIMITS, record_s=30.0)))
+    assert keys.get(KEYS.record("me")) == b'7 ["a","b"]'
+    assert 0 < keys.pttl(KEYS.record("me")) <= 30_000
 
 
 def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) -> None:
     keys.lpush("q", *[b"junk %d" % n for n in range(20)], message("good"))
-    reply = call(keys, replace(ONE, credit=50, dead_length=5, dead_s=60))
-    assert reply.dead == [("q", len(b"junk %d" % n)) for n in range(20)]
-    assert [tag for _, tag, _ in reply.found] == [b"good"]
+    reply = call(
+        keys, replace(ONE, credit=Credit(50), limits=replace(LIMITS, dead_letter_length=5, dead_letter_ttl_s=60))
+    )
+    assert reply.dead_letters == [("q", len(b"junk %d" % n)) for n in range(20)]
+    assert [tag for _, tag, _ in reply.messages] == [b"good"]
     assert keys.lrange("q.dead", 0, -1) == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
     assert 0 < keys.ttl("q.dead") <= 60
     assert keys.hkeys("unacked") == [b"good"]
@@ -130,6 +146,6 @@ def test_the_room_is_counted_in_bytes_of_decoded_bodies(keys: redis.Redis, encod
         properties = {"delivery_tag": str(n), "delivery_info": info, "body_encoding": encoding}
         keys.lpush("q", message(str(n), body="x" * 40, properties=properties))
 
-    reply = call(keys, replace(ONE, room_bytes=120))
+    reply = call(keys, replace(ONE, credit=Credit(10, 120)))
 
-    assert [tag for _, tag, _ in reply.found] == [str(n).encode() for n in range(taken)]
+    assert [tag for _, tag, _ in reply.messages] == [str(n).encode() for n in range(taken)]

@@ -20,7 +20,10 @@ def fetches(looped: Looped) -> int:
 
 
 def sleeps(looped: Looped) -> bool:
-    return looped.channel.fetcher._look.resting is not None and looped.channel.fetcher.link.in_flight is None
+    return (
+        looped.channel.fetcher._wake_up.idle_registration is not None
+        and looped.channel.fetcher.fetch_connection.in_flight is None
+    )
 
 
 def turn_all(consumers: list[Looped], condition: Any) -> None:
@@ -49,7 +52,7 @@ def test_every_message_comes_to_one_of_many_idle_consumers(
     url: str, wake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On a slow machine the second in line would look before the first has been woken.
-    monkeypatch.setattr(wake_up, "_SECOND_S", 60.0)
+    monkeypatch.setattr(wake_up, "_SECOND_IN_LINE_S", 60.0)
     with ExitStack() as stack:
         many = [stack.enter_context(Looped(url, "q", fetch_recheck=60, fetch_wake=wake)) for _ in range(8)]
         turn_all(many, lambda: all(map(sleeps, many)))
@@ -82,7 +85,7 @@ def test_a_consumer_that_leaves_rings_for_the_next(url: str) -> None:
             first.until_idle()
             stays.until_idle()
             first.consumer.cancel()
-            first.until(lambda: first.channel.fetcher._look.resting is None)
+            first.until(lambda: first.channel.fetcher._wake_up.idle_registration is None)
             first.turn()
             publish(url, "q", "a")
             stays.until_received(1)
@@ -128,8 +131,8 @@ def test_a_user_that_may_not_track_polls(url: str, keys: redis.Redis) -> None:
     keys.acl_setuser("poller", enabled=True, passwords=["+pw"], keys="*", channels="*", categories=["+@all"])
     keys.execute_command("ACL", "SETUSER", "poller", "-client|tracking")
     with Looped(url.replace("redis://", "redis://poller:pw@"), "q") as looped:
-        looped.until(lambda: looped.channel.fetcher._look.pause_s == Channel.fetch_poll_max)
-        assert not looped.channel.fetcher.link.tracks
+        looped.until(lambda: looped.channel.fetcher._wake_up.poll_delay_s == Channel.fetch_poll_max)
+        assert not looped.channel.fetcher.fetch_connection.is_tracking
         publish(url, "q", "a")
         looped.until_received(1)
         looped.ack_all()
@@ -139,7 +142,7 @@ def test_a_user_that_may_not_track_polls(url: str, keys: redis.Redis) -> None:
 
 def test_polling_may_be_chosen(url: str, keys: redis.Redis) -> None:
     with Looped(url, "q", fetch_wake="poll") as looped:
-        looped.until(lambda: looped.channel.fetcher._look.pause_s > 0)
+        looped.until(lambda: looped.channel.fetcher._wake_up.poll_delay_s > 0)
         publish(url, "q", "a")
         looped.until_received(1)
     assert not keys.keys("unacked.idle.*")
@@ -151,6 +154,6 @@ def test_without_the_third_protocol_queues_are_polled(url: str, monkeypatch: pyt
         Channel, "_connparams", lambda channel, asynchronous=False: {**parameters(channel, asynchronous), "protocol": 2}
     )
     with Looped(url, "q") as looped:
-        looped.until(lambda: looped.channel.fetcher._look.pause_s > 0)
+        looped.until(lambda: looped.channel.fetcher._wake_up.poll_delay_s > 0)
         publish(url, "q", "a")
         looped.until_received(1)

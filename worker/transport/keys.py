@@ -1,0 +1,39 @@
+"""The names of the keys that the fetch script uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Keys"]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys as the server sees them, with the global prefix.
+
+    Attributes:
+        unacked_index: kombu's sorted set of delivery tags, by the time of delivery.
+        unacked: kombu's hash of unacknowledged messages, by delivery tag.
+        prefix: the global prefix.
+    """
+
+    unacked_index: str
+    unacked: str
+    prefix: str
+
+    def record(self, consumer_id: str) -> str:
+        """What the last fetch of a consumer recorded as unacknowledged."""
+        return f"{self.unacked}.fetched.{consumer_id}"
+
+    def idle(self, group: str) -> str:
+        """The idle consumers that read the same lists."""
+        return f"{self.unacked}.idle.{group}"
+
+    @property
+    def bell_prefix(self) -> str:
+        """With a consumer's id after it, the key that is written to wake that consumer."""
+        return f"{self.unacked}.bell."
+
+    def dead_letters(self, queue: str) -> str:
+        """The list for the malformed messages of a queue."""
+        return f"{self.prefix}{queue}.dead"
