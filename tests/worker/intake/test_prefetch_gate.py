@@ -1,12 +1,17 @@
-"""How long held messages are estimated to take."""
+"""How long held messages are estimated to take, and how much is admitted beside them."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.intake.prefetch_gate import HeldWorkAdmission
 from worker.pool.throughput import ByteThroughput
+from worker.transport.admission import Admission, Credit
 
 REQUESTS = st.lists(st.tuples(st.integers(1, 10**6), st.floats(1e-4, 60)), min_size=1, max_size=50)
 
@@ -58,3 +63,38 @@ def test_two_messages_take_as_long_together_as_one_after_the_other(
 ) -> None:
     estimator = estimator_after(requests)
     assert estimator.estimate_s(one + two) == pytest.approx(estimator.estimate_s(one) + estimator.estimate_s(two))
+
+
+def admission(monkeypatch: pytest.MonkeyPatch, *held_bytes: int, processes: int = 2) -> HeldWorkAdmission:
+    """For processes that take a second for 1,000 bytes, and have 10 s each."""
+    monkeypatch.setattr(state, "reserved_requests", [SimpleNamespace(body="x" * size) for size in held_bytes])
+    return HeldWorkAdmission(SimpleNamespace(num_processes=processes), estimator_after([(1000, 1.0)]), 10.0)
+
+
+def test_what_the_processes_finish_within_the_limit_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert admission(monkeypatch).credit() == Credit(body_bytes=20_000)
+    assert admission(monkeypatch, 3000, 4000, 5000).credit() == Credit(body_bytes=8000)
+
+
+def test_nothing_is_admitted_once_the_held_requests_take_as_long_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not admission(monkeypatch, 10_000, 10_000).credit()
+    assert not admission(monkeypatch, 50_000, 10).credit()
+
+
+def test_a_worker_with_fewer_requests_than_processes_always_gets_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert admission(monkeypatch, 50_000).credit() == Credit(body_bytes=1)
+
+
+def test_a_pool_that_has_grown_is_admitted_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert admission(monkeypatch, 20_000, processes=3).credit() == Credit(body_bytes=10_000)
+
+
+def test_the_step_gives_every_new_channel_its_admission() -> None:
+    given_to: list[Admission] = []
+    consumer = SimpleNamespace(
+        app=SimpleNamespace(celeriac_settings=SimpleNamespace(limits=SimpleNamespace(held_work_s=10.0))),
+        pool=SimpleNamespace(num_processes=1),
+        task_consumer=SimpleNamespace(channel=SimpleNamespace(admit_by=given_to.append)),
+    )
+    HeldWorkGate(consumer).start(consumer)
+    assert given_to[0].credit()

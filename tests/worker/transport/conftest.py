@@ -1,4 +1,4 @@
-"""A server for the tests of the transport, emptied before each of them."""
+"""A server for the tests of the transport, emptied before each test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def broker() -> Iterator[LocalServer]:
 
 @pytest.fixture
 def keys(broker: LocalServer) -> Iterator[redis.Redis]:
-    """The server's keys, none of them there yet."""
+    """A client of the empty server."""
     with redis.Redis.from_url(broker.url) as connected:
         connected.flushall()
         yield connected
@@ -26,6 +26,6 @@ def keys(broker: LocalServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def url(broker: LocalServer, keys: redis.Redis) -> str:
-    """Of the empty server."""
+    """The URL of the empty server."""
     assert not keys.dbsize()
     return broker.url

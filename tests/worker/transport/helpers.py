@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,13 +20,15 @@ from kombu.asynchronous.hub import set_event_loop
 from examples.local_stack import PATIENCE_S, LocalWorker
 from worker.transport import Connection
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 class Looped:
-    """A connection, its event loop and what it has received, by queue.
+    """A consumer with a connection and an event loop of its own, and what it has received.
 
     Args:
         url: the broker.
-        queues: what it consumes.
+        queues: the queues to consume.
         prefetch: how many messages it holds at most; 0 for any number.
         no_ack: whether messages need no acknowledgement.
         connection: its class, ours by default.
@@ -58,7 +63,7 @@ class Looped:
         self.messages.append(message)
 
     def turn(self) -> None:
-        """One turn of the loop, which lasts a moment at most."""
+        """Run the loop for one turn, which takes a moment at most."""
         self.hub.call_later(0.02, int)
         self.hub.run_once()
 
@@ -73,7 +78,7 @@ class Looped:
         self.until(lambda: len(self.received) >= count)
 
     def until_idle(self) -> None:
-        """Until it rests and waits for a push."""
+        """Turn until it is idle and waits for a push."""
         self.until(
             lambda: (
                 self.channel.fetcher._wake_up.idle_registration is not None
@@ -82,7 +87,7 @@ class Looped:
         )
 
     def until_settled(self) -> None:
-        """Until all acknowledgements are with the server."""
+        """Turn until the server has all acknowledgements."""
         fetcher = self.channel.fetcher
         self.until(lambda: not fetcher._acks and fetcher.fetch_connection.in_flight is None)
 
@@ -116,6 +121,15 @@ def publish(url: str, queue: str, *bodies: Any, **properties: Any) -> None:
             )
 
 
+def output_of(code: str, directory: Path, *arguments: str) -> str:
+    """What a new process prints, run where there are no settings of this project."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=directory, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class PlainWorker(LocalWorker):
     """A worker of :mod:`tests.worker.transport.plain_app`, with our transport or with stock kombu's."""
 
@@ -139,7 +153,7 @@ class PlainWorker(LocalWorker):
         self._command += ["--concurrency=1", "--without-gossip", "--without-mingle", *arguments]
 
     def stop(self, timeout_s: float = PATIENCE_S) -> int:
-        """As any worker; but a process of Celery's own pool whose last result was not heard waits 30 s for that."""
+        """Stop it. A process of Celery's own pool whose last result was not heard waits 30 s for that."""
         return super().stop(timeout_s)
 
     def wait_until_ready(self, timeout_s: float = PATIENCE_S) -> float:
@@ -149,7 +163,7 @@ class PlainWorker(LocalWorker):
 
 
 def done(url: str) -> list[int]:
-    """The numbers that ``mark`` has noted."""
+    """The numbers that the task ``mark`` has noted."""
     with redis.Redis.from_url(url.rsplit("/", 1)[0] + "/5") as notes:
         return sorted(int(number) for number in notes.lrange("done", 0, -1))
 

@@ -1,11 +1,8 @@
-"""How an app gets the transport, and what of kombu, redis-py and Celery it stands on."""
+"""How an app gets the transport, and which internals of kombu, redis-py and Celery it depends on."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 from redis import connection as redis_connection
 
-from tests.worker.transport.helpers import Looped, publish
+from tests.worker.transport.helpers import Looped, output_of, publish
 from worker.celery_options import TRANSPORT
 from worker.intake.queue_order import InteractiveFirst
 from worker.pool.throughput import ByteThroughput
@@ -27,19 +24,9 @@ from worker.transport import AMQP, Connection, Transport
 from worker.transport.channel import Channel
 from worker.transport.script import SOURCE
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def app_on(url: str | list[str]) -> Celery:
     return Celery("some", broker=url, amqp=TRANSPORT, set_as_current=False)
-
-
-def output_of(code: str, directory: Path) -> str:
-    """What a fresh process prints, away from any settings of this project."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=directory, env=environment)
-    return done.stdout
 
 
 def transport_of(connection: Any) -> Any:

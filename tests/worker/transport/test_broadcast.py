@@ -1,4 +1,4 @@
-"""What is broadcast is heard from the moment at which a fanout queue is consumed."""
+"""Broadcasts are received from the moment a fanout queue is consumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that end, or seem to live, at the worst moment: nothing is lost and nothing waits for a timeout."""
+"""Connections that end at the worst moment, or only seem alive: no message is lost or waits for a timeout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from examples.local_stack import LocalServer
 from tests.producer.proxy import proxy
 from tests.worker.transport.helpers import Looped, publish
 
-#: Bodies are base64, and pushes hold names of lists.
+#: In a header, since bodies are base64 and pushes contain names of lists.
 MARKED = {"mark": "marker"}
 PATIENT: dict[str, Any] = {"visibility_timeout": 3600}
 
 
 class Scissors:
-    """Cuts the connection in place of the next reply with a certain content."""
+    """Cuts the connection instead of passing on the next reply that contains certain bytes."""
 
     def __init__(self) -> None:
         self.before: bytes | None = None

@@ -1,4 +1,4 @@
-"""What is no message goes to a list of its own; nothing of it is logged and nothing ends."""
+"""What is not a message goes to a list of its own; none of its content is logged, and consuming goes on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def with_properties(**changes: Any) -> dict[str, Any]:
 
 
 def with_nested_headers(levels: int) -> bytes:
-    """An envelope whose headers hold so many lists in each other; made as text, which needs no stack."""
+    """An envelope whose headers are nested this deep; made as text, which needs no recursion."""
     made = json.dumps(envelope(headers={"a": "deep"}))
     return made.replace('"deep"', "[" * levels + f'"{PRIVATE}"' + "]" * levels).encode()
 

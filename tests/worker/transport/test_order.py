@@ -1,4 +1,4 @@
-"""In which order messages come when a call takes many."""
+"""The order of messages when one call takes many."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_check_that_somebody_wrapped_is_asked_before_each_message(url: str, ke
 
 
 class BytesAdmission:
-    """Admits messages until the bodies of those that are held have so many bytes."""
+    """Admits messages while the bodies of those held are below a limit."""
 
     def __init__(self, looped: Looped, limit_bytes: int) -> None:
         self._looped, self._limit_bytes = looped, limit_bytes

@@ -1,4 +1,4 @@
-"""What is fetched is on record before it leaves its list, in kombu's own format."""
+"""What is fetched is recorded before it leaves its list, in kombu's own format."""
 
 from __future__ import annotations
 

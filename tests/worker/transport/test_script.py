@@ -1,4 +1,4 @@
-"""The script alone: it refuses what does not fit, ends, and leaves nothing half done."""
+"""The script by itself: it refuses arguments that do not fit, always ends, and leaves nothing half done."""
 
 from __future__ import annotations
 

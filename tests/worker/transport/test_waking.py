@@ -1,4 +1,4 @@
-"""Idle consumers are woken by a push where the server has them, and look by themselves where it has not."""
+"""Idle consumers are woken by a push where the server offers it, and poll where it does not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_idle_consumer_sends_nothing_until_a_message_comes(url: str) -> None:
 def test_every_message_comes_to_one_of_many_idle_consumers(
     url: str, wake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # On a slow machine the second in line would look before the first has been woken.
+    # On a slow machine the second in line would fetch before the first one wakes up.
     monkeypatch.setattr(wake_up, "_SECOND_IN_LINE_S", 60.0)
     with ExitStack() as stack:
         many = [stack.enter_context(Looped(url, "q", fetch_recheck=60, fetch_wake=wake)) for _ in range(8)]
