@@ -9,8 +9,11 @@ from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.intake.prefetch_gate import HeldWorkAdmission
+from config import Settings
+from worker.inference.served_models import ServedModels
+from worker.intake.prefetch_gate import HeldWorkAdmission, PrefetchGate
 from worker.pool.throughput import ByteThroughput
+from worker.runtime import CeleriacApp, WorkerRuntime
 from worker.transport.admission import Admission, Credit
 
 REQUESTS = st.lists(st.tuples(st.integers(1, 10**6), st.floats(1e-4, 60)), min_size=1, max_size=50)
@@ -92,9 +95,9 @@ def test_a_pool_that_has_grown_is_admitted_more(monkeypatch: pytest.MonkeyPatch)
 def test_the_step_gives_every_new_channel_its_admission() -> None:
     given_to: list[Admission] = []
     consumer = SimpleNamespace(
-        app=SimpleNamespace(celeriac_settings=SimpleNamespace(limits=SimpleNamespace(held_work_s=10.0))),
+        app=CeleriacApp("gate", runtime=WorkerRuntime(Settings(), ServedModels([])), set_as_current=False),
         pool=SimpleNamespace(num_processes=1),
         task_consumer=SimpleNamespace(channel=SimpleNamespace(admit_by=given_to.append)),
     )
-    HeldWorkGate(consumer).start(consumer)
+    PrefetchGate(consumer).start(consumer)
     assert given_to[0].credit()
