@@ -30,7 +30,7 @@ CHECKPOINTS = DATA.parent / "checkpoints"
 COMPILED_DIR = "CELERIAC_COMPILED_DIR"
 #: Settings of a worker on a machine of any speed: a start and a shutdown take as long as they take.
 PATIENT = {"CELERIAC_TIME_PROCESS_START_S": f"{PATIENCE_S:g}", "CELERIAC_TIME_SHUTDOWN_S": f"{PATIENCE_S:g}"}
-#: Keys without a TTL that may be left behind; `docs/architecture.md` lists the same.
+#: Keys without a TTL that may be left behind; `docs/redis-keys.md` lists the same.
 LASTING_KEYS = ("_kombu.binding", "unacked", "celery", "model:", "model.bulk:", *(task.value for task in TaskName))
 
 

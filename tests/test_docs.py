@@ -16,8 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 )
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+#: A path of the repository, with a directory's slash or a file's ending.
+PATH = r"(?:(?:worker|models|producer|config|tests|docs|deploy|examples|benchmarks)/[\w./-]*|[\w./-]+\.(?:py|lua|md))"
 
 
 @pytest.mark.usefixtures("worker")
@@ -62,3 +65,35 @@ def test_every_module_and_make_target_that_a_document_runs_exists(document: Path
         assert list(ROOT.glob(f"{module.replace('.', '/')}.py")) or (ROOT / module.replace(".", "/")).is_dir(), module
     for target in set(re.findall(r"`make ([a-z]+)|^make ([a-z]+)", text, flags=re.MULTILINE)):
         assert (target[0] or target[1]) in targets
+
+
+@pytest.mark.parametrize("document", [ROOT / "docs" / "architecture.md", *DECISIONS], ids=lambda path: path.name)
+def test_every_path_that_the_architecture_and_the_decisions_name_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    # In backticks, or at the beginning of a line of the picture.
+    named = set(re.findall(rf"`({PATH})`|^({PATH})(?= )", text, flags=re.MULTILINE))
+
+    assert [path for path in map("".join, named) if not (ROOT / path).exists()] == []
+
+
+def test_the_picture_and_the_decisions_name_paths() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "architecture.md", *DECISIONS))
+
+    assert len(re.findall(rf"`{PATH}`", text)) > 50
+    assert len(re.findall(rf"^{PATH}(?= )", text, flags=re.MULTILINE)) > 20
+
+
+def test_the_index_lists_every_decision() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"\]\(([^)]+\.md)\)", index.partition("## ")[2]) == [path.name for path in DECISIONS]
+
+
+@pytest.mark.parametrize("document", DECISIONS, ids=lambda path: path.name)
+def test_a_decision_has_its_parts(document: Path) -> None:
+    lines = document.read_text(encoding="utf-8").splitlines()
+
+    assert lines[0].startswith(f"# {document.name[:4]}: ")
+    parts = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert [part for part in parts if part != "Measured"] == ["Context", "Decision", "Consequences"]

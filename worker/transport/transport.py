@@ -17,7 +17,7 @@ _HEALTH_CHECK_S = 1.0
 
 
 class Transport(stock.Transport):
-    """kombu's Redis transport, with a fetch that loses nothing; see ``docs/architecture.md``."""
+    """kombu's Redis transport, with a fetch that loses nothing; see ``docs/decisions/0015-own-transport.md``."""
 
     Channel = Channel
 
