@@ -49,67 +49,73 @@ _REQUEST = ("task", "model", "queue_class")
 
 _GAUGES = (
     Family(Kind.GAUGE, "ready", "1 while the worker serves; /readyz says why not"),
-    Family(Kind.GAUGE, "deaf", "1 while requests wait and the worker, which has room for them, fetches none"),
+    Family(Kind.GAUGE, "deaf", "1 while requests wait and the worker fetches none, although it has room for them"),
     Family(Kind.GAUGE, "broker_connected", "1 while the broker answers"),
-    Family(Kind.GAUGE, "queue_waiting", "requests in a queue; every worker that consumes it says the same", ("queue",)),
+    Family(
+        Kind.GAUGE, "queue_waiting", "requests in a queue; every worker that consumes it reports the same", ("queue",)
+    ),
     Family(
         Kind.GAUGE,
         "queue_oldest_seconds",
-        "how long the oldest request of a queue has been waiting; absent where its message does not say",
+        "age of the oldest request in a queue; absent if its message does not say when it was sent",
         ("queue",),
     ),
-    Family(Kind.GAUGE, "queue_workers", "workers that consume a queue, if they scale or have metrics", ("queue",)),
+    Family(Kind.GAUGE, "queue_workers", "workers that consume a queue, if they scale or serve metrics", ("queue",)),
     Family(Kind.GAUGE, "unacknowledged_messages", "messages that all workers together have fetched and not finished"),
     Family(Kind.GAUGE, "held_requests", "requests that this worker has fetched and not finished"),
-    Family(Kind.GAUGE, "held_seconds", "seconds of one process that the held requests are expected to take"),
+    Family(Kind.GAUGE, "held_seconds", "time that the held requests are expected to take, in seconds of one process"),
     Family(Kind.GAUGE, "line_requests", "held requests that wait for a process"),
     Family(
-        Kind.GAUGE, "backlog_seconds", "seconds of one process: what is held, and this worker's share of the queues"
+        Kind.GAUGE, "backlog_seconds", "held requests and this worker's share of the queues, in seconds of one process"
     ),
-    Family(Kind.GAUGE, "arriving_work", "seconds of one process that arrive in a second, this worker's share"),
-    Family(Kind.GAUGE, "drain_seconds", "how long the processes that are ready need for the backlog"),
+    Family(
+        Kind.GAUGE,
+        "arriving_work",
+        "this worker's share of the work that arrives per second, in seconds of one process",
+    ),
+    Family(Kind.GAUGE, "drain_seconds", "time that the ready processes need for the backlog"),
     Family(Kind.GAUGE, "processes", "pool processes"),
     Family(Kind.GAUGE, "processes_ready", "pool processes that have loaded their models"),
-    Family(Kind.GAUGE, "processes_busy", "pool processes that compute"),
-    Family(Kind.GAUGE, "processes_wanted", "what the autoscaler wants; the pool's size without it"),
-    Family(Kind.GAUGE, "processes_min", "fewest processes"),
-    Family(Kind.GAUGE, "processes_max", "most processes"),
+    Family(Kind.GAUGE, "processes_busy", "pool processes that are computing"),
+    Family(
+        Kind.GAUGE, "processes_wanted", "processes that the autoscaler wants; the pool's size without an autoscaler"
+    ),
+    Family(Kind.GAUGE, "processes_min", "minimum number of processes"),
+    Family(Kind.GAUGE, "processes_max", "maximum number of processes"),
     Family(Kind.GAUGE, "process_rss_bytes", "resident memory of the parent and of each process", ("process",)),
     Family(
         Kind.GAUGE,
         "process_anonymous_bytes",
-        "the part of the resident memory that is no file's and so nobody else's after a write",
+        "resident memory that is not backed by a file, and so is private once written",
         ("process",),
     ),
-    Family(Kind.GAUGE, "worker_info", "always 1; its labels say what runs", ("worker", "version", "models")),
+    Family(Kind.GAUGE, "worker_info", "always 1; the labels say what is running", ("worker", "version", "models")),
 )
 
 _COUNTERS = (
     Family(Kind.COUNTER, "process_cpu_seconds", "CPU time of the parent and of each process", ("process",)),
-    Family(Kind.COUNTER, "process_restarts", "processes that died, or could not start, and were replaced", ("reason",)),
-    Family(Kind.COUNTER, "requests", "requests that ended here", (*_REQUEST, "outcome")),
+    Family(Kind.COUNTER, "process_restarts", "processes that died or could not start, and were replaced", ("reason",)),
+    Family(Kind.COUNTER, "requests", "requests that ended in this worker", (*_REQUEST, "outcome")),
     Family(
         Kind.COUNTER,
         "errors",
-        "failed requests and refused messages by code",
+        "failed requests and refused messages by error code",
         ("task", "code"),
     ),
     Family(Kind.COUNTER, "moved_messages", "messages moved to the queue of their task", ("task",)),
     Family(Kind.COUNTER, "inferences", "runs of the model", _MODEL),
     Family(Kind.COUNTER, "tokens", "tokens that the model has read, without padding", _MODEL),
-    Family(Kind.COUNTER, "padding_tokens", "what the model has computed beside them", _MODEL),
-    Family(Kind.COUNTER, "fetches", "calls that fetch, on the present connection"),
-    Family(Kind.COUNTER, "fetched_messages", "messages that they brought, on the present connection"),
+    Family(Kind.COUNTER, "padding_tokens", "padding tokens that the model has computed", _MODEL),
+    Family(Kind.COUNTER, "fetches", "fetch calls on the current connection"),
+    Family(Kind.COUNTER, "fetched_messages", "messages fetched on the current connection"),
 )
 
 _HISTOGRAMS = (
-    Family(Kind.HISTOGRAM, "batch_requests", "requests of a batch", _MODEL),
-    Family(
-        Kind.HISTOGRAM, "batch_seconds", "from a process's beginning with a batch until the results are here", _MODEL
-    ),
-    Family(Kind.HISTOGRAM, "inference_seconds", "the model's own time in a batch", _MODEL),
-    Family(Kind.HISTOGRAM, "wait_seconds", "until a process has begun with a request", (*_REQUEST, "since")),
-    Family(Kind.HISTOGRAM, "request_seconds", "until a request has succeeded or failed", (*_REQUEST, "since")),
+    Family(Kind.HISTOGRAM, "batch_requests", "requests per batch", _MODEL),
+    Family(Kind.HISTOGRAM, "batch_seconds", "time from when a process begins a batch until its results arrive", _MODEL),
+    Family(Kind.HISTOGRAM, "inference_seconds", "time that the model takes for a batch", _MODEL),
+    Family(Kind.HISTOGRAM, "wait_seconds", "time until a process begins a request", (*_REQUEST, "since")),
+    Family(Kind.HISTOGRAM, "request_seconds", "time until a request succeeds or fails", (*_REQUEST, "since")),
 )
 
 FAMILIES = {family.name: family for family in (*_GAUGES, *_COUNTERS, *_HISTOGRAMS)}
