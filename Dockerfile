@@ -1,4 +1,4 @@
-# A worker with the bundled models: no torch, no compiler, not root.
+# A worker with the bundled models, without torch or a compiler. It does not run as root.
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
@@ -11,7 +11,7 @@ RUN python -m venv /opt/celeriac \
     && cp -r models/bundled /opt/celeriac/lib/python3.12/site-packages/models/bundled
 
 FROM python:3.12-slim
-# For core leases that containers share: a new volume there takes the directory's mode, so any uid can use it.
+# For core leases that containers share. A new volume mounted here takes the directory's mode, so any uid can use it.
 RUN useradd --system --uid 10001 --no-create-home celeriac \
     && install -d -m 1777 /run/celeriac-cores
 COPY --from=build /opt/celeriac /opt/celeriac
@@ -22,8 +22,8 @@ ENV PATH=/opt/celeriac/bin:$PATH \
     CELERIAC_METRICS_PORT=9808
 USER 10001
 WORKDIR /tmp
-# Asks the worker's own page, whatever its node name is; bash can, without starting Python on the worker's core. Without a
-# port there is nothing to ask.
+# Queries the worker's own page, which works for any node name. bash does it without starting Python on the worker's core.
+# Without a port there is nothing to query.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["bash", "-c", "[ -n \"$CELERIAC_METRICS_PORT\" ] || exit 0; exec 3<>\"/dev/tcp/${CELERIAC_METRICS_HOST:-127.0.0.1}/$CELERIAC_METRICS_PORT\" && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r -t 5 _ status _ <&3 && [ \"$status\" = 200 ] || exit 1"]
 CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO"]

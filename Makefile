@@ -1,4 +1,4 @@
-# Everything happens in .venv; PYTHON is only what makes it.
+# Everything runs in .venv. PYTHON only creates it.
 PYTHON ?= python3
 EXTRAS ?= dev
 comma := ,
@@ -9,34 +9,34 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench bench-quick run-bench clean
 
-help: ## what each command does
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## the main job on real text: a Redis server, a worker on this machine's cores, a few thousand requests
+demo: $(STAMP) ## run a Redis server and a worker on this machine's cores, and send them a few thousand real texts
 	@$(BIN)/python -m examples.demo
 
-test: $(STAMP) ## the tests, against a real server, worker and model (EXTRAS=dev,prepare adds those of the preparation)
+test: $(STAMP) ## run the tests against a real server, worker and model (EXTRAS=dev,prepare adds those of model preparation)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## run ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(STAMP) ## let ruff mend what it can
+format: $(STAMP) ## let ruff fix and format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: ## everything side by side with the bare model and its peers, into benchmarks/results (40 minutes; BENCH_ARGS)
+bench: ## compare the worker with the bare model and its peers, in benchmarks/results (40 minutes; BENCH_ARGS)
 	@$(MAKE) --no-print-directory EXTRAS=bench run-bench
 
-bench-quick: ## the same on one workload, in under 3 minutes once everything is installed
+bench-quick: ## run the same on one workload, in under 3 minutes once everything is installed
 	@$(MAKE) --no-print-directory EXTRAS=bench run-bench BENCH_ARGS="--quick $(BENCH_ARGS)"
 
 run-bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-clean: ## remove what the other commands made
+clean: ## remove what the other commands created
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
 
 $(STAMP): pyproject.toml constraints.txt
