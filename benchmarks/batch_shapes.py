@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from config import load_settings
 from examples.demo.texts import generate, read_examples
 from models.engine.batching import BatchingOptions, plan_batches
 from models.evaluation.rows import read_rows
-from models.store import DEFAULT_MODELS_DIR, find
+from models.store import find
 from producer.contract import MAX_INPUTS, RequestError, TextClassificationRequest
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def main() -> int:
         TextClassificationRequest.parse({"inputs": texts[start : start + MAX_INPUTS]})
         for start in range(0, len(texts), MAX_INPUTS)
     ]
-    model = find("sentiment", DEFAULT_MODELS_DIR.expanduser())
-    options_of = BatchingOptions()
-    default = options_of.max_tokens, options_of.length_multiple
+    settings = load_settings()
+    model = find("sentiment", settings.model_dir)
+    default = settings.batch.max_tokens, settings.batch.length_multiple
     variants = [(*default, count) for count in options.together] if options.together else [(*v, 1) for v in VARIANTS]
-    loaded = {v[:2]: pipelines.load(model, EngineOptions(batching=BatchingOptions(*v[:2]))) for v in variants}
+    engine_options = {v[:2]: EngineOptions(1, "f32", BatchingOptions(*v[:2])) for v in variants}
+    loaded = {shape: pipelines.load(model, chosen) for shape, chosen in engine_options.items()}
     speeds: dict[tuple[int, int, int], list[float]] = {variant: [] for variant in variants}
     # The first round makes the kernels.
     for number in tqdm(range(options.rounds + 1), desc="rounds"):
@@ -87,7 +89,7 @@ def main() -> int:
 
 
 def _token_counts(pipeline: AnyPipeline, requests: list[TextClassificationRequest]) -> list[int]:
-    items = [item for members in pipeline.flatten(requests) for item in members if not isinstance(item, RequestError)]
+    items = [item for items in pipeline.preprocess(requests) for item in items if not isinstance(item, RequestError)]
     return [len(sequence.ids) for item in items for sequence in item.sequences]
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.processes import rss_anon_mib
+from config import load_settings
 from examples.demo.texts import generate, read_examples
-from models.store import DEFAULT_MODELS_DIR, find
+from models.engine.batching import BatchingOptions
+from models.store import find
 from producer.contract import (
     QuestionAnsweringRequest,
     Request,
@@ -58,8 +60,11 @@ def main() -> int:
     from models import pipelines
     from models.engine.engine import EngineOptions
 
-    model = find(options.model, DEFAULT_MODELS_DIR.expanduser())
-    pipeline = pipelines.load(model, EngineOptions(cache_dir=options.cache))
+    settings = load_settings()
+    model = find(options.model, settings.model_dir)
+    batching = BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple)
+    engine_options = EngineOptions(threads=1, precision="f32", batching=batching, cache_dir=options.cache)
+    pipeline = pipelines.load(model, engine_options)
     pipeline.warm_up()
     request_of = _REQUESTS[model.manifest.task]
     texts = generate(read_examples(), options.texts)

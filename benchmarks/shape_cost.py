@@ -15,8 +15,9 @@ from itertools import product
 
 from tqdm import tqdm
 
+from config import load_settings
 from examples.local_stack.procfs import memory_of
-from models.store import DEFAULT_MODELS_DIR, MODEL_NAME, find
+from models.store import MODEL_NAME, find
 
 _MEBIBYTE = 1024 * 1024
 _LENGTHS = range(8, 72, 8)
@@ -32,9 +33,11 @@ def main() -> int:
     from models.engine.batching import BatchingOptions
     from models.engine.engine import Engine, EngineOptions, TokenSequence
 
-    model = find("sentiment", DEFAULT_MODELS_DIR.expanduser())
-    batching = BatchingOptions(max_tokens=_ROWS[-1] * _LENGTHS[-1])
-    engine = Engine(model.directory / MODEL_NAME, model.manifest.max_length_tokens, EngineOptions(batching=batching))
+    settings = load_settings()
+    model = find("sentiment", settings.model_dir)
+    batching = BatchingOptions(_ROWS[-1] * _LENGTHS[-1], settings.batch.length_multiple)
+    options = EngineOptions(threads=1, precision="f32", batching=batching)
+    engine = Engine(model.directory / MODEL_NAME, model.manifest.max_length_tokens, options)
     engine.warm_up()
 
     def run_ms(rows: int, length: int) -> float:

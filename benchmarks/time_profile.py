@@ -48,7 +48,7 @@ _PROCESS: Parts = {
     "the model (OpenVINO)": ("infer (openvino", "run (models/engine/engine.py", "openvino/"),
     "packing tensors, cutting shapes": ("models/engine/engine.py", "models/engine/batching.py"),
     "tokenizing": ("flatten (", "tokenizers/"),
-    "reading logits": ("read (models/pipelines", "models/pipelines/"),
+    "reading logits": ("postprocess (models/pipelines", "models/pipelines/"),
     "checking the arguments": ("producer/", "pydantic"),
     "storing results": ("worker/results/backend.py",),
     "Celery's tracer": ("celery/app/trace.py", "celery/backends/"),

@@ -7,11 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-__all__ = ["Directory"]
+from config.home import NO_HOME
 
-#: A directory that does not exist and cannot be created. ``models.store.home``, which this package must not import,
-#: uses the same one.
-_NO_HOME = Path("/nonexistent")
+__all__ = ["Directory"]
 
 
 def _expand_home(path: Path) -> Path:
@@ -26,7 +24,7 @@ def _expand_home(path: Path) -> Path:
         first, *rest = path.parts
         if first != "~":
             raise ValueError(f"there is no user {first[1:]!r}, so {first} is not a directory") from None
-        return _NO_HOME.joinpath(*rest)
+        return NO_HOME.joinpath(*rest)
 
 
 Directory = Annotated[Path, AfterValidator(_expand_home)]

@@ -1,4 +1,4 @@
-"""From a model's name to answers; knows nothing of Celery or Redis.
+"""From a model's name to its results; independent of Celery and Redis.
 
 Nothing is imported here: a worker's parent process verifies models without loading OpenVINO.
 """

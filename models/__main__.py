@@ -1,6 +1,7 @@
 """``python -m models``: prepare, evaluate, list, show, verify and remove models.
 
-Where models are kept is a setting, the same as a worker's. Nothing else in this package knows the settings.
+The commands take directories and batching from the same settings as a worker. No other module of this package reads
+the settings.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ import sys
 from pathlib import Path
 
 from config import Settings, SettingsError, load_settings
+from config.home import ensure_home
 from models.commands.evaluate import add_evaluate
 from models.commands.listing import add_list
+from models.commands.prepare import add_prepare
 from models.commands.remove import add_remove
 from models.commands.show import add_show
 from models.commands.verify import add_verify
+from models.engine.batching import BatchingOptions
 from models.errors import ModelError
-from models.prepare.command import add_arguments as add_prepare_arguments
-from models.store.home import name_home
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a model or data that is wrong, 2 for wrong usage or settings."""
-    name_home()
+    """Run one command.
+
+    Args:
+        arguments: the command line without the program's name; ``sys.argv`` if None.
+
+    Returns:
+        The exit status: 0, 1 if a model or data file is invalid, 2 if the settings are. Wrong usage raises SystemExit
+        with status 2, as argparse does.
+    """
+    ensure_home()
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -41,18 +51,18 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models", description="Prepare, evaluate, list, show, verify and remove models."
     )
-    parser.set_defaults(compiled_dir=settings.compiled_dir)
+    parser.set_defaults(
+        compiled_dir=settings.compiled_dir,
+        batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
+    )
     parser.add_argument(
         "--models-dir",
         type=Path,
         default=settings.model_dir,
-        help="where prepared models are kept (default: the setting CELERIAC_MODEL_DIR, now %(default)s)",
+        help="directory of the prepared models (default: the setting CELERIAC_MODEL_DIR, currently %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_prepare_arguments(
-        commands.add_parser("prepare", help="from a hub id or a checkpoint to an INT8 model, measured")
-    )
-    for add in (add_evaluate, add_list, add_show, add_verify, add_remove):
+    for add in (add_prepare, add_evaluate, add_list, add_show, add_verify, add_remove):
         add(commands)
     return parser
 

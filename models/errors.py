@@ -1,4 +1,4 @@
-"""What can be wrong with a model on disk."""
+"""The errors of this package. Each message says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ __all__ = [
     "AccuracyError",
     "CorruptModelError",
     "HubError",
+    "InvalidDataError",
     "InvalidNameError",
     "ModelError",
     "ModelNotFoundError",
@@ -16,32 +17,41 @@ __all__ = [
     "QueueError",
     "TokenizerError",
     "UnsafeWeightsError",
-    "WrongDataError",
 ]
 
 
 class ModelError(Exception):
-    """Base of the errors of this package."""
+    """Base class of the errors of this package."""
 
 
 class InvalidNameError(ModelError):
-    """No model can be called this."""
+    """The text cannot be a model's name."""
 
 
 class ModelNotFoundError(ModelError):
-    """No prepared model has this name."""
+    """No prepared model has this name.
 
-    def __init__(self, name: str, places: list[Path]) -> None:
-        looked = ", ".join(str(place) for place in places)
+    Args:
+        name: the name or path that was looked up.
+        directories: where it was looked for.
+    """
+
+    def __init__(self, name: str, directories: list[Path]) -> None:
+        searched = ", ".join(str(directory) for directory in directories)
         super().__init__(
-            f"there is no prepared model {name!r} in {looked}. "
-            f"Make one with: python -m models prepare PATH_OF_CHECKPOINT --as {name} (needs pip install "
-            f"'celeriac[prepare]'); the bundled models are in a checkout of the project, not in its wheel"
+            f"there is no prepared model {name!r} in {searched}. "
+            f"Prepare one with: python -m models prepare MODEL --as {name} (requires pip install "
+            f"'celeriac[prepare]'). The bundled models come with a checkout of the project, not with its wheel"
         )
 
 
 class CorruptModelError(ModelError):
-    """A file of a prepared model is missing, changed or unreadable."""
+    """A file of a prepared model is missing, changed or unreadable.
+
+    Args:
+        path: the file at fault.
+        problem: what is wrong with it, as the end of a sentence that begins with the path.
+    """
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}; prepare the model again or restore the file")
@@ -49,19 +59,24 @@ class CorruptModelError(ModelError):
 
 
 class NotRemovedError(ModelError):
-    """A model is not removed."""
+    """The model was not removed."""
 
 
 class PreparationError(ModelError):
-    """A checkpoint cannot be prepared."""
+    """The model cannot be prepared."""
 
 
 class AccuracyError(PreparationError):
-    """No recipe loses as little accuracy as was asked for."""
+    """Every recipe loses more accuracy than allowed."""
 
 
 class HubError(PreparationError):
-    """A repository of the hub could not be fetched."""
+    """A repository could not be fetched from the hub.
+
+    Args:
+        hub_id: the repository.
+        problem: what went wrong, as the end of a sentence that begins with the id.
+    """
 
     def __init__(self, hub_id: str, problem: str) -> None:
         super().__init__(f"{hub_id} {problem}")
@@ -69,23 +84,28 @@ class HubError(PreparationError):
 
 
 class TokenizerError(PreparationError):
-    """No ``tokenizer.json`` gives the ids that the model's own tokenizer gives."""
+    """No ``tokenizer.json`` produces the token ids of the model's own tokenizer."""
 
 
 class UnsafeWeightsError(PreparationError):
-    """A pickled checkpoint holds something else than tensors."""
+    """A pickled checkpoint contains something other than tensors.
+
+    Args:
+        path: the pickle.
+        problem: why it was refused.
+    """
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(
-            f"{path} is refused: it is a pickle with more than tensors in it, which could run anything ({problem}). "
-            "Nothing of it has run; ask its publisher for safetensors"
+            f"{path} is refused: the pickle contains more than tensors and could run arbitrary code ({problem}). "
+            "Nothing in it was executed. Ask its publisher for safetensors"
         )
         self.path = path
 
 
 class QueueError(ModelError):
-    """A running worker did not answer."""
+    """No answer came back through the queue."""
 
 
-class WrongDataError(ModelError):
-    """A line of an evaluation or calibration file does not hold what the task needs."""
+class InvalidDataError(ModelError):
+    """An evaluation or calibration file does not contain what the task needs."""

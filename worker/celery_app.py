@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from config import Settings, SettingsError, load_settings
+from config.home import ensure_home
 from config.settings import LogFormat, wanted_log_format
-from models.store.home import name_home
 from worker.boot import preflight, process
 from worker.boot.namesake import NamesakeCheck
 from worker.boot.pool_hooks import InferenceHooks
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     return app
 
 
-name_home()
+ensure_home()
 try:
     app = create_app(load_settings())
 except SettingsError as error:

@@ -1,1 +1,1 @@
-"""The subcommands of ``python -m models``, one a file: what it is asked, what it does, what it prints."""
+"""The subcommands of ``python -m models``, one module each: their arguments, what they do, what they print."""

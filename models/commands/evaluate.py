@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.commands.describe import describe_measurements
+from models.progress import is_shown
 from models.store import find
+from models.store.describe import describe_measurements
 
 if TYPE_CHECKING:
     from models.engine.engine import EngineOptions
@@ -21,29 +21,34 @@ __all__ = ["add_evaluate"]
 
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    evaluate = commands.add_parser("evaluate", help="accuracy and speed of a prepared model on labelled rows")
-    evaluate.add_argument("model", help="name or path of a prepared model")
-    evaluate.add_argument(
+    parser = commands.add_parser("evaluate", help="accuracy and speed of a prepared model on labelled rows")
+    parser.add_argument("model", help="name or path of a prepared model")
+    parser.add_argument(
         "--data",
         type=Path,
         required=True,
         metavar="FILE",
         help="JSON Lines with text and label; premise, hypothesis and label; or question, context and answers",
     )
-    evaluate.add_argument("--template", help="zero-shot: how a label becomes a hypothesis, such as 'About {}.'")
-    evaluate.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="default: %(default)s")
-    evaluate.add_argument("--threads", type=_positive, default=1, help="threads that compute (default: %(default)s)")
-    evaluate.add_argument("--limit", type=_positive, help="use the first rows only")
-    evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
-    evaluate.add_argument(
+    parser.add_argument("--template", help="zero-shot: the hypothesis template, such as 'About {}.'")
+    parser.add_argument(
+        "--precision",
+        choices=("f32", "bf16"),
+        default="f32",
+        help="arithmetic of the operations that are not quantized (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="number of compute threads (default: %(default)s)")
+    parser.add_argument("--limit", type=_positive, help="use only this many rows")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
         "--through-queue",
         action="store_true",
-        help="ask a running worker instead of this process; --precision and --threads are then the worker's",
+        help="ask a running worker instead of computing in this process; --precision and --threads do not apply",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--broker-url", help="with --through-queue: the broker (default: the setting CELERIAC_BROKER_URL)"
     )
-    evaluate.set_defaults(run=_evaluate)
+    parser.set_defaults(run=_evaluate)
 
 
 def _positive(text: str) -> int:
@@ -56,20 +61,20 @@ def _positive(text: str) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from models.engine.engine import EngineOptions
     from models.evaluation.data_sets import read_data_set
-    from models.evaluation.evaluate import answer_here, evaluate
+    from models.evaluation.evaluate import answer_in_process, evaluate
     from models.evaluation.through_queue import answer_through_queue
 
     model = find(options.model, options.models_dir)
     model.verify()
     data = read_data_set(options.data, model.manifest.task, template=options.template, limit=options.limit)
-    engine: EngineOptions | None = None
+    engine_options: EngineOptions | None = None
     if options.through_queue:
         broker = ["--broker-url", options.broker_url] if options.broker_url else []
-        answers = answer_through_queue(model.name, data, broker)
+        results = answer_through_queue(model.name, data, broker)
     else:
-        engine = EngineOptions(threads=options.threads, precision=options.precision)
-        answers = answer_here(model, data, engine)
-    report = evaluate(model, data, answers, progress=sys.stderr.isatty(), options=engine)
+        engine_options = EngineOptions(threads=options.threads, precision=options.precision, batching=options.batching)
+        results = answer_in_process(model, data, engine_options)
+    report = evaluate(model, data, results, progress=is_shown(), options=engine_options)
     if options.json:
         prepared = [measurement.model_dump() for measurement in model.manifest.measurements]
         print(json.dumps({**dataclasses.asdict(report), "prepared": prepared}, indent=2))

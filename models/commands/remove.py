@@ -1,4 +1,4 @@
-"""``remove``: delete a model that was prepared here."""
+"""``remove``: delete a prepared model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.engine.compiled_cache import forget
+from models.engine.compiled_cache import delete_compiled
 from models.errors import CorruptModelError, NotRemovedError
-from models.store import removable, remove
+from models.store import removable_directory, remove
 from models.store.in_use import is_in_use
 from models.store.manifest import Manifest
 
@@ -17,17 +17,17 @@ __all__ = ["add_remove"]
 
 def add_remove(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("remove", help="delete a model that was prepared here; the bundled ones stay")
+    parser = commands.add_parser("remove", help="delete a prepared model; bundled ones cannot be removed")
     parser.add_argument("model", metavar="NAME", help="name of the model")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.set_defaults(run=_remove)
 
 
 def _remove(options: argparse.Namespace) -> int:
-    directory = removable(options.model, options.models_dir)
+    directory = removable_directory(options.model, options.models_dir)
     if is_in_use(directory):
         print(
-            f"a worker of this host serves {options.model}: once it is gone, no process of that worker can start again",
+            f"a worker on this host serves {options.model}: without it, that worker cannot replace a process that dies",
             file=sys.stderr,
         )
     if not options.yes and not _confirm(f"delete {directory}?"):
@@ -36,7 +36,7 @@ def _remove(options: argparse.Namespace) -> int:
     revision = _revision(directory)
     print(f"deleted {remove(options.model, options.models_dir)}")
     if revision:
-        forget(options.compiled_dir, revision)
+        delete_compiled(options.compiled_dir, revision)
     return 0
 
 
@@ -49,5 +49,5 @@ def _revision(directory: Path) -> str | None:
 
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise NotRemovedError("nobody can be asked here, standard input is no terminal: say --yes to delete it")
+        raise NotRemovedError("cannot ask for confirmation: standard input is not a terminal. Use --yes to delete it")
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}

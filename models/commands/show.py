@@ -1,22 +1,24 @@
-"""``show``: what the manifest of one model says."""
+"""``show``: the manifest of one model."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from models.commands.describe import describe_measurements, in_mebibytes
-from models.engine.precision import precision_of
 from models.store import StoredModel, find
+from models.store.describe import describe_measurements, format_mebibytes
+from models.store.precision import precision_of
 
 __all__ = ["add_show"]
 
-_SHOWN_APART = frozenset({"files", "measurements", "format"})
+_SHOWN_SEPARATELY = frozenset({"files", "measurements", "format"})
 
 
 def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("show", help="where a model comes from, how it was made, its files and accuracy")
+    parser = commands.add_parser(
+        "show", help="show where a model comes from, how it was made, its files and its accuracy"
+    )
     parser.add_argument("model", metavar="NAME", help="name or path of a prepared model")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON, with directory and revision")
     parser.set_defaults(run=_show)
@@ -26,8 +28,8 @@ def _show(options: argparse.Namespace) -> int:
     model = find(options.model, options.models_dir)
     manifest = model.manifest
     if options.json:
-        known = {"directory": str(model.directory), "revision": manifest.revision, "precision": precision_of(model)}
-        print(json.dumps({**known, **manifest.model_dump(mode="json")}, indent=2))
+        facts = {"directory": str(model.directory), "revision": manifest.revision, "precision": precision_of(model)}
+        print(json.dumps({**facts, **manifest.model_dump(mode="json")}, indent=2))
         return 0
     print(_describe(model))
     return 0
@@ -39,15 +41,15 @@ def _describe(model: StoredModel) -> str:
         "name": model.name,
         "revision": manifest.revision,
         "directory": f"{model.directory} ({'bundled' if model.is_bundled else 'cached'})",
-        "size": in_mebibytes(manifest.size_bytes),
+        "size": format_mebibytes(manifest.size_bytes),
         "precision": precision_of(model) or "unknown",
     }
-    for name, value in manifest.model_dump(mode="json", exclude=set(_SHOWN_APART)).items():
+    for name, value in manifest.model_dump(mode="json", exclude=set(_SHOWN_SEPARATELY)).items():
         facts.setdefault(name.replace("_", " "), _in_words(value))
     width = max(map(len, facts)) + 2
     lines = [f"{name:<{width}}{value}" for name, value in facts.items()]
     lines += ["files"] + [
-        f"  {record.sha256[:12]}  {in_mebibytes(record.size_bytes):>10}  {name}"
+        f"  {record.sha256[:12]}  {format_mebibytes(record.size_bytes):>10}  {name}"
         for name, record in sorted(manifest.files.items())
     ]
     return "\n".join([*lines, describe_measurements(manifest)])

@@ -1,4 +1,4 @@
-"""``verify``: every file of the models against their checksums."""
+"""``verify``: compare every file of the models with its checksum."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.commands.describe import in_mebibytes
 from models.errors import ModelError
-from models.store import StoredModel, entries, find
+from models.store import StoredModel, find, list_entries
+from models.store.describe import format_mebibytes
 
 __all__ = ["add_verify"]
 
@@ -17,7 +17,7 @@ __all__ = ["add_verify"]
 def add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
-        "verify", help="check every file of the models against its checksum; exit status 1 when one is bad"
+        "verify", help="compare every file of the models with its checksum; exit status 1 if one is bad"
     )
     parser.add_argument("models", metavar="NAME", nargs="*", help="names or paths of prepared models (default: all)")
     parser.set_defaults(run=_verify)
@@ -26,10 +26,10 @@ def add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _verify(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    found = list(_named(options.models, options.models_dir) if options.models else _all(options.models_dir))
+    models = list(_named(options.models, options.models_dir) if options.models else _all(options.models_dir))
     bad = 0
-    with tqdm(total=_size_bytes(found), desc="verify", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        for name, model in found:
+    with tqdm(total=_size_bytes(models), desc="verify", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        for name, model in models:
             try:
                 if isinstance(model, ModelError):
                     raise model
@@ -41,10 +41,10 @@ def _verify(options: argparse.Namespace) -> int:
                 continue
             bar.update(model.manifest.size_bytes)
             with bar.external_write_mode():
-                size = in_mebibytes(model.manifest.size_bytes)
-                print(f"{name}: {len(model.manifest.files)} files, {size}, as they were prepared")
+                size = format_mebibytes(model.manifest.size_bytes)
+                print(f"{name}: {len(model.manifest.files)} files, {size}, unchanged since preparation")
     if bad:
-        print(f"error: {bad} of {len(found)} models cannot be served", file=sys.stderr)
+        print(f"error: {bad} of {len(models)} models cannot be served", file=sys.stderr)
     return 1 if bad else 0
 
 
@@ -57,9 +57,9 @@ def _named(names: Iterable[str], models_dir: Path) -> Iterable[tuple[str, Stored
 
 
 def _all(models_dir: Path) -> Iterable[tuple[str, StoredModel | ModelError]]:
-    for entry in entries(models_dir):
-        yield entry.name, entry.found
+    for entry in list_entries(models_dir):
+        yield entry.name, entry.model
 
 
-def _size_bytes(found: Iterable[tuple[str, StoredModel | ModelError]]) -> int:
-    return sum(model.manifest.size_bytes for _, model in found if isinstance(model, StoredModel))
+def _size_bytes(models: Iterable[tuple[str, StoredModel | ModelError]]) -> int:
+    return sum(model.manifest.size_bytes for _, model in models if isinstance(model, StoredModel))

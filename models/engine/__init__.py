@@ -1,1 +1,1 @@
-"""One compiled OpenVINO model: which sequences are computed together, on which shapes, with which arithmetic."""
+"""One compiled OpenVINO model: how sequences are batched, on which shapes and with which arithmetic they run."""

@@ -1,9 +1,10 @@
 """Which sequences go through the model together.
 
-A dynamic model is fast when shapes repeat and little is padding: lengths are rounded up to a small multiple, sequences
-of equal rounded length go together, and batches are cut where the padded tokens would pass a budget
-(text-embeddings-inference cuts by tokens too; ``docs/architecture.md`` has what was measured). Numbers of rows are kept
-few as well, since every shape costs a set of compiled kernels (``python -m benchmarks.shape_cost``).
+A model with dynamic shapes is fast if shapes repeat and there is little padding. So lengths are rounded up to a small
+multiple, sequences of equal rounded length are batched, and batches are cut where the padded tokens would exceed a
+budget (text-embeddings-inference limits batches by tokens too; ``docs/architecture.md`` has the measurements). The
+number of distinct row counts is kept small as well, since every shape costs a set of compiled kernels
+(``python -m benchmarks.shape_cost``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from itertools import groupby
 __all__ = ["BatchPlan", "BatchingOptions", "plan_batches"]
 
 
-#: Sixteen steps between a power of two and zero, so eight between one power and the next.
-_STEPS_BITS = 4
-#: Four numbers of rows between a power of two and the next.
+#: Sixteen length steps between zero and a power of two, so eight between one power and the next.
+_LENGTH_STEPS_BITS = 4
+#: Four row counts between a power of two and the next.
 _ROW_STEPS_BITS = 2
-#: Rows that hold nothing are cheaper than one more batch up to so many tokens.
-_MOST_EMPTY_TOKENS = 32
+#: Empty rows are cheaper than another batch up to this many tokens.
+_MAX_EMPTY_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class BatchingOptions:
 
     Attributes:
         max_tokens: most tokens of one batch, padding included.
-        length_multiple: lengths of up to sixteen times this are rounded up to a multiple of it, in tokens; longer ones
-            to the first doubling of it that is a sixteenth of the next power of two or more.
+        length_multiple: lengths up to sixteen times this are rounded up to a multiple of it, in tokens. For longer
+            ones the step doubles until it is at least a sixteenth of the next power of two.
     """
 
-    max_tokens: int = 512
-    length_multiple: int = 8
+    max_tokens: int
+    length_multiple: int
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class BatchPlan:
     """One batch.
 
     Attributes:
-        indices: which sequences, by index.
-        padded_length: how long each row is, in tokens.
-        rows: how many rows there are; those beyond the sequences hold nothing.
+        indices: its sequences, by index.
+        padded_length: length of each row, in tokens.
+        rows: number of rows; those beyond the sequences are empty.
     """
 
     indices: list[int]
@@ -53,56 +54,58 @@ class BatchPlan:
 
 
 def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptions) -> list[BatchPlan]:
-    """Cut sequences into batches, shortest first; each sequence is in exactly one.
+    """Assign every sequence to exactly one batch, shortest first.
 
-    Only sequences whose lengths are rounded to the same one share a batch. A row is then computed in the same shape
-    whatever it is batched with, and gives the same numbers to the last bit: a padding of another width changes the
-    order of sums, which INT8 rounding makes a difference of up to 1e-2 from (seen with the bundled models).
+    Only sequences of equal rounded length share a batch. A row is then computed in the same shape whatever it is
+    batched with, and gives the same numbers to the last bit. Padding to another length would change the order in
+    which values are summed, and INT8 rounding amplifies that to differences of up to 1e-2 (seen with the bundled
+    models).
 
     Args:
-        lengths: tokens of each sequence, none over ``max_length``.
+        lengths: length of each sequence in tokens, none over ``max_length``.
         max_length: longest row that the model reads, in tokens.
-        options: the budget and the rounding.
+        options: the token budget and the rounding.
 
     Returns:
-        Batches within the budget, equal shapes one after another; a sequence that is over it alone gets its own.
+        Batches within the budget, equal shapes next to each other. A sequence that exceeds the budget by itself gets
+        a batch of its own.
     """
 
     def padded(index: int) -> int:
-        return min(_rounded(lengths[index], options.length_multiple), max_length)
+        return min(_round_up(lengths[index], options.length_multiple), max_length)
 
     plans: list[BatchPlan] = []
     for length, group in groupby(sorted(range(len(lengths)), key=lengths.__getitem__), key=padded):
-        members = list(group)
+        indices = list(group)
         start = 0
-        for rows in _cut_rows(len(members), length, max(1, options.max_tokens // length)):
-            plans.append(BatchPlan(members[start : start + rows], length, rows))
+        for rows in _split_rows(len(indices), length, max(1, options.max_tokens // length)):
+            plans.append(BatchPlan(indices[start : start + rows], length, rows))
             start += rows
     return plans
 
 
-def _rounded(length: int, multiple: int) -> int:
-    # What a step pads is a small share of a long sequence.
-    share = (1 << (length - 1).bit_length()) >> _STEPS_BITS
+def _round_up(length: int, multiple: int) -> int:
+    # The longer the sequence, the coarser the step: the padding stays a small share of it.
+    min_step = (1 << (length - 1).bit_length()) >> _LENGTH_STEPS_BITS
     step = multiple
-    while step < share:
+    while step < min_step:
         step *= 2
     return -(-length // step) * step
 
 
-def _cut_rows(count: int, length: int, most: int) -> list[int]:
-    """Cut ``count`` rows into numbers of rows that are usual, the largest first; the last may be a little too large."""
-    cut = []
+def _split_rows(count: int, length: int, max_rows: int) -> list[int]:
+    """Split ``count`` rows into common row counts, largest first; the last one may include a few empty rows."""
+    counts = []
     while count > 0:
-        wanted = min(count, most)
-        fewer, more = _usual_rows(wanted)
-        rows = more if more <= most and (more - wanted) * length <= _MOST_EMPTY_TOKENS else fewer
-        cut.append(rows)
+        wanted = min(count, max_rows)
+        fewer, more = _common_row_counts(wanted)
+        rows = more if more <= max_rows and (more - wanted) * length <= _MAX_EMPTY_TOKENS else fewer
+        counts.append(rows)
         count -= rows
-    return cut
+    return counts
 
 
-def _usual_rows(rows: int) -> tuple[int, int]:
-    """The nearest usual numbers of rows: none above and none below."""
+def _common_row_counts(rows: int) -> tuple[int, int]:
+    """The nearest common row counts: at most and at least ``rows``."""
     step = max(1, (1 << (rows.bit_length() - 1)) >> _ROW_STEPS_BITS)
     return rows // step * step, -(-rows // step) * step

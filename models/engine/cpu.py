@@ -1,34 +1,33 @@
-"""What this CPU is and can do beyond what OpenVINO's own report says."""
+"""What Linux says about this CPU, and what OpenVINO can do on it beyond what its own report says."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-__all__ = ["SPARSE_SHARE", "cpu_name", "runs_sparse_weights"]
+__all__ = ["SPARSE_SHARE", "cpu_facts", "cpu_name", "runs_sparse_weights"]
 
-#: From this share of zeros on a model counts as sparse.
+#: A model counts as sparse from this share of zero weights on.
 SPARSE_SHARE = 0.5
 _CPUINFO = Path("/proc/cpuinfo")
-#: OpenVINO's CPU plugin has its kernels for sparse INT8 weights for AMX alone.
-_SPARSE_KERNELS_NEED = "amx_int8"
+#: OpenVINO's CPU plugin has kernels for sparse INT8 weights only for AMX.
+_FLAG_FOR_SPARSE_KERNELS = "amx_int8"
 
 
-def cpu_name() -> str:
-    """The model's name as Linux gives it; ``unknown`` elsewhere."""
-    return _facts().get("model name") or "unknown"
-
-
-def runs_sparse_weights() -> bool:
-    """Whether OpenVINO can keep the weights of sparse INT8 models compressed on this CPU, and be faster for it."""
-    return _SPARSE_KERNELS_NEED in _facts().get("flags", "").split()
-
-
-@cache
-def _facts() -> dict[str, str]:
+def cpu_facts() -> dict[str, str]:
+    """The first entry of ``/proc/cpuinfo``, by name; empty if there is no such file."""
     try:
         first, *_ = _CPUINFO.read_text(encoding="utf-8").split("\n\n")
     except OSError:
         return {}
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def cpu_name() -> str:
+    """The model name that Linux reports; ``unknown`` elsewhere."""
+    return cpu_facts().get("model name") or "unknown"
+
+
+def runs_sparse_weights() -> bool:
+    """Whether OpenVINO can keep the weights of sparse INT8 models compressed on this CPU, which makes them faster."""
+    return _FLAG_FOR_SPARSE_KERNELS in cpu_facts().get("flags", "").split()

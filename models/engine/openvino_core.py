@@ -1,4 +1,4 @@
-"""OpenVINO's one core of this process, for whatever reads, compiles or runs a graph."""
+"""The one OpenVINO core of a process, for all code that reads, compiles or runs a graph."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["shared_core"]
 
 @cache
 def shared_core() -> ov.Core:
-    """The one of this process, for as long as that lives.
+    """The core of this process. It lives as long as the process does.
 
-    Each gives its thread a stack for signals when it first compiles (for CPUs with AMX, 2026.4.1), and puts the former
-    one back when it goes: of several that go in the order in which they came, the last leaves a stack that is no more,
-    and the next signal ends the process.
+    On CPUs with AMX a core sets its thread's alternate signal stack when it first compiles, and restores the previous
+    one when it is destroyed (2026.4.1). If several cores are destroyed in the order of their creation, the last one
+    restores a stack that has been freed, and the next signal kills the process.
     """
     return ov.Core()

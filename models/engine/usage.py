@@ -1,4 +1,4 @@
-"""What a model has computed; apart from the engine, so that a worker's parent can read it without OpenVINO."""
+"""What a model has computed. Apart from the engine, so that a worker's parent can use it without loading OpenVINO."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["Usage", "total"]
 
 
 class Usage(NamedTuple):
-    """A number of inferences.
+    """The work of a number of inferences.
 
     Attributes:
-        inferences: how many.
-        tokens: of the sequences.
-        padding_tokens: what was computed beside them, so that shapes repeat.
-        seconds: time that the model took.
+        inferences: how many batches were computed.
+        tokens: tokens of their sequences.
+        padding_tokens: tokens that were computed in addition, so that shapes repeat.
+        seconds: compute time.
     """
 
     inferences: int = 0
@@ -25,11 +25,11 @@ class Usage(NamedTuple):
 
 
 def total(usages: Iterable[Usage]) -> Usage:
-    """All of them together."""
-    found = tuple(usages)
+    """The sum of several usages."""
+    parts = tuple(usages)
     return Usage(
-        sum(usage.inferences for usage in found),
-        sum(usage.tokens for usage in found),
-        sum(usage.padding_tokens for usage in found),
-        sum(usage.seconds for usage in found),
+        sum(usage.inferences for usage in parts),
+        sum(usage.tokens for usage in parts),
+        sum(usage.padding_tokens for usage in parts),
+        sum(usage.seconds for usage in parts),
     )

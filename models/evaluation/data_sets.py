@@ -1,15 +1,15 @@
-"""The kinds of labelled data: which columns they have, how their rows are asked, how an answer is judged."""
+"""The kinds of labelled data: their columns, the requests made of their rows, how a result is judged."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from models.errors import WrongDataError
+from models.errors import InvalidDataError
 from models.evaluation import squad
 from models.evaluation.rows import read_rows
 from producer.contract import (
@@ -27,7 +27,7 @@ from producer.contract import (
 __all__ = ["DataSet", "read_data_set"]
 
 Row = Mapping[str, Any]
-#: What SQuAD's own script allows, in tokens; the pipeline's default of 15 cuts 2 % of the answers.
+#: Longest answer, in tokens, as in SQuAD's own script; the pipeline's default of 15 cuts 2 % of the answers short.
 _MAX_ANSWER_TOKENS = 30
 _TEMPLATE = "This example is {}."
 
@@ -37,62 +37,77 @@ class DataSet(ABC):
     """Labelled rows of one kind.
 
     Attributes:
-        path: where they are from.
-        rows: all of them.
-        template: how a label becomes a hypothesis, where the kind has hypotheses.
+        path: the file that they were read from.
+        rows: the rows.
+        template: hypothesis template, for zero-shot classification.
+        inputs: type of each column that a request needs, by name.
+        label: type of each column that judging a result needs, by name.
+        task: the task of the requests.
+        metrics: what is measured; the first one counts.
     """
 
     path: Path
     rows: Sequence[Row]
     template: str = _TEMPLATE
 
-    @property
-    def rows_per_request(self) -> int:
-        """How many rows a message may hold."""
-        return MAX_INPUTS
-
-    #: What each row must hold to be asked, by name; and to be judged.
     inputs: ClassVar[dict[str, type]]
     label: ClassVar[dict[str, type]] = {"label": str}
-    #: The task that its requests are for.
     task: ClassVar[TaskName]
-    #: What is measured; the first is the one that counts.
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     @property
     def name(self) -> str:
-        """Its directory and file."""
+        """The file's directory and name."""
         return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def rows_per_request(self) -> int:
+        """Most rows of one request."""
+        return MAX_INPUTS
+
+    def requests(self) -> Iterator[Request]:
+        """All rows, in order, as requests of :attr:`rows_per_request` rows each.
+
+        Raises:
+            InvalidDataError: the rows of a request are not a valid request.
+        """
+        step = self.rows_per_request
+        return (self.request(start, start + step) for start in range(0, len(self.rows), step))
 
     def request(self, start: int, stop: int) -> Request:
         """Rows ``start`` to ``stop`` as one request.
 
         Raises:
-            WrongDataError: they are no valid request.
+            InvalidDataError: they are not a valid request.
         """
         try:
             return self._request(self.rows[start:stop])
         except InvalidRequest as error:
-            raise WrongDataError(f"{self.path}, rows {start + 1} to {min(stop, len(self.rows))}: {error}") from error
+            raise InvalidDataError(f"{self.path}, rows {start + 1} to {min(stop, len(self.rows))}: {error}") from error
 
-    def judge(self, row: Row, outcome: Any) -> tuple[float, ...]:
-        """From 0 to 1 for each of :attr:`metrics`; an error is 0."""
-        return (0.0,) * len(self.metrics) if isinstance(outcome, RequestError) else self._judge(row, outcome)
+    def judge(self, row: Row, result: Any) -> tuple[float, ...]:
+        """The value of each of :attr:`metrics` for one row, from 0 to 1; an error is 0.
+
+        Args:
+            row: the labelled row.
+            result: what the model gave for it, in the shape of its task.
+        """
+        return (0.0,) * len(self.metrics) if isinstance(result, RequestError) else self._judge(row, result)
 
     @staticmethod
-    def find_fault(row: Row) -> str | None:  # noqa: ARG004 - for kinds whose columns have a form of their own
-        """What is wrong with a row whose columns are there and of the right type."""
+    def find_problem(row: Row) -> str | None:  # noqa: ARG004 - for kinds whose columns have a structure
+        """What is wrong with a row whose columns exist and have the right types; None if nothing is."""
         return None
 
     @abstractmethod
     def _request(self, rows: Sequence[Row]) -> Request: ...
 
     @abstractmethod
-    def _judge(self, row: Row, outcome: Any) -> tuple[float, ...]: ...
+    def _judge(self, row: Row, result: Any) -> tuple[float, ...]: ...
 
 
 class LabelledTexts(DataSet):
-    """Texts with the label that a classifier should give."""
+    """Texts with their label, for a classifier."""
 
     inputs: ClassVar[dict[str, type]] = {"text": str}
     task = TaskName.TEXT_CLASSIFICATION
@@ -100,12 +115,12 @@ class LabelledTexts(DataSet):
     def _request(self, rows: Sequence[Row]) -> Request:
         return TextClassificationRequest.parse({"inputs": [row["text"] for row in rows]})
 
-    def _judge(self, row: Row, outcome: Any) -> tuple[float, ...]:
-        return (float(outcome[0]["label"] == row["label"]),)
+    def _judge(self, row: Row, result: Any) -> tuple[float, ...]:
+        return (float(result[0]["label"] == row["label"]),)
 
 
 class LabelledPairs(LabelledTexts):
-    """Pairs of a premise and a hypothesis with the label that a classifier of pairs should give."""
+    """Pairs of a premise and a hypothesis with their label, for a classifier of pairs."""
 
     inputs: ClassVar[dict[str, type]] = {"premise": str, "hypothesis": str}
 
@@ -115,9 +130,9 @@ class LabelledPairs(LabelledTexts):
 
 
 class LabelledTopics(DataSet):
-    """Texts with the label that zero-shot classification should choose among all labels of the data."""
+    """Texts with their label, which zero-shot classification should choose among all labels of the file."""
 
-    #: The labels of all rows are the candidates of each.
+    # The labels of all rows are the candidates of each row, so they are needed even without judging.
     inputs: ClassVar[dict[str, type]] = {"text": str, "label": str}
     task = TaskName.ZERO_SHOT_CLASSIFICATION
 
@@ -127,7 +142,7 @@ class LabelledTopics(DataSet):
 
     @property
     def rows_per_request(self) -> int:
-        """How many rows a message may hold: each is as many sequences as there are labels."""
+        """Most rows of one request, given that each is one sequence per label."""
         return max(1, min(MAX_INPUTS, MAX_SEQUENCES // len(self._labels)))
 
     def _request(self, rows: Sequence[Row]) -> Request:
@@ -139,12 +154,12 @@ class LabelledTopics(DataSet):
             }
         )
 
-    def _judge(self, row: Row, outcome: Any) -> tuple[float, ...]:
-        return (float(outcome["labels"][0] == row["label"]),)
+    def _judge(self, row: Row, result: Any) -> tuple[float, ...]:
+        return (float(result["labels"][0] == row["label"]),)
 
 
 class Questions(DataSet):
-    """Questions on contexts, with the answers that people gave: ``[{"text": …}, …]``."""
+    """Questions about contexts, with the answers that people gave: ``[{"text": …}, …]``."""
 
     inputs: ClassVar[dict[str, type]] = {"question": str, "context": str}
     label: ClassVar[dict[str, type]] = {"answers": list}
@@ -152,8 +167,8 @@ class Questions(DataSet):
     metrics = ("f1", "exact_match")
 
     @staticmethod
-    def find_fault(row: Row) -> str | None:
-        """An answer without its text."""
+    def find_problem(row: Row) -> str | None:
+        """Find an answer without text."""
         answers = row.get("answers", [])
         if all(isinstance(answer, dict) and isinstance(answer.get("text"), str) for answer in answers):
             return None
@@ -168,12 +183,12 @@ class Questions(DataSet):
             }
         )
 
-    def _judge(self, row: Row, outcome: Any) -> tuple[float, ...]:
+    def _judge(self, row: Row, result: Any) -> tuple[float, ...]:
         references = [reference["text"] for reference in row["answers"]]
-        return squad.f1(outcome["answer"], references), squad.exact_match(outcome["answer"], references)
+        return squad.f1(result["answer"], references), squad.exact_match(result["answer"], references)
 
 
-#: What a model of a task can be measured on; a zero-shot model labels pairs too, being trained to.
+#: The data that a model for each task can be measured on. Zero-shot models are trained to classify pairs.
 _KINDS: dict[TaskName, tuple[type[DataSet], ...]] = {
     TaskName.TEXT_CLASSIFICATION: (LabelledPairs, LabelledTexts),
     TaskName.ZERO_SHOT_CLASSIFICATION: (LabelledPairs, LabelledTopics),
@@ -184,23 +199,23 @@ _KINDS: dict[TaskName, tuple[type[DataSet], ...]] = {
 def read_data_set(
     path: Path, task: TaskName, *, labelled: bool = True, template: str | None = None, limit: int | None = None
 ) -> DataSet:
-    """Read rows for a model of ``task``; their columns tell which kind they are.
+    """Read rows for a model for ``task``. The columns of the first row decide which kind of data they are.
 
     Args:
-        path: one JSON object a line, UTF-8.
-        task: the model's.
-        labelled: whether the answers will be judged; rows for calibration need no label.
-        template: how a label becomes a hypothesis.
-        limit: use the first rows only.
+        path: one JSON object per line, UTF-8.
+        task: the task that the model is made for.
+        labelled: whether results will be judged; rows for calibration need no label.
+        template: hypothesis template, ``This example is {}.`` if None.
+        limit: use only this many rows, from the start of the file.
 
     Raises:
-        WrongDataError: they cannot be read, or are of no kind that such a model can be measured on.
+        InvalidDataError: the file cannot be read, or its columns are not those of any kind of data for this task.
     """
     rows = read_rows(path, {})[:limit]
     columns = {kind: {**kind.inputs, **(kind.label if labelled else {})} for kind in _KINDS[task]}
-    for kind, needed in columns.items():
-        if needed.keys() <= rows[0].keys():
-            rows = read_rows(path, needed, kind.find_fault)[:limit]
+    for kind, required in columns.items():
+        if required.keys() <= rows[0].keys():
+            rows = read_rows(path, required, kind.find_problem)[:limit]
             return kind(path, rows, template or _TEMPLATE)
-    choices = " or ".join(", ".join(needed) for needed in columns.values())
-    raise WrongDataError(f"{path}, line 1: a model for {task.value} needs rows with {choices}")
+    choices = " or ".join(", ".join(required) for required in columns.values())
+    raise InvalidDataError(f"{path}, line 1: a model for {task.value} needs rows with {choices}")

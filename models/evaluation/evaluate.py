@@ -12,20 +12,32 @@ from tqdm import tqdm
 from models import pipelines
 from models.engine.engine import EngineOptions
 from models.evaluation.data_sets import DataSet
+from models.pipelines.base import ItemResult
 from models.store import StoredModel
-from producer.contract import Request, RequestError
+from producer.contract import RequestError
 
-__all__ = ["EvaluationReport", "answer_here", "evaluate", "requests_of"]
+__all__ = ["EvaluationReport", "answer_in_process", "evaluate"]
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What was measured; times are of the answers alone, without loading and warm-up.
+    """What was measured.
 
     Attributes:
-        metric: what ``value`` is; ``values`` has all that were measured, from 0 to 1.
-        errors: rows that got an error instead of an answer; they count as wrong.
-        through: ``process`` or ``queue``; ``precision`` and ``threads`` are the worker's own matter for the latter.
+        model: name of the model.
+        revision: its revision.
+        data: the labelled file, as its directory and name.
+        rows: number of rows.
+        errors: number of rows whose result is an error; they count as wrong.
+        metric: the metric that counts, such as ``accuracy``.
+        value: its value, from 0 to 1.
+        values: values of all metrics, by name.
+        seconds: time to answer all rows, without loading the model and warm-up.
+        rows_per_second: rows by that time.
+        through: ``process`` or ``queue``.
+        precision: arithmetic of the operations that are not quantized; None through the queue, where the worker
+            decides.
+        threads: compute threads; None through the queue.
     """
 
     model: str
@@ -43,45 +55,48 @@ class EvaluationReport:
     threads: int | None = None
 
 
-def requests_of(data: DataSet) -> Iterator[Request]:
-    """All rows as requests of as many items as a message may have."""
-    step = data.rows_per_request
-    return (data.request(start, start + step) for start in range(0, len(data.rows), step))
+def answer_in_process(model: StoredModel, data: DataSet, options: EngineOptions) -> Iterator[list[ItemResult]]:
+    """Answer the requests of ``data`` in this process.
 
+    The model is loaded and warmed up at once. Each request is computed when its results are taken.
 
-def answer_here(model: StoredModel, data: DataSet, options: EngineOptions) -> Iterator[list[object]]:
-    """The outcomes of each request, computed in this process; the model is loaded before the first is asked for."""
+    Returns:
+        The results of each of :meth:`DataSet.requests`, in order.
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile the model.
+    """
     pipeline = pipelines.load_all(model, options)[data.task]
     pipeline.warm_up()
-    return (pipeline.answer([request])[0] for request in requests_of(data))
+    return (pipeline.answer([request])[0] for request in data.requests())
 
 
 def evaluate(
     model: StoredModel,
     data: DataSet,
-    answers: Iterable[list[object]],
+    results: Iterable[list[ItemResult]],
     *,
     progress: bool = True,
     options: EngineOptions | None = None,
 ) -> EvaluationReport:
-    """Judge the answers to all rows.
+    """Compare the results of all rows with their labels, and time them.
 
     Args:
-        model: which answered.
-        data: the rows.
-        answers: the outcomes of each of :func:`requests_of`, in order; taking them is what is timed.
+        model: the model that computed them.
+        data: the labelled rows.
+        results: the results of each of :meth:`DataSet.requests`, in order; taking them is what is timed.
         progress: show a progress bar.
         options: how the model was compiled, if it was in this process.
 
     Raises:
-        WrongDataError: a row is no valid request.
+        InvalidDataError: some rows are not a valid request.
     """
     totals, errors = [0.0] * len(data.metrics), 0
     started_s = time.perf_counter()
     with tqdm(total=len(data.rows), desc=f"evaluate {model.name}", unit="row", disable=not progress) as bar:
-        for row, outcome in zip(data.rows, chain.from_iterable(answers), strict=True):
-            totals = [total + one for total, one in zip(totals, data.judge(row, outcome), strict=True)]
-            errors += isinstance(outcome, RequestError)
+        for row, result in zip(data.rows, chain.from_iterable(results), strict=True):
+            totals = [total + value for total, value in zip(totals, data.judge(row, result), strict=True)]
+            errors += isinstance(result, RequestError)
             bar.update()
     seconds = time.perf_counter() - started_s
     values = {metric: total / len(data.rows) for metric, total in zip(data.metrics, totals, strict=True)}

@@ -7,35 +7,39 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from models.errors import WrongDataError
+from models.errors import InvalidDataError
 
 __all__ = ["read_rows"]
 
-#: What is wrong with a row whose columns are there and of the right type; None if nothing is.
-FindFault = Callable[[dict[str, Any]], str | None]
+#: Returns what is wrong with a row whose columns exist and have the right types, or None.
+FindProblem = Callable[[dict[str, Any]], str | None]
 
 
-def read_rows(path: Path, columns: dict[str, type], find_fault: FindFault | None = None) -> list[dict[str, Any]]:
+def read_rows(path: Path, columns: dict[str, type], find_problem: FindProblem | None = None) -> list[dict[str, Any]]:
     """Read all rows of a file.
 
     Args:
-        path: one JSON object a line, UTF-8.
-        columns: what each row must hold, by name; further columns are left alone.
-        find_fault: a further check of each row.
+        path: one JSON object per line, UTF-8.
+        columns: the type of each required column, by name; other columns are ignored.
+        find_problem: a further check of each row.
+
+    Returns:
+        The rows as they are in the file; at least one.
 
     Raises:
-        WrongDataError: the file cannot be read, is empty, or a row misses a column; it names the line.
+        InvalidDataError: naming the file, and the line if a row is invalid. The file cannot be read or has no rows, or
+            a row is not a JSON object, lacks a column or has one of another type.
     """
     try:
-        rows = list(_rows(path, columns, find_fault))
+        rows = list(_rows(path, columns, find_problem))
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongDataError(f"{path}: {error}") from error
+        raise InvalidDataError(f"{path}: {error}") from error
     if not rows:
-        raise WrongDataError(f"{path} has no rows")
+        raise InvalidDataError(f"{path} has no rows")
     return rows
 
 
-def _rows(path: Path, columns: dict[str, type], find_fault: FindFault | None) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, columns: dict[str, type], find_problem: FindProblem | None) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -43,13 +47,15 @@ def _rows(path: Path, columns: dict[str, type], find_fault: FindFault | None) ->
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise WrongDataError(f"{path}, line {number}: not JSON ({error})") from None
+                raise InvalidDataError(f"{path}, line {number}: not JSON ({error})") from None
             if not isinstance(row, dict):
-                raise WrongDataError(f"{path}, line {number}: not a JSON object")
+                raise InvalidDataError(f"{path}, line {number}: not a JSON object")
             wrong = [name for name, kind in columns.items() if not isinstance(row.get(name), kind)]
             if wrong:
-                raise WrongDataError(f"{path}, line {number}: needs a {columns[wrong[0]].__name__} named {wrong[0]!r}")
-            fault = find_fault(row) if find_fault else None
-            if fault is not None:
-                raise WrongDataError(f"{path}, line {number}: {fault}")
+                raise InvalidDataError(
+                    f"{path}, line {number}: needs a {columns[wrong[0]].__name__} named {wrong[0]!r}"
+                )
+            problem = find_problem(row) if find_problem else None
+            if problem is not None:
+                raise InvalidDataError(f"{path}, line {number}: {problem}")
             yield row

@@ -14,17 +14,17 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:
-    """1.0 if the answer is one of the references, once both are normalized; 0.0 otherwise."""
+    """1.0 if the answer equals one of the references after normalization, otherwise 0.0."""
     return float(any(_words(answer) == _words(reference) for reference in references))
 
 
 def f1(answer: str, references: Sequence[str]) -> float:
-    """The best overlap with a reference, in words: the harmonic mean of precision and recall, from 0 to 1."""
+    """The largest overlap with a reference in words: the harmonic mean of precision and recall, from 0 to 1."""
     return max((_overlap(_words(answer), _words(reference)) for reference in references), default=0.0)
 
 
 def _words(text: str) -> list[str]:
-    """Lower case, without punctuation and articles."""
+    """The normalized words: lower case, without punctuation and articles."""
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 

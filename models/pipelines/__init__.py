@@ -1,6 +1,6 @@
-"""One file a task: requests in, answers in the shape of the ``transformers`` pipelines out.
+"""One module per task: requests in, results in the shape of the ``transformers`` pipelines out.
 
-A pipeline's module is imported when it is loaded, and with it OpenVINO: a worker's parent asks which tasks exist.
+A pipeline's module, and OpenVINO with it, is imported only when a model is loaded: a worker's parent asks for tasks.
 """
 
 from __future__ import annotations
@@ -22,34 +22,36 @@ _PIPELINES = {
     TaskName.ZERO_SHOT_CLASSIFICATION: ("models.pipelines.zero_shot_classification", "ZeroShotClassificationPipeline"),
     TaskName.QUESTION_ANSWERING: ("models.pipelines.question_answering", "QuestionAnsweringPipeline"),
 }
-#: The tasks that a model for a task can do beside it: natural language inference is a classification of pairs.
-_BESIDE = {TaskName.ZERO_SHOT_CLASSIFICATION: (TaskName.TEXT_CLASSIFICATION,)}
+#: Further tasks of a model, by the task that it is made for: natural language inference is a classification of pairs.
+_FURTHER_TASKS = {TaskName.ZERO_SHOT_CLASSIFICATION: (TaskName.TEXT_CLASSIFICATION,)}
 
 
 def tasks_of(model: StoredModel) -> tuple[TaskName, ...]:
-    """The tasks that a model can do: the one that it is made for, then those beside it."""
-    return (model.manifest.task, *_BESIDE.get(model.manifest.task, ()))
+    """The tasks that a model can do, first the one that it is made for."""
+    return (model.manifest.task, *_FURTHER_TASKS.get(model.manifest.task, ()))
 
 
 def load(model: StoredModel, options: EngineOptions) -> AnyPipeline:
-    """Load a verified model for its task and compile it on the cores of this process.
+    """Load a verified model for its own task and compile it on the cores of this process.
 
     Raises:
-        RuntimeError: OpenVINO could not compile it.
+        RuntimeError: OpenVINO cannot compile the model.
     """
     return _class_of(model.manifest.task)(model, options)
 
 
 def load_all(model: StoredModel, options: EngineOptions) -> dict[TaskName, AnyPipeline]:
-    """Load a verified model for every task that it can do; it is compiled once.
+    """Load a verified model for every task that it can do. It is compiled once.
+
+    Returns:
+        The pipelines by task, first that of the task that the model is made for.
 
     Raises:
-        RuntimeError: OpenVINO could not compile it.
+        RuntimeError: OpenVINO cannot compile the model.
     """
-    task = model.manifest.task
-    first = load(model, options)
-    beside = {other: _class_of(other)(model, options, first.engine) for other in tasks_of(model)[1:]}
-    return {task: first, **beside}
+    own_task, *further_tasks = tasks_of(model)
+    own = load(model, options)
+    return {own_task: own, **{task: _class_of(task)(model, options, own.engine) for task in further_tasks}}
 
 
 def _class_of(task: TaskName) -> type[AnyPipeline]:

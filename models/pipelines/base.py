@@ -1,7 +1,7 @@
-"""The one path from requests to answers: flatten to sequences, compute those together, read each item's answer.
+"""The common path from requests to results: tokenize items to sequences, compute all of them, build each result.
 
-A text is one sequence, a zero-shot item with k labels is k, a long context is as many as it has windows. Sequences of
-all items of all requests share batches; what comes out goes back to its item.
+A text is one sequence, a zero-shot item with k labels is k sequences, a long context one per window. The sequences of
+all items of all requests share batches; each item then gets the outputs of its own sequences.
 """
 
 from __future__ import annotations
@@ -12,44 +12,56 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
-from producer.contract import Request, RequestError
+from producer.contract import AnswerSpan, LabelScore, Request, RequestError, ZeroShotResult
 
-# Read when tokenizers is first used: a process pinned to its cores computes with one thread per core, not in here.
+# Read when tokenizers is first used. A process computes with one thread per core, so tokenizers must add none.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from tokenizers import Tokenizer
 
-__all__ = ["AnyPipeline", "FlatItem", "Outcome", "Pipeline"]
+__all__ = ["AnyPipeline", "EncodedItem", "ItemResult", "Pipeline"]
 
-#: An answer, or what is wrong with the item.
-Outcome = Any | RequestError
+#: What a request gets for one item: the result in the shape of its task, or what is wrong with the item.
+ItemResult: TypeAlias = list[LabelScore] | ZeroShotResult | AnswerSpan | list[AnswerSpan] | RequestError
 
 
 @dataclass(frozen=True)
-class FlatItem:
-    """One item of a request as the sequences that the model reads for it."""
+class EncodedItem:
+    """One item of a request, tokenized.
+
+    Attributes:
+        sequences: what the model reads for it.
+    """
 
     sequences: Sequence[TokenSequence]
 
 
 RequestT = TypeVar("RequestT", bound=Request)
-ItemT = TypeVar("ItemT", bound=FlatItem)
+ItemT = TypeVar("ItemT", bound=EncodedItem)
+ResultT = TypeVar("ResultT", bound=list[LabelScore] | ZeroShotResult | AnswerSpan | list[AnswerSpan])
 
 
-class Pipeline(ABC, Generic[RequestT, ItemT]):
-    """A loaded model for one task; for one thread.
+class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
+    """A loaded model for one task. Not thread-safe.
+
+    The type parameters are the schema of the task's requests, their items once tokenized, and the result of an item.
 
     Args:
-        model: verified.
+        model: a verified model.
         options: how it is compiled.
-        engine: the compiled model, where another pipeline of this process has it already.
+        engine: the compiled model, if another pipeline of this process has compiled it.
+
+    Attributes:
+        request_type: schema of the requests of this task.
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile the model.
     """
 
-    #: The schema of the requests that belong here.
     request_type: type[RequestT]
 
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
@@ -68,48 +80,60 @@ class Pipeline(ABC, Generic[RequestT, ItemT]):
         )
 
     def warm_up(self) -> None:
-        """Make the first request as fast as the next."""
+        """Compute common shapes once, so that the first request is as fast as the next."""
         self.engine.warm_up()
 
-    def answer(self, requests: Sequence[Request], token_counts: list[int] | None = None) -> list[list[Outcome]]:
-        """Answer requests together.
+    def answer(
+        self, requests: Sequence[Request], token_counts: list[int] | None = None
+    ) -> list[list[ResultT | RequestError]]:
+        """Answer several requests together.
 
         Args:
             requests: for this pipeline's task.
-            token_counts: takes, for each request, how many tokens the model reads for it, before anything is computed.
+            token_counts: if given, the number of tokens of each request is appended to it before anything is computed.
 
         Returns:
-            For each request, in order, one outcome per item, in order. An item that cannot be answered has its
-            error there, and no other item is touched by it.
+            For each request, in order, one result per item, in order. The result of an item that cannot be answered
+            is its error; other items are not affected.
 
         Raises:
             TypeError: a request is for another task.
-            RuntimeError: OpenVINO could not compute a batch.
+            RuntimeError: OpenVINO failed to compute a batch.
         """
         ours = [request for request in requests if isinstance(request, self.request_type)]
         if len(ours) != len(requests):
-            raise TypeError(f"only {self.request_type.task.value} requests belong here")
-        flat = self.flatten(ours)
+            raise TypeError(f"this pipeline answers {self.request_type.task.value} requests only")
+        encoded = self.preprocess(ours)
         if token_counts is not None:
-            token_counts.extend(_count_tokens(members) for members in flat)
-        items = [item for members in flat for item in members if not isinstance(item, RequestError)]
-        computed = iter(self.engine.compute([sequence for item in items for sequence in item.sequences]))
-        answers = iter(self.read(items, [list(islice(computed, len(item.sequences))) for item in items]))
-        return [[item if isinstance(item, RequestError) else next(answers) for item in members] for members in flat]
+            token_counts.extend(_count_tokens(items) for items in encoded)
+        valid = [item for items in encoded for item in items if not isinstance(item, RequestError)]
+        outputs = iter(self.engine.compute([sequence for item in valid for sequence in item.sequences]))
+        results = iter(self.postprocess(valid, [list(islice(outputs, len(item.sequences))) for item in valid]))
+        return [[item if isinstance(item, RequestError) else next(results) for item in items] for items in encoded]
 
     @abstractmethod
-    def flatten(self, requests: Sequence[RequestT]) -> list[list[ItemT | RequestError]]:
-        """The items of each request, as sequences none of which is longer than the model reads."""
+    def preprocess(self, requests: Sequence[RequestT]) -> list[list[ItemT | RequestError]]:
+        """Tokenize requests.
+
+        Returns:
+            For each request, in order, its items, in order: as sequences none of which is longer than the model
+            reads, or what is wrong with the item.
+        """
 
     @abstractmethod
-    def read(self, items: Sequence[ItemT], outputs: Sequence[Sequence[SequenceOutput]]) -> list[Outcome]:
-        """The answer of each item, from what the model gave for each of its sequences."""
+    def postprocess(self, items: Sequence[ItemT], outputs: Sequence[Sequence[SequenceOutput]]) -> list[ResultT]:
+        """Build the result of each item.
+
+        Args:
+            items: those that could be tokenized.
+            outputs: for each item, in order, what the model computed for each of its sequences.
+        """
 
 
-def _count_tokens(members: Sequence[FlatItem | RequestError]) -> int:
-    sequences = (item.sequences for item in members if not isinstance(item, RequestError))
-    return sum(len(sequence.ids) for of_item in sequences for sequence in of_item)
+def _count_tokens(items: Sequence[EncodedItem | RequestError]) -> int:
+    sequences_of_items = (item.sequences for item in items if not isinstance(item, RequestError))
+    return sum(len(sequence.ids) for sequences in sequences_of_items for sequence in sequences)
 
 
-#: A pipeline whose task does not matter.
-AnyPipeline = Pipeline[Any, Any]
+#: A pipeline for any task.
+AnyPipeline = Pipeline[Any, Any, Any]

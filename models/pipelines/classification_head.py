@@ -1,4 +1,4 @@
-"""What the two tasks on a sequence-classification head share: its labels, its logits, the functions that score them."""
+"""What the two tasks with a sequence-classification head share: its labels, logits and score functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from models.engine.engine import SequenceOutput
 
 __all__ = ["SCORE_FUNCTIONS", "Scores", "label_names", "logits_index", "softmax", "stack_logits"]
 
+#: Logits or scores, with the labels on the last axis.
 Scores = npt.NDArray[np.float64]
 
 
 def label_names(config: Mapping[str, Any]) -> list[str]:
-    """Names of the labels by index; ``LABEL_<n>`` where the configuration has none, as ``transformers`` calls them."""
+    """Names of the labels by index; ``LABEL_<n>`` if the configuration has none, as in ``transformers``.
+
+    Args:
+        config: the model's ``config.json``.
+    """
     names = config.get("id2label")
     if names:
         return [str(names[str(index)]) for index in range(len(names))]
@@ -24,12 +29,20 @@ def label_names(config: Mapping[str, Any]) -> list[str]:
 
 
 def logits_index(output_names: Sequence[str]) -> int:
-    """Which output of the model holds the logits."""
+    """Index of the model's output with the logits: the one of that name, otherwise the first."""
     return output_names.index("logits") if "logits" in output_names else 0
 
 
 def stack_logits(outputs: Sequence[Sequence[SequenceOutput]], index: int) -> Scores:
-    """Logits of shape (sequences, labels), of all items one after another."""
+    """Stack the logits of the sequences of all items, one after another.
+
+    Args:
+        outputs: for each item, what the model computed for each of its sequences.
+        index: index of the output with the logits.
+
+    Returns:
+        Logits of shape (sequences, labels).
+    """
     return np.array([sequence[index] for item in outputs for sequence in item], dtype=np.float64)
 
 
@@ -41,7 +54,7 @@ def softmax(logits: Scores) -> Scores:
 
 
 def _sigmoid(logits: Scores) -> Scores:
-    # Both branches of the textbook form, each where it cannot overflow.
+    # The textbook formula has two forms; each is used where it cannot overflow.
     powers = np.exp(-np.abs(logits))
     scores: Scores = np.where(logits >= 0, 1.0, powers) / (1.0 + powers)
     return scores
@@ -51,5 +64,5 @@ def _none(logits: Scores) -> Scores:
     return logits
 
 
-#: ``function_to_apply`` by its name in the contract.
+#: Score functions by the name that ``function_to_apply`` has in the contract.
 SCORE_FUNCTIONS: dict[str, Callable[[Scores], Scores]] = {"sigmoid": _sigmoid, "softmax": softmax, "none": _none}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tokenizers import Encoding
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
-from models.pipelines.base import FlatItem, Outcome, Pipeline
+from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.pair_template import PairTemplate
 from models.pipelines.span_search import Spans, find_spans
 from models.pipelines.windows import Window, plan_windows
@@ -31,22 +31,28 @@ _NO_ANSWER: AnswerSpan = {"score": 0.0, "start": 0, "end": 0, "answer": ""}
 
 
 @dataclass(frozen=True)
-class _Question(FlatItem):
-    """One question with its context, one sequence per window."""
+class _Question(EncodedItem):
+    """One question with its context, as one sequence per window of the context.
+
+    Attributes:
+        request: whose parameters apply.
+        context: the text.
+        windows: the part of the context in each sequence.
+        context_start: position of the context's first token in each sequence.
+        characters: start and end of each token of the context, in code points, of shape (tokens, 2).
+        words: index of the word that each token of the context belongs to, -1 for none, of shape (tokens,).
+    """
 
     request: QuestionAnsweringRequest
     context: str
     windows: Sequence[Window]
-    #: Position of the context's first token in each sequence.
-    context_starts: int
-    #: First and last character of each token of the context, of shape (tokens, 2), in code points.
+    context_start: int
     characters: Ints
-    #: Which word of the context each token belongs to; -1 for none.
     words: Ints
 
 
-class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question]):
-    """Finds answers as spans of a context, which may be longer than the model reads."""
+class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question, AnswerSpan | list[AnswerSpan]]):
+    """Finds answers as spans of a context, which may be longer than the model reads at once."""
 
     request_type = QuestionAnsweringRequest
 
@@ -54,33 +60,37 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question]):
         super().__init__(model, options, engine)
         self._pairs = PairTemplate(self.tokenizer)
         names = self.engine.output_names
-        self._logits = names.index("start_logits"), names.index("end_logits")
+        self._logit_indices = names.index("start_logits"), names.index("end_logits")
 
-    def flatten(self, requests: Sequence[QuestionAnsweringRequest]) -> list[list[_Question | RequestError]]:
-        """See :meth:`Pipeline.flatten`; a question or context is tokenized once, however many windows it has."""
+    def preprocess(self, requests: Sequence[QuestionAnsweringRequest]) -> list[list[_Question | RequestError]]:
+        """See :meth:`Pipeline.preprocess`. Each question and each context is tokenized once."""
         parts = list({part for request in requests for pair in request.items for part in pair})
-        encoded = dict(zip(parts, self.tokenizer.encode_batch(parts, add_special_tokens=False), strict=True))
-        return [self._items(request, encoded) for request in requests]
+        encodings = dict(zip(parts, self.tokenizer.encode_batch(parts, add_special_tokens=False), strict=True))
+        return [self._items(request, encodings) for request in requests]
 
-    def read(self, items: Sequence[_Question], outputs: Sequence[Sequence[SequenceOutput]]) -> list[Outcome]:
-        """See :meth:`Pipeline.read`; an outcome is an :class:`AnswerSpan`, or a list of them when ``top_k`` > 1."""
-        return [self._read(item, windows) for item, windows in zip(items, outputs, strict=True)]
+    def postprocess(
+        self, items: Sequence[_Question], outputs: Sequence[Sequence[SequenceOutput]]
+    ) -> list[AnswerSpan | list[AnswerSpan]]:
+        """See :meth:`Pipeline.postprocess`. A result is an :class:`AnswerSpan`, or a list of them if ``top_k`` > 1."""
+        return [self._result(item, windows) for item, windows in zip(items, outputs, strict=True)]
 
-    def _items(self, request: QuestionAnsweringRequest, encoded: dict[str, Encoding]) -> list[_Question | RequestError]:
+    def _items(
+        self, request: QuestionAnsweringRequest, encodings: dict[str, Encoding]
+    ) -> list[_Question | RequestError]:
         items: list[_Question | RequestError] = []
-        left = MAX_SEQUENCES
+        max_windows = MAX_SEQUENCES
         for question, context in request.items:
-            item = self._item(request, encoded[question].ids, context, encoded[context], left)
-            left -= len(item.sequences) if isinstance(item, _Question) else 0
+            item = self._item(request, encodings[question].ids, context, encodings[context], max_windows)
+            max_windows -= len(item.sequences) if isinstance(item, _Question) else 0
             items.append(item)
         return items
 
     def _item(
-        self, request: QuestionAnsweringRequest, question: list[int], context: str, encoding: Encoding, left: int
+        self, request: QuestionAnsweringRequest, question: list[int], context: str, encoding: Encoding, max_windows: int
     ) -> _Question | RequestError:
         ids = encoding.ids
         try:
-            windows = self._windows(request, len(question), len(ids), left)
+            windows = self._windows(request, len(question), len(ids), max_windows)
         except InvalidRequest as error:
             return error
         return _Question(
@@ -88,57 +98,66 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question]):
             request=request,
             context=context,
             windows=windows,
-            context_starts=self._pairs.second_starts(len(question)),
+            context_start=self._pairs.second_starts(len(question)),
             characters=np.array(encoding.offsets, dtype=np.intp).reshape(-1, 2),
             words=np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.intp),
         )
 
-    def _windows(self, request: QuestionAnsweringRequest, question: int, context: int, left: int) -> list[Window]:
-        """Where to cut a context of so many tokens; raises InvalidRequest where it cannot be done."""
-        longest, stride = request.window_tokens(self.max_length)
-        beside = question + self._pairs.special_tokens
-        if min(beside + context, longest) > self.max_length:
+    def _windows(
+        self, request: QuestionAnsweringRequest, question_tokens: int, context_tokens: int, max_windows: int
+    ) -> list[Window]:
+        """Split a context into windows.
+
+        Raises:
+            InvalidRequest: the question, the context or a parameter makes that impossible.
+        """
+        window_tokens, stride = request.window_tokens(self.max_length)
+        other_tokens = question_tokens + self._pairs.special_tokens
+        if min(other_tokens + context_tokens, window_tokens) > self.max_length:
             raise _out_of_range("max_seq_len", "is more than the model reads", self.max_length)
-        room = longest - beside
-        if context <= room:
-            return [Window(0, context)]
-        if room < 1:
+        max_context_tokens = window_tokens - other_tokens
+        if context_tokens <= max_context_tokens:
+            return [Window(0, context_tokens)]
+        if max_context_tokens < 1:
             raise InvalidRequest.of(
                 ErrorCode.TOO_MANY_TOKENS,
-                f"question: has {question} tokens, which leaves no room for the context in windows of {longest}",
+                f"question: has {question_tokens} tokens, which leaves no room for the context in windows of "
+                f"{window_tokens}",
                 field="question",
-                limit=max(longest - self._pairs.special_tokens - 1, 0),
+                limit=max(window_tokens - self._pairs.special_tokens - 1, 0),
             )
-        if stride >= room:
+        if stride >= max_context_tokens:
             raise _out_of_range(
-                "doc_stride", "must be less than what a window has room for beside the question", room - 1
+                "doc_stride",
+                "must be less than the tokens that a window has left for the context",
+                max_context_tokens - 1,
             )
-        windows = plan_windows(context, room, stride)
-        if len(windows) > left:
+        windows = plan_windows(context_tokens, max_context_tokens, stride)
+        if len(windows) > max_windows:
             raise InvalidRequest.of(
                 ErrorCode.TOO_MANY,
-                f"context: is cut into {len(windows)} windows, a request may have {MAX_SEQUENCES} in all",
+                f"context: is split into {len(windows)} windows; a request may have {MAX_SEQUENCES} in total",
                 field="context",
                 limit=MAX_SEQUENCES,
             )
         return windows
 
-    def _read(self, item: _Question, outputs: Sequence[SequenceOutput]) -> AnswerSpan | list[AnswerSpan]:
+    def _result(self, item: _Question, outputs: Sequence[SequenceOutput]) -> AnswerSpan | list[AnswerSpan]:
         request = item.request
-        # Some spans fall together when they are widened to words.
+        # Some spans become equal when they are extended to whole words.
         count = request.top_k * 2 + 10 if request.align_to_words else request.top_k
         answers: dict[str, AnswerSpan] = {}
         null_score = 1.0
         for window, sequence, output in zip(item.windows, item.sequences, outputs, strict=True):
-            start, end = (output[index][: len(sequence.ids)] for index in self._logits)
+            start, end = (output[index][: len(sequence.ids)] for index in self._logit_indices)
             answerable = self._answerable(item, window, sequence)
             spans = find_spans(start, end, answerable, count, request.max_answer_len)
             null_score = min(null_score, spans.null_score)
             for first, last, score in _in_characters(item, window, spans):
                 text = item.context[first:last]
-                # The same words found twice are one answer, at the place where they were found first.
-                known = answers.setdefault(text.lower(), {"score": 0.0, "start": first, "end": last, "answer": text})
-                known["score"] += score
+                # The same words found several times are one answer, at the position where they were found first.
+                answer = answers.setdefault(text.lower(), {"score": 0.0, "start": first, "end": last, "answer": text})
+                answer["score"] += score
         ranked = list(answers.values())
         if request.handle_impossible_answer:
             ranked.append({**_NO_ANSWER, "score": null_score})
@@ -148,26 +167,26 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question]):
         return ranked[0] if ranked else _NO_ANSWER
 
     def _answerable(self, item: _Question, window: Window, sequence: TokenSequence) -> npt.NDArray[np.bool_]:
-        """The context's tokens, and the token that stands for "no answer" wherever it is."""
+        """Which tokens are part of the context, or the token that stands for "no answer"; of shape (tokens,)."""
         answerable: npt.NDArray[np.bool_] = np.asarray(sequence.ids) == self._pairs.first_token
-        answerable[item.context_starts : item.context_starts + len(window)] = True
+        answerable[item.context_start : item.context_start + len(window)] = True
         return answerable
 
 
 def _in_characters(item: _Question, window: Window, spans: Spans) -> Iterator[tuple[int, int, float]]:
-    """First and last character and score of each span, widened to whole words if the request says so."""
+    """Start, end and score of each span, in characters of the context; whole words if the request says so."""
     if not len(window):
         yield from ((0, 0, float(score)) for score in spans.scores)
         return
     characters, words = item.characters[window.start : window.stop], item.words[window.start : window.stop]
-    starts, ends = spans.starts - item.context_starts, spans.ends - item.context_starts
-    # What lies before the context is the token for "no answer": it has no characters.
+    starts, ends = spans.starts - item.context_start, spans.ends - item.context_start
+    # A span that starts or ends before the context is the token for "no answer", which has no characters.
     before = starts < 0, ends < 0
     starts, ends = np.maximum(starts, 0), np.maximum(ends, 0)
     firsts = np.where(before[0], 0, characters[starts, 0])
     lasts = np.where(before[1], 0, characters[ends, 1])
     if item.request.align_to_words:
-        # A word that the window cuts is as long as what the window has of it.
+        # If the window cuts a word, the word is the part of it that is in the window.
         aligned = ~before[0] & ~before[1] & (words[starts] >= 0) & (words[ends] >= 0)
         firsts = np.where(aligned, characters[np.searchsorted(words, words[starts], "left"), 0], firsts)
         lasts = np.where(aligned, characters[np.searchsorted(words, words[ends], "right") - 1, 1], lasts)

@@ -1,4 +1,4 @@
-"""The best answer spans of one window, as ``transformers`` 4.57 finds them, on a band instead of a square.
+"""The best answer spans of one window, as ``transformers`` 4.57 finds them, on a band instead of the whole square.
 
 The reference is ``decode_spans`` of its question-answering pipeline, after https://github.com/facebookresearch/DrQA.
 """
@@ -15,7 +15,7 @@ __all__ = ["Spans", "find_spans"]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
-#: Stands for the logit of a token that cannot be in an answer; its probability is 0 in float32.
+#: Logit of a token that cannot be part of an answer; its probability is 0 in float32.
 _MASKED = np.float32(-10000.0)
 
 
@@ -24,10 +24,10 @@ class Spans:
     """Spans of one window, best first.
 
     Attributes:
-        starts: index of each span's first token.
-        ends: index of its last token.
-        scores: product of both probabilities.
-        null_score: the score of "there is no answer here", which is that of the window's first token.
+        starts: index of each span's first token, of shape (spans,).
+        ends: index of its last token, of shape (spans,).
+        scores: product of the probabilities of both, of shape (spans,).
+        null_score: score of "no answer in this window", which is the span of the window's first token.
     """
 
     starts: Ints
@@ -42,10 +42,11 @@ def find_spans(
     """Find the ``count`` best spans of at most ``max_length`` tokens.
 
     Args:
-        start_logits: one per token, of shape (tokens,).
-        end_logits: the same, for ends.
-        answerable: which tokens can be in an answer; the first token is one, as the place of "no answer".
-        count: how many spans; fewer are returned where there are fewer.
+        start_logits: logit of each token as the start of an answer, of shape (tokens,).
+        end_logits: logit of each token as the end of an answer, of shape (tokens,).
+        answerable: which tokens can be part of an answer, of shape (tokens,). The first token is one of them, since it
+            stands for "no answer".
+        count: how many spans to find; fewer are returned if there are fewer.
         max_length: most tokens of a span.
     """
     start, end = _probabilities(start_logits, answerable), _probabilities(end_logits, answerable)
@@ -60,7 +61,7 @@ def find_spans(
         ends = starts + best % width
         scores = band[best]
     else:
-        # Fewer spans than asked for: transformers fills up with spans of score 0, which ones depends on its square.
+        # Fewer spans than requested: transformers adds spans of score 0, and which ones depends on its square.
         square = np.tril(np.triu(np.outer(start, end)), width - 1).ravel()
         best = _largest(square, count)
         starts, ends = np.divmod(best, tokens)
@@ -77,7 +78,7 @@ def _probabilities(logits: Floats, answerable: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _largest(values: Floats, count: int) -> Ints:
-    """Indices of the largest values, largest first, by the same steps as the reference so that ties fall alike."""
+    """Indices of the largest values, largest first, by the steps of the reference so that ties are broken alike."""
     if count == 1:
         return np.array([np.argmax(values)])
     if len(values) <= count:

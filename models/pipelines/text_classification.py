@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
-from models.pipelines.base import FlatItem, Outcome, Pipeline
+from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
 from models.store import StoredModel
 from producer.contract import ErrorCode, InvalidRequest, LabelScore, RequestError, TextClassificationRequest
@@ -18,28 +18,28 @@ __all__ = ["TextClassificationPipeline"]
 
 
 @dataclass(frozen=True)
-class _Text(FlatItem):
-    """One text or pair, one sequence."""
+class _Text(EncodedItem):
+    """One text or pair, which is one sequence."""
 
     function: str
     top_k: int | None
 
 
-class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text]):
-    """Labels texts, or pairs of texts, with the labels that the model was trained on."""
+class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list[LabelScore]]):
+    """Classifies texts, or pairs of texts, by the labels that the model was trained on."""
 
     request_type = TextClassificationRequest
 
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         super().__init__(model, options, engine)
-        # The longest part of a pair is cut first, as ``truncation=True`` means in transformers.
+        # The longer part of a pair is truncated first, as with ``truncation=True`` in transformers.
         self.tokenizer.enable_truncation(self.max_length)
         self._labels = label_names(self.config)
         self._logits = logits_index(self.engine.output_names)
         self._default_function = _default_function(self.config, len(self._labels))
 
-    def flatten(self, requests: Sequence[TextClassificationRequest]) -> list[list[_Text | RequestError]]:
-        """See :meth:`Pipeline.flatten`; all texts are tokenized in one call."""
+    def preprocess(self, requests: Sequence[TextClassificationRequest]) -> list[list[_Text | RequestError]]:
+        """See :meth:`Pipeline.preprocess`. All texts are tokenized in one call."""
         texts = [item for request in requests for item in request.items]
         encodings = iter(
             self.tokenizer.encode_batch_fast(
@@ -48,8 +48,10 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text]):
         )
         return [[self._item(request, next(encodings)) for _ in request.items] for request in requests]
 
-    def read(self, items: Sequence[_Text], outputs: Sequence[Sequence[SequenceOutput]]) -> list[Outcome]:
-        """See :meth:`Pipeline.read`; an outcome is a list of :class:`LabelScore`, best first."""
+    def postprocess(
+        self, items: Sequence[_Text], outputs: Sequence[Sequence[SequenceOutput]]
+    ) -> list[list[LabelScore]]:
+        """See :meth:`Pipeline.postprocess`. A result is a list of :class:`LabelScore`, best first."""
         if not items:
             return []
         logits = stack_logits(outputs, self._logits)
@@ -75,7 +77,7 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text]):
 
 
 def _default_function(config: Mapping[str, Any], labels: int) -> str:
-    """What ``transformers`` applies when nobody says: by the head's problem type, or its number of labels."""
+    """The function that ``transformers`` applies by default: by the head's problem type, or its number of labels."""
     problem = config.get("problem_type")
     if problem == "regression":
         return "none"
@@ -87,7 +89,7 @@ def _default_function(config: Mapping[str, Any], labels: int) -> str:
 def _too_many_tokens(limit: int) -> InvalidRequest:
     return InvalidRequest.of(
         ErrorCode.TOO_MANY_TOKENS,
-        f"inputs: the text is longer than the {limit} tokens that the model reads, and truncation is off",
+        f"inputs: the text is longer than the model's limit of {limit} tokens, and truncation is off",
         field="inputs",
         limit=limit,
     )

@@ -1,4 +1,4 @@
-"""Cutting a context that is longer than the model reads."""
+"""Splitting a context that is longer than the model reads."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Window:
         return self.stop - self.start
 
 
-def plan_windows(tokens: int, room: int, overlap: int) -> list[Window]:
-    """Cut so many tokens into windows; the last one ends with the last token.
+def plan_windows(tokens: int, max_tokens: int, overlap: int) -> list[Window]:
+    """Split a context into windows. The last one ends with the last token.
 
     Args:
-        tokens: length of the context.
-        room: most tokens of a window.
-        overlap: tokens that a window shares with the next, less than ``room``.
+        tokens: length of the context, in tokens.
+        max_tokens: most tokens of a window.
+        overlap: tokens that a window shares with the next one, less than ``max_tokens``.
     """
-    step = room - overlap
-    count = 1 + max(0, -(-(tokens - room) // step))
-    return [Window(index * step, min(index * step + room, tokens)) for index in range(count)]
+    step = max_tokens - overlap
+    count = 1 + max(0, -(-(tokens - max_tokens) // step))
+    return [Window(index * step, min(index * step + max_tokens, tokens)) for index in range(count)]

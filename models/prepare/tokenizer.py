@@ -1,11 +1,11 @@
-"""``tokenizer.json`` for every model, with the ids that the model's own tokenizer gives."""
+"""A ``tokenizer.json`` for every model, with the token ids of the model's own tokenizer."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,37 +19,41 @@ from models.store import TOKENIZER_NAME
 
 __all__ = ["write_tokenizer"]
 
-#: Every so many of the texts is compared as the first of a pair too.
+#: One text in this many is also compared as the first part of a pair.
 _PAIR_EVERY = 5
 
 
 def write_tokenizer(source: Path, target: Path) -> None:
-    """Write ``tokenizer.json`` into ``target``: the publisher's, or one converted from what there is.
+    """Write ``tokenizer.json`` into ``target``: the publisher's, or one converted from the publisher's other files.
 
-    What the model was published with decides: its own ``tokenizer.json`` as ``transformers`` loads it, else the slow
-    tokenizer. The file is compared with it on 1,000 texts and 200 pairs before it is taken.
+    The reference is the tokenizer that the model was published with: its ``tokenizer.json`` as ``transformers`` loads
+    it, otherwise the slow tokenizer. A file is accepted if it gives the same ids on 1,000 texts and 200 pairs.
+
+    Args:
+        source: directory of the published files.
+        target: an existing directory.
 
     Raises:
-        TokenizerError: there is no tokenizer that can be read, or no file gives equal ids.
+        TokenizerError: there is no readable tokenizer, or no file gives the same ids.
     """
-    shipped = source / TOKENIZER_NAME
-    made = target / TOKENIZER_NAME
-    original = _load(source, is_fast=shipped.is_file())
+    published = source / TOKENIZER_NAME
+    path = target / TOKENIZER_NAME
+    reference = _load(source, is_fast=published.is_file())
     texts = probe_texts()
     difference = ""
-    for candidate in _candidates(source, shipped):
-        candidate(made)
-        difference = _first_difference(made, original, texts)
+    for write in _writers(source, published):
+        write(path)
+        difference = _first_difference(path, reference, texts)
         if not difference:
             return
     raise TokenizerError(f"{source}: no {TOKENIZER_NAME} gives the ids of the model's own tokenizer; {difference}")
 
 
-def _candidates(source: Path, shipped: Path) -> Iterator[Any]:
-    if shipped.is_file():
-        yield lambda made: shutil.copyfile(shipped, made)
-    # With what tokenizer_config.json changes of a tokenizer.json, or from the slow tokenizer's files.
-    yield lambda made: made.write_text(_load(source, is_fast=True).backend_tokenizer.to_str(), encoding="utf-8")
+def _writers(source: Path, published: Path) -> Iterator[Callable[[Path], object]]:
+    if published.is_file():
+        yield lambda path: shutil.copyfile(published, path)
+    # As changed by tokenizer_config.json, or converted from the slow tokenizer's files.
+    yield lambda path: path.write_text(_load(source, is_fast=True).backend_tokenizer.to_str(), encoding="utf-8")
 
 
 def _load(source: Path, *, is_fast: bool) -> Any:
@@ -62,24 +66,25 @@ def _load(source: Path, *, is_fast: bool) -> Any:
             )
         except Exception as error:
             problem = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise TokenizerError(f"{source} has no tokenizer that can be read: {problem}") from error
+            raise TokenizerError(f"{source} has no readable tokenizer: {problem}") from error
     if is_fast and not loaded.is_fast:
-        raise TokenizerError(f"{source}: there is no way to make {TOKENIZER_NAME} from a {type(loaded).__name__}")
+        raise TokenizerError(f"{source}: {TOKENIZER_NAME} cannot be made from a {type(loaded).__name__}")
     return loaded
 
 
-def _first_difference(path: Path, original: Any, texts: Sequence[str]) -> str:
-    """What the two disagree on first; empty if nothing."""
+def _first_difference(path: Path, reference: Any, texts: Sequence[str]) -> str:
+    """The first text for which the ids differ, in words; empty if there is none."""
     try:
-        made = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
         return f"{path.name} cannot be read: {error}"
-    made.no_padding()
-    made.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     pairs = list(pairwise(texts))[::_PAIR_EVERY]
-    for text, encoding in zip([*texts, *pairs], made.encode_batch([*texts, *pairs]), strict=True):
+    for text, encoding in zip([*texts, *pairs], tokenizer.encode_batch([*texts, *pairs]), strict=True):
         arguments = (text,) if isinstance(text, str) else text
-        wanted = original(*arguments, truncation=False)
-        if encoding.ids != wanted["input_ids"] or encoding.type_ids != wanted.get("token_type_ids", encoding.type_ids):
+        expected = reference(*arguments, truncation=False)
+        expected_types = expected.get("token_type_ids", encoding.type_ids)
+        if encoding.ids != expected["input_ids"] or encoding.type_ids != expected_types:
             return f"they differ on {text!r}"
     return ""

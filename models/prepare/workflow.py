@@ -1,4 +1,4 @@
-"""Preparation from end to end; a run that breaks leaves nothing half-made."""
+"""Preparation from end to end. A run that fails leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from models.engine.batching import BatchingOptions
 from models.errors import PreparationError
 from models.evaluation.data_sets import read_data_set
-from models.prepare.progress import say
-from models.prepare.quantize.calibration import built_in
+from models.prepare.catalog import CATALOG
+from models.prepare.quantize.calibration import built_in_rows
 from models.prepare.source.checkpoint import Checkpoint, read_checkpoint
 from models.prepare.source.layout import Layout
 from models.prepare.source.licence import UNKNOWN_LICENCE, read_licence
-from models.prepare.source.source import Source, is_hub_id, locate
-from models.prepare.workspace import put_in_place, working_room
+from models.prepare.source.locate import locate
+from models.prepare.source.source import Source, is_hub_id
+from models.prepare.workspace import move_to_target, open_workspace
+from models.progress import report
 from models.store import StoredModel
-from models.store.catalog import CATALOG
 from models.store.manifest import Manifest, digest
 from producer.contract import TaskName
 
 __all__ = ["PreparationOptions", "prepare"]
 
 _TOOLS = ("nncf", "openvino", "optimum-intel", "torch", "transformers")
-#: Room on the disk for each byte of the source's weights: the export in FP32, INT8, and what is made on the way.
-_ROOM_PER_BYTE = 3
+#: Disk space per byte of the published weights: the FP32 export, INT8, and temporary files.
+_DISK_BYTES_PER_BYTE = 3
 
 
 @dataclass(frozen=True)
@@ -35,63 +37,68 @@ class PreparationOptions:
     """What to prepare, and how.
 
     Attributes:
-        origin: a hub id, or a directory.
+        origin: a hub id, or a local directory.
         name: the name that requests will use.
-        target: the directory to make; one of that name is replaced.
-        revision: branch, tag or commit of the hub's repository.
-        task: what the model is for, where its architecture does not say.
+        target: the directory to make; an existing one is replaced.
+        batching: how sequences are batched while models are measured.
+        max_points_lost: most accuracy that INT8 may lose on any of the evaluations, in percentage points.
+        revision: branch, tag or commit of the hub's repository; its main branch if None.
+        task: the task of the model, if its architecture does not tell.
         calibration: JSON Lines with the columns of the task's requests: ``text``; ``premise`` and ``hypothesis``;
             ``question`` and ``context``. The built-in rows if None.
-        evaluations: labelled rows to measure FP32 and INT8 on, if any.
-        max_drop_points: how much accuracy INT8 may lose on any of them.
-        source: what the card and the manifest say of where it comes from.
+        evaluations: labelled files to measure FP32 and INT8 on.
+        source: what the card and the manifest say about where the model comes from; ``origin`` if None.
     """
 
     origin: str
     name: str
     target: Path
+    batching: BatchingOptions
+    max_points_lost: float
     revision: str | None = None
     task: TaskName | None = None
     calibration: Path | None = None
     evaluations: tuple[Path, ...] = ()
-    max_drop_points: float = 0.5
     source: str | None = None
 
 
 def prepare(options: PreparationOptions) -> StoredModel:
-    """Fetch, make fit for OpenVINO, quantize, measure, and put the result in place in one step.
+    """Fetch a model, convert it to OpenVINO, quantize it, measure it, and move it to its target in one step.
 
     Raises:
-        PreparationError: the model cannot be prepared, for one of the reasons that its subclasses name.
-        WrongDataError: the calibration or evaluation data does not fit.
+        PreparationError: the model cannot be prepared; its subclasses name the reasons.
+        InvalidDataError: the calibration or evaluation data does not fit the task.
     """
-    with _typed_failures():
-        _check_extra()
+    with _system_errors_as_preparation_errors():
+        _check_tools()
         source = locate(options.origin, options.revision)
         checkpoint = read_checkpoint(source.directory, options.task)
         if checkpoint.layout is Layout.INC:
             raise _unreadable_int8(options.origin)
-        calibration = read_data_set(options.calibration or built_in(checkpoint.task), checkpoint.task, labelled=False)
+        calibration_path = options.calibration or built_in_rows(checkpoint.task)
+        calibration = read_data_set(calibration_path, checkpoint.task, labelled=False)
         evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
-        from models.prepare.build import Maker
+        from models.engine.engine import EngineOptions
+        from models.prepare.build import ModelBuilder
 
-        with working_room(options.target) as room:
-            _check_space(checkpoint, room)
-            say(f"{source.name}: {checkpoint.layout.value}, for {checkpoint.task.value}")
-            made = Maker(
+        with open_workspace(options.target) as workspace:
+            _check_space(checkpoint, workspace)
+            report(f"{source.name}: {checkpoint.layout.value}, for {checkpoint.task.value}")
+            model = ModelBuilder(
                 checkpoint=checkpoint,
                 draft=_draft(options, source, checkpoint),
                 calibration=calibration,
                 evaluations=evaluations,
-                max_drop_points=options.max_drop_points,
-                room=room,
-            ).make()
-            put_in_place(made.directory, options.target)
-        return StoredModel(options.target, made.manifest)
+                max_points_lost=options.max_points_lost,
+                options=EngineOptions(threads=1, precision="f32", batching=options.batching),
+                workspace=workspace,
+            ).build()
+            move_to_target(model.directory, options.target)
+        return StoredModel(options.target, model.manifest)
 
 
 def _draft(options: PreparationOptions, source: Source, checkpoint: Checkpoint) -> Manifest:
-    """The manifest before there are files."""
+    """The manifest as far as it is known before any file is made."""
     entry = CATALOG.get(options.name)
     licence = read_licence(source.directory)
     return Manifest(
@@ -109,44 +116,45 @@ def _draft(options: PreparationOptions, source: Source, checkpoint: Checkpoint) 
     )
 
 
-def _check_extra() -> None:
+def _check_tools() -> None:
     try:
         for tool in _TOOLS:
             version(tool)
     except ModuleNotFoundError as error:
-        raise PreparationError(f"{error}: preparation needs pip install 'celeriac[prepare]'") from error
+        raise PreparationError(f"{error}: preparation requires pip install 'celeriac[prepare]'") from error
 
 
-def _check_space(checkpoint: Checkpoint, room: Path) -> None:
-    needed, free = checkpoint.weights.stat().st_size * _ROOM_PER_BYTE, shutil.disk_usage(room).free
-    if free < needed:
+def _check_space(checkpoint: Checkpoint, workspace: Path) -> None:
+    needed_bytes = checkpoint.weights.stat().st_size * _DISK_BYTES_PER_BYTE
+    free_bytes = shutil.disk_usage(workspace).free
+    if free_bytes < needed_bytes:
         raise PreparationError(
-            f"{room.parent} has {free / 1e6:.0f} MB free, and preparing this model takes up to {needed / 1e6:.0f} MB; "
-            "--models-dir names another place"
+            f"{workspace.parent} has {free_bytes / 1e6:.0f} MB free, and preparing this model takes up to "
+            f"{needed_bytes / 1e6:.0f} MB; use --models-dir for another directory"
         )
 
 
 def _unreadable_int8(origin: str) -> PreparationError:
     sibling = origin.removesuffix("-inc")
-    known = is_hub_id(origin) and sibling != origin
+    has_sibling = is_hub_id(origin) and sibling != origin
     advice = (
         f"its ONNX sibling can be served: python -m models prepare {sibling}"
-        if known
+        if has_sibling
         else "prepare an ONNX export of it, or the FP32 model that it was made from"
     )
     return PreparationError(
-        f"{origin} is a PyTorch checkpoint that Intel Neural Compressor has quantized, a format that OpenVINO and "
-        f"transformers cannot read; {advice}"
+        f"{origin} is a PyTorch checkpoint quantized by Intel Neural Compressor, a format that neither OpenVINO nor "
+        f"transformers can read; {advice}"
     )
 
 
 @contextmanager
-def _typed_failures() -> Iterator[None]:
-    """What the system refuses, a full disk above all, as an error of this package."""
+def _system_errors_as_preparation_errors() -> Iterator[None]:
+    """Turn what the operating system refuses, such as writing to a full disk, into an error of this package."""
     try:
         yield
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise PreparationError(f"{where}{error.strerror or error}") from error
     except MemoryError as error:
-        raise PreparationError("there is not enough memory to prepare this model") from error
+        raise PreparationError("not enough memory to prepare this model") from error

@@ -1,7 +1,7 @@
-"""Where a model is made, and how it gets to its place: in one step, whoever else is preparing the same.
+"""Where a model is built, and how it gets to its target: in one step, even if others prepare the same model.
 
-A room is a hidden directory beside the target, on the same file system. The process that works in it holds a lock
-on it, so that what a killed process left behind is found and cleared by the next one.
+A workspace is a hidden directory beside the target, on the same file system. The process that works in it holds a lock
+on it, so the next process can tell what a killed one left behind and delete it.
 """
 
 from __future__ import annotations
@@ -16,53 +16,71 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import PreparationError
-from models.prepare.exchange import exchange
-from models.store.home import NO_HOME
+from models.prepare.swap import swap_directories
 
-__all__ = ["put_in_place", "working_room"]
+__all__ = ["move_to_target", "open_workspace"]
 
 
 @contextmanager
-def working_room(target: Path) -> Iterator[Path]:
-    """An empty directory beside ``target``, which goes with everything in it.
+def open_workspace(target: Path) -> Iterator[Path]:
+    """An empty directory beside ``target``, deleted with its contents at the end.
+
+    Args:
+        target: the directory that will be made.
 
     Raises:
-        PreparationError: the directory of ``target`` cannot be made.
+        PreparationError: the parent directory of ``target`` cannot be created.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = "; this user has no home directory" if target.is_relative_to(NO_HOME) else ""
+        hint = "; this user has no home directory" if _is_in_missing_home(target) else ""
         raise PreparationError(
-            f"{target.parent} cannot be made: {error.strerror}{hint}. "
-            "CELERIAC_MODEL_DIR, or --models-dir, says where prepared models are kept"
+            f"{target.parent} cannot be created: {error.strerror}{hint}. "
+            "Set CELERIAC_MODEL_DIR, or use --models-dir, to keep prepared models elsewhere"
         ) from None
     prefix = f".{target.name}-"
     with _locked(target.parent):
-        _clear_abandoned(target.parent, prefix)
-        room = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
-        lock = _lock(room)
+        _delete_abandoned(target.parent, prefix)
+        workspace = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+        lock = _lock(workspace)
     try:
-        yield room
+        yield workspace
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(workspace, ignore_errors=True)
         os.close(lock)
 
 
-def put_in_place(made: Path, target: Path) -> None:
-    """Move a finished directory to ``target``; one that is there is replaced, without a moment in which none is."""
+def move_to_target(directory: Path, target: Path) -> None:
+    """Move a finished directory to ``target``. An existing one is replaced without ever being absent.
+
+    Args:
+        directory: in a workspace of ``target``.
+        target: where it goes.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
     with _locked(target.parent):
         if not target.exists():
-            made.rename(target)
-        elif not exchange(made, target):
-            old = made.parent / "old"
+            directory.rename(target)
+        elif not swap_directories(directory, target):
+            old = directory.parent / "old"
             target.rename(old)
-            made.rename(target)
+            directory.rename(target)
+
+
+def _is_in_missing_home(path: Path) -> bool:
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return False
+    return path.is_relative_to(home) and not home.is_dir()
 
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Alone among those that prepare models in ``directory``; for moments only."""
+    """Exclude other processes that prepare models in ``directory``. Held for moments only."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -71,8 +89,8 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(room: Path) -> int:
-    descriptor = os.open(room, os.O_RDONLY | os.O_DIRECTORY)
+def _lock(workspace: Path) -> int:
+    descriptor = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -81,9 +99,9 @@ def _lock(room: Path) -> int:
     return descriptor
 
 
-def _clear_abandoned(parent: Path, prefix: str) -> None:
-    for room in parent.glob(f"{prefix}*"):
+def _delete_abandoned(parent: Path, prefix: str) -> None:
+    for workspace in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
-            descriptor = _lock(room)
-            shutil.rmtree(room, ignore_errors=True)
+            descriptor = _lock(workspace)
+            shutil.rmtree(workspace, ignore_errors=True)
             os.close(descriptor)

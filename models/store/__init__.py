@@ -1,29 +1,25 @@
-"""Prepared models on disk: from a name to a directory, what may be in it, and who uses it."""
+"""Prepared models on disk: finding them by name, what their directories may contain, and who uses them."""
 
+from models.store.contents import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME
 from models.store.lookup import (
     BUNDLED_DIRECTORY,
-    CONFIG_NAME,
-    DEFAULT_MODELS_DIR,
-    MODEL_NAME,
-    TOKENIZER_NAME,
     ModelEntry,
     StoredModel,
-    entries,
     find,
-    removable,
+    list_entries,
+    removable_directory,
     remove,
 )
 
 __all__ = [
     "BUNDLED_DIRECTORY",
     "CONFIG_NAME",
-    "DEFAULT_MODELS_DIR",
     "MODEL_NAME",
     "TOKENIZER_NAME",
     "ModelEntry",
     "StoredModel",
-    "entries",
     "find",
-    "removable",
+    "list_entries",
+    "removable_directory",
     "remove",
 ]

@@ -1,4 +1,4 @@
-"""Who uses a prepared model: a worker locks its manifest, and the kernel gives that back when the worker has ended."""
+"""Which models are in use: a worker locks their manifests, and the kernel releases the locks when it ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ __all__ = ["announce_use", "is_in_use"]
 
 
 def announce_use(directory: Path) -> IO[bytes] | None:
-    """Say that this process, and those that it forks, use a model for as long as any of them has the file open.
+    """Mark a model as in use for as long as this process, or one that it forks, keeps the returned file open.
+
+    Args:
+        directory: the model's directory.
 
     Returns:
-        The open manifest, to be kept; None where the file system has no locks: then nobody is told.
+        The open, locked manifest. None if it cannot be opened or the file system has no locks; the model is then not
+        reported as in use.
     """
     try:
         file = (directory / MANIFEST_NAME).open("rb")
@@ -31,7 +35,7 @@ def announce_use(directory: Path) -> IO[bytes] | None:
 
 
 def is_in_use(directory: Path) -> bool:
-    """Whether a process of this host has said that it uses this model."""
+    """Whether a process on this host has marked the model in this directory as in use."""
     with contextlib.suppress(FileNotFoundError, PermissionError), (directory / MANIFEST_NAME).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

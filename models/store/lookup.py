@@ -1,4 +1,4 @@
-"""From a model's name to a directory with a manifest: bundled, prepared here, or a path."""
+"""Finding models by name or path, listing them and removing them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import CorruptModelError, ModelNotFoundError, NotRemovedError
-from models.store.contents import CONFIG_NAME, MANIFEST_NAME, MODEL_NAME, TOKENIZER_NAME
+from models.store.contents import MANIFEST_NAME
 from models.store.manifest import Manifest
 from models.store.names import check_name, is_path
 
 __all__ = [
     "BUNDLED_DIRECTORY",
-    "CONFIG_NAME",
-    "DEFAULT_MODELS_DIR",
-    "MODEL_NAME",
-    "TOKENIZER_NAME",
     "ModelEntry",
     "StoredModel",
-    "entries",
     "find",
-    "removable",
+    "list_entries",
+    "removable_directory",
     "remove",
 ]
 
-DEFAULT_MODELS_DIR = Path("~/.cache/celeriac/models")
 BUNDLED_DIRECTORY = Path(__file__).parents[1] / "bundled"
 
 
@@ -44,11 +39,11 @@ class StoredModel:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it is one of the project's own."""
+        """Whether the model is bundled with the project."""
         return self.directory.resolve().parent == BUNDLED_DIRECTORY.resolve()
 
     def verify(self) -> None:
-        """Check what the directory holds, and every file against its checksum.
+        """Check the contents of the directory, and every file against its size and checksum.
 
         Raises:
             CorruptModelError: naming the first file that differs, is missing, or should not be there.
@@ -58,16 +53,18 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A directory of the store: a model, or what is wrong with its manifest.
+    """One directory in the list of models.
 
     Attributes:
-        name: the directory's, by which it is found.
-        is_hidden: whether :func:`find` gives another one of this name.
+        name: the name of the directory, by which the model is found.
+        directory: its path.
+        model: the model, or what is wrong with its manifest.
+        is_hidden: whether :func:`find` returns another model of this name.
     """
 
     name: str
     directory: Path
-    found: StoredModel | CorruptModelError
+    model: StoredModel | CorruptModelError
     is_hidden: bool = False
 
 
@@ -75,19 +72,19 @@ def find(name: str, models_dir: Path) -> StoredModel:
     """Find a prepared model.
 
     Args:
-        name: a bundled model, one prepared under ``models_dir``, or the path of a prepared directory.
-        models_dir: where prepared models are kept; one there goes before a bundled one of the same name.
+        name: the name of a model, or the path of a prepared directory.
+        models_dir: directory of the prepared models; one there takes precedence over a bundled one of the same name.
 
     Raises:
-        InvalidNameError: no model can be called this.
+        InvalidNameError: the name is not valid.
         ModelNotFoundError: no directory of that name has a manifest.
-        CorruptModelError: it has one that cannot be read, or that is another model's.
+        CorruptModelError: the manifest cannot be read, or belongs to another model.
     """
     if is_path(name):
-        place = Path(name).expanduser()
-        if not (place / MANIFEST_NAME).is_file():
-            raise ModelNotFoundError(name, [place.parent])
-        return StoredModel(place, Manifest.read(place))
+        directory = Path(name).expanduser()
+        if not (directory / MANIFEST_NAME).is_file():
+            raise ModelNotFoundError(name, [directory.parent])
+        return StoredModel(directory, Manifest.read(directory))
     check_name(name)
     for parent in (models_dir, BUNDLED_DIRECTORY):
         if (parent / name / MANIFEST_NAME).is_file():
@@ -95,42 +92,44 @@ def find(name: str, models_dir: Path) -> StoredModel:
     raise ModelNotFoundError(name, [models_dir, BUNDLED_DIRECTORY])
 
 
-def entries(models_dir: Path) -> list[ModelEntry]:
-    """Every model under ``models_dir``, then the bundled ones, each by name; broken ones too."""
-    cached = _names(models_dir)
+def list_entries(models_dir: Path) -> list[ModelEntry]:
+    """List the models under ``models_dir``, then the bundled ones, each sorted by name. Broken models are included."""
+    prepared = _names(models_dir)
     bundled = [] if _is_same(models_dir, BUNDLED_DIRECTORY) else _names(BUNDLED_DIRECTORY)
-    return [_entry(models_dir / name) for name in cached] + [
-        _entry(BUNDLED_DIRECTORY / name, is_hidden=name in cached) for name in bundled
+    return [_entry(models_dir / name) for name in prepared] + [
+        _entry(BUNDLED_DIRECTORY / name, is_hidden=name in prepared) for name in bundled
     ]
 
 
 def remove(name: str, models_dir: Path) -> Path:
-    """Delete a model that was prepared under ``models_dir``; in one step for whoever looks for it meanwhile.
+    """Delete a model under ``models_dir``. It disappears in one step for whoever looks it up meanwhile.
 
     Returns:
-        Its directory that was.
+        The deleted directory.
 
     Raises:
-        InvalidNameError: no model can be called this, or it is a path.
-        ModelNotFoundError: there is none of this name.
-        NotRemovedError: it is a bundled one, or may not be deleted.
+        InvalidNameError: the name is not valid, or is a path.
+        ModelNotFoundError: there is no model of this name.
+        NotRemovedError: the model is bundled, or the directory cannot be deleted.
     """
-    directory = removable(name, models_dir)
+    directory = removable_directory(name, models_dir)
     try:
         with tempfile.TemporaryDirectory(
             dir=models_dir, prefix=f".{name}-removed-", ignore_cleanup_errors=True
-        ) as room:
-            shutil.move(directory, Path(room) / name)
+        ) as trash:
+            shutil.move(directory, Path(trash) / name)
     except OSError as error:
         raise NotRemovedError(f"{directory} cannot be removed: {error.strerror}") from None
     return directory
 
 
-def removable(name: str, models_dir: Path) -> Path:
+def removable_directory(name: str, models_dir: Path) -> Path:
     """The directory that :func:`remove` would delete.
 
     Raises:
-        InvalidNameError, ModelNotFoundError, NotRemovedError: as :func:`remove`.
+        InvalidNameError: the name is not valid, or is a path.
+        ModelNotFoundError: there is no model of this name.
+        NotRemovedError: the model is bundled.
     """
     check_name(name)
     directory = models_dir / name
@@ -139,7 +138,7 @@ def removable(name: str, models_dir: Path) -> Path:
         return directory
     if is_bundled:
         raise NotRemovedError(
-            f"{name} is bundled with the project and stays; which models are served is CELERIAC_MODELS"
+            f"{name} is bundled with the project and cannot be removed; CELERIAC_MODELS selects the served models"
         )
     raise ModelNotFoundError(name, [models_dir])
 
@@ -147,21 +146,21 @@ def removable(name: str, models_dir: Path) -> Path:
 def _read(directory: Path) -> StoredModel:
     manifest = Manifest.read(directory)
     if manifest.name != directory.name:
-        problem = f"is of the model {manifest.name!r}, and not of {directory.name!r}"
+        problem = f"belongs to the model {manifest.name!r}, not to {directory.name!r}"
         raise CorruptModelError(directory / MANIFEST_NAME, problem)
     return StoredModel(directory, manifest)
 
 
 def _entry(directory: Path, *, is_hidden: bool = False) -> ModelEntry:
     try:
-        found: StoredModel | CorruptModelError = _read(directory)
+        model: StoredModel | CorruptModelError = _read(directory)
     except CorruptModelError as error:
-        found = error
-    return ModelEntry(directory.name, directory, found, is_hidden)
+        model = error
+    return ModelEntry(directory.name, directory, model, is_hidden)
 
 
 def _names(parent: Path) -> list[str]:
-    """Directories with a manifest; what begins with a dot is being prepared or removed."""
+    """Names of the directories with a manifest. Hidden ones are being prepared or removed."""
     if not parent.is_dir():
         return []
     return sorted(path.parent.name for path in parent.glob(f"[!.]*/{MANIFEST_NAME}"))

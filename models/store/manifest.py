@@ -30,14 +30,16 @@ class FileRecord(_Record):
 
 
 class Measurement(_Record):
-    """What was measured on one set of rows when the model was prepared.
+    """Accuracy and speed on one labelled file, measured when the model was prepared.
 
     Attributes:
-        metric: what the shares (0 to 1) are of; F1 or accuracy.
-        fp32: before quantization; None where that is not published.
-        int8: with f32 arithmetic for what is not quantized.
-        int8_bf16: with bf16 arithmetic, where the CPU had it; else the same as ``int8``.
-        rows_per_second: on one core, by the three names above; to compare, not to promise.
+        metric: what the three accuracies are, such as ``accuracy`` or ``f1``; each is from 0 to 1.
+        data: the labelled file, as its directory and name.
+        rows: how many rows it has.
+        fp32: accuracy before quantization; None if the FP32 model is not published.
+        int8: accuracy of the INT8 model, with f32 arithmetic for the operations that are not quantized.
+        int8_bf16: the same with bf16 arithmetic, if the CPU supports it; otherwise equal to ``int8``.
+        rows_per_second: speed on one core, by the three names above; meaningful only relative to each other.
     """
 
     metric: str
@@ -48,19 +50,33 @@ class Measurement(_Record):
     int8_bf16: float
     rows_per_second: dict[str, float]
 
+    @property
+    def points_lost(self) -> float | None:
+        """Accuracy that quantization cost, in percentage points; None if the FP32 model is not published."""
+        return None if self.fp32 is None else (self.fp32 - self.int8) * 100
+
 
 class Manifest(_Record):
-    """Everything that a worker must know of a model before it loads it, and an owner wants to know.
+    """Everything that a worker must know about a model before loading it, and what its owner may want to know.
 
     Attributes:
-        source: the hub id, or what its owner says of where it comes from.
-        source_revision: the hub's commit; empty for a directory.
-        source_layout: how it is published; empty in manifests older than this field.
-        recipe: how it was made.
-        fp32_size_bytes: of the graph before quantization; None where that is not published.
+        format: version of the manifest's format.
+        name: the name that requests use.
+        task: the task that the model is made for.
+        source: the hub id, or the owner's description of where the model comes from.
+        source_sha256: checksum of the published weights.
+        source_revision: commit of the hub's repository; empty for a local directory.
+        source_layout: the format in which the model was published; empty in manifests older than this field.
+        licence: as the model's card states it.
+        max_length_tokens: longest sequence that the model reads, in tokens.
+        recipe: how the model was quantized.
+        versions: versions of the libraries that prepared it.
+        files: size and checksum of every file, by name.
+        measurements: accuracy and speed, one entry per labelled file.
+        fp32_size_bytes: size of the weights before quantization; None if the FP32 model is not published.
         zero_weights: share of the weights of matrix products that are zero, from 0 to 1.
-        operations: by OpenVINO's layer type, how many of the compiled graph run in which precision.
-        operations_cpu: the CPU that they were counted on; another one may run some in another precision.
+        operations: how many operations of the compiled graph run in each precision, by OpenVINO's layer type.
+        operations_cpu: the CPU on which they were counted; another CPU may run some in another precision.
     """
 
     format: Literal[1] = 1
@@ -83,12 +99,12 @@ class Manifest(_Record):
 
     @property
     def size_bytes(self) -> int:
-        """All files together."""
+        """Total size of all files."""
         return sum(record.size_bytes for record in self.files.values())
 
     @property
     def revision(self) -> str:
-        """Names exactly these files: the same revision gives the same answers on the same CPU."""
+        """Identifies the exact files: the same revision gives the same results on the same CPU."""
         lines = "".join(f"{name} {record.sha256}\n" for name, record in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()[:_REVISION_CHARACTERS]
 
@@ -97,7 +113,7 @@ class Manifest(_Record):
         """Read the manifest of a prepared model.
 
         Raises:
-            CorruptModelError: it is missing or not a manifest.
+            CorruptModelError: the manifest is missing, unreadable or invalid.
         """
         path = directory / MANIFEST_NAME
         try:
@@ -108,11 +124,11 @@ class Manifest(_Record):
         except OSError as error:
             raise CorruptModelError(path, f"cannot be read ({error.strerror})") from None
         except InvalidNameError as error:
-            raise CorruptModelError(path, f"has a wrong name ({error})") from None
+            raise CorruptModelError(path, f"has an invalid name ({error})") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CorruptModelError(path, f"is not a manifest ({where}: {first['msg']})") from None
+            field = ".".join(map(str, first["loc"]))
+            raise CorruptModelError(path, f"is not a manifest ({field}: {first['msg']})") from None
         return manifest
 
     def write(self, directory: Path) -> None:
@@ -120,7 +136,7 @@ class Manifest(_Record):
         (directory / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def verify(self, directory: Path) -> None:
-        """Check what the directory holds, and every file against its size and checksum.
+        """Check the contents of the directory, and every file against its size and checksum.
 
         Raises:
             CorruptModelError: naming the first file that differs, is missing, or should not be there.
@@ -145,7 +161,7 @@ def digest(path: Path) -> str:
 
 
 def record_files(directory: Path, names: list[str]) -> dict[str, FileRecord]:
-    """The records of ``names`` as they are on disk now."""
+    """Size and checksum of each of ``names`` in ``directory``, as they are now."""
     return {
         name: FileRecord(sha256=digest(directory / name), size_bytes=(directory / name).stat().st_size)
         for name in names

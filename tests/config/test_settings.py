@@ -12,7 +12,6 @@ import pytest
 
 from config import Settings, SettingsError, load_settings
 from config.settings import InferencePrecision
-from models.store import DEFAULT_MODELS_DIR
 
 
 def test_the_environment_goes_before_dotenv_and_dotenv_before_toml_and_toml_before_the_default(
@@ -212,8 +211,8 @@ def test_fewer_processes_at_most_than_at_least_are_refused(monkeypatch: pytest.M
         load_settings()
 
 
-def test_the_models_directory_is_the_one_that_the_models_package_uses() -> None:
-    assert load_settings().model_dir == DEFAULT_MODELS_DIR.expanduser()
+def test_prepared_models_are_kept_in_the_home_directory_by_default() -> None:
+    assert load_settings().model_dir == Path("~/.cache/celeriac/models").expanduser()
 
 
 def test_settings_cannot_be_changed_once_they_are_read() -> None:

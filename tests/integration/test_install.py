@@ -72,4 +72,4 @@ def test_a_worker_installed_without_models_names_the_command_that_gets_one(wheel
     )
 
     assert done.returncode != 0
-    assert "python -m models prepare PATH_OF_CHECKPOINT --as sentiment" in done.stderr
+    assert "python -m models prepare MODEL --as sentiment" in done.stderr

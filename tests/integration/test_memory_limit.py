@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from examples.local_stack import LocalWorker
-from models.store import DEFAULT_MODELS_DIR, find
+from models.store import BUNDLED_DIRECTORY, find
 from tests.control_group import control_group
 from worker.boot.memory_bound import needs_of
 from worker.cores.topology import usable_cores
 
 pytestmark = pytest.mark.skipif(len(usable_cores()) < 2, reason="with one core there is one process anyway")
 
-NEEDS = needs_of([find("sentiment", DEFAULT_MODELS_DIR)], is_shared=True)
+NEEDS = needs_of([find("sentiment", BUNDLED_DIRECTORY)], is_shared=True)
 ROOM_FOR_ONE = NEEDS.shared_bytes + NEEDS.process_bytes * 3 // 2
 
 

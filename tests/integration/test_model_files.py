@@ -50,7 +50,7 @@ def test_processes_share_the_compiled_file_and_one_that_finds_a_changed_model_do
 
         assert is_in_use(mine.directory)
         assert main(["--models-dir", str(mine.directory.parent), "remove", "mine"]) == 1
-        assert "a worker of this host serves mine" in capsys.readouterr().err
+        assert "a worker on this host serves mine" in capsys.readouterr().err
 
         with (mine.directory / CONFIG_NAME).open("ab") as file:
             file.write(b" ")

@@ -89,7 +89,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_one(envir
     log = refused({**environment, "CELERIAC_MODELS": "sentiment,mine"})
 
     assert "there is no prepared model 'mine'" in log
-    assert "python -m models prepare PATH_OF_CHECKPOINT --as mine" in log
+    assert "python -m models prepare MODEL --as mine" in log
 
 
 def test_a_wrong_setting_is_named_by_its_variable(environment: dict[str, str]) -> None:

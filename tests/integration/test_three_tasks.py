@@ -18,7 +18,6 @@ from celery import Celery
 from examples.demo.texts import generate, read_examples, read_questions
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models import pipelines
-from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import BUNDLED_DIRECTORY, find
 from producer import (
@@ -30,6 +29,7 @@ from producer import (
 )
 from producer.contract import ErrorCode, Request, TaskName
 from producer.sender import Answer
+from tests.models.options import engine_options
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -43,7 +43,7 @@ QUESTION, CONTEXT = "What is my doctor called?", "My doctor, whom I see on Monda
 def here() -> dict[TaskName, AnyPipeline]:
     """The bundled models in this process, compiled as a worker's process compiles them."""
     return {
-        model.manifest.task: pipelines.load(model, EngineOptions())
+        model.manifest.task: pipelines.load(model, engine_options())
         for model in (find(name, BUNDLED_DIRECTORY) for name in ("sentiment", "nli", "qa"))
     }
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from models import pipelines
-from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import BUNDLED_DIRECTORY, CONFIG_NAME, StoredModel, find
 from producer.contract import TaskName
+from tests.models.options import engine_options
 
 Rows = Callable[[Iterable[Any]], Path]
 
@@ -27,7 +27,7 @@ def sentiment() -> StoredModel:
 @pytest.fixture(scope="session")
 def pipeline(sentiment: StoredModel) -> AnyPipeline:
     """The bundled classifier, compiled."""
-    return pipelines.load(sentiment, EngineOptions(threads=2))
+    return pipelines.load(sentiment, engine_options(threads=2))
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def nli() -> StoredModel:
 @pytest.fixture(scope="session")
 def inference(nli: StoredModel) -> dict[TaskName, AnyPipeline]:
     """Both tasks of the bundled model for zero-shot classification, compiled once."""
-    return pipelines.load_all(nli, EngineOptions(threads=2))
+    return pipelines.load_all(nli, engine_options(threads=2))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def qa() -> StoredModel:
 @pytest.fixture(scope="session")
 def questions(qa: StoredModel) -> AnyPipeline:
     """Question answering, compiled."""
-    return pipelines.load(qa, EngineOptions(threads=2))
+    return pipelines.load(qa, engine_options(threads=2))
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from models.store.names import MAX_NAME_CHARACTERS
-from producer.contract import TaskName, class_of_queue, model_queue_name, queue_name
+from producer.contract import MAX_MODEL_NAME_CHARACTERS, TaskName, class_of_queue, model_queue_name, queue_name
 from worker.inference.arguments import named_model
 from worker.inference.served_models import ServedModels
 
@@ -39,4 +38,4 @@ def queue_elsewhere(message: Any, served: ServedModels, is_known: Callable[[Task
 
 
 def _is_possible_name(model: Any) -> bool:
-    return model is None or (isinstance(model, str) and len(model) <= MAX_NAME_CHARACTERS)
+    return model is None or (isinstance(model, str) and len(model) <= MAX_MODEL_NAME_CHARACTERS)

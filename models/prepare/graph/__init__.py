@@ -1,1 +1,1 @@
-"""The graph of a prepared model: exported, read as published, written, and what it computes."""
+"""The graph of a prepared model: exporting it, reading a published one, writing it, counting its operations."""

@@ -1,4 +1,4 @@
-"""A PyTorch checkpoint → an FP32 graph of OpenVINO."""
+"""From a PyTorch checkpoint to an FP32 graph of OpenVINO."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 from models.errors import PreparationError
 from models.prepare.graph.graph_file import write_graph
 from models.prepare.graph.pytorch_weights import write_safetensors
-from models.prepare.progress import bar
 from models.prepare.source.checkpoint import Checkpoint
 from models.prepare.source.layout import Layout, weights_of
+from models.progress import progress_bar
 from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
 __all__ = ["export"]
+
+#: Most missing weights that a message names.
+_MAX_SHOWN = 3
 
 _CLASSIFIERS = (AutoModelForSequenceClassification, OVModelForSequenceClassification)
 _CLASSES = {
@@ -33,41 +36,41 @@ _CLASSES = {
 
 
 def export(checkpoint: Checkpoint, target: Path) -> None:
-    """Write the FP32 graph and its configuration into ``target``.
+    """Write the FP32 graph and its configuration into ``target``, an existing directory.
 
     Raises:
-        UnsafeWeightsError: the weights are a pickle with more than tensors in it.
+        UnsafeWeightsError: the weights are a pickle that contains more than tensors.
         PreparationError: transformers or optimum-intel cannot read or export the checkpoint.
     """
-    room = target / "checkpoint"
-    room.mkdir()
-    with bar(3, "export", "step") as steps:
-        _lay_out(checkpoint, room)
+    safe_checkpoint = target / "checkpoint"
+    safe_checkpoint.mkdir()
+    with progress_bar(3, "export", "step") as steps:
+        _write_safe_checkpoint(checkpoint, safe_checkpoint)
         steps.update()
-        _convert(checkpoint, room, target, steps)
-    shutil.rmtree(room)
+        _convert(checkpoint, safe_checkpoint, target, steps)
+    shutil.rmtree(safe_checkpoint)
     shutil.copyfile(checkpoint.directory / CONFIG_NAME, target / CONFIG_NAME)
 
 
-def _lay_out(checkpoint: Checkpoint, room: Path) -> None:
-    """Configuration and safetensors and nothing else: what is read from here can run no code of the publisher's."""
-    shutil.copyfile(checkpoint.directory / CONFIG_NAME, room / CONFIG_NAME)
-    safe = room / weights_of(Layout.SAFETENSORS)
+def _write_safe_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
+    """Only configuration and safetensors: reading these cannot run code of the publisher's."""
+    shutil.copyfile(checkpoint.directory / CONFIG_NAME, directory / CONFIG_NAME)
+    weights = directory / weights_of(Layout.SAFETENSORS)
     if checkpoint.layout is Layout.PICKLE:
-        write_safetensors(checkpoint.weights, safe)
+        write_safetensors(checkpoint.weights, weights)
     else:
-        safe.symlink_to(checkpoint.weights.resolve())
+        weights.symlink_to(checkpoint.weights.resolve())
 
 
-def _convert(checkpoint: Checkpoint, room: Path, target: Path, steps: tqdm[Any]) -> None:
+def _convert(checkpoint: Checkpoint, safe_checkpoint: Path, target: Path, steps: tqdm[Any]) -> None:
     original, exporter = _CLASSES[checkpoint.task]
     logging.getLogger("transformers").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # Notes of torch's tracer on lines of transformers that are constant for every input.
+        # torch's tracer warns about lines of transformers whose value is constant for every input.
         warnings.simplefilter("ignore")
         try:
-            _, report = original.from_pretrained(
-                room,
+            _, loading_info = original.from_pretrained(
+                safe_checkpoint,
                 use_safetensors=True,
                 output_loading_info=True,
                 dtype=torch.float32,
@@ -75,10 +78,10 @@ def _convert(checkpoint: Checkpoint, room: Path, target: Path, steps: tqdm[Any])
                 trust_remote_code=False,
             )
             steps.update()
-            _check_complete(checkpoint, report)
-            # With local_files_only optimum-intel looks for a directory in the hub's cache, and complains.
+            _check_complete(checkpoint, loading_info)
+            # Without local_files_only: with it, optimum-intel looks for the directory in the hub's cache and complains.
             exported = exporter.from_pretrained(
-                str(room), export=True, load_in_8bit=False, compile=False, trust_remote_code=False
+                str(safe_checkpoint), export=True, load_in_8bit=False, compile=False, trust_remote_code=False
             )
             write_graph(exported.model, target)
         except PreparationError:
@@ -89,11 +92,11 @@ def _convert(checkpoint: Checkpoint, room: Path, target: Path, steps: tqdm[Any])
         steps.update()
 
 
-def _check_complete(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
-    """Transformers fills what a checkpoint does not have with random numbers, and says so in a log."""
-    missing = sorted(report["missing_keys"]) + sorted(str(key) for key, *_ in report["mismatched_keys"])
+def _check_complete(checkpoint: Checkpoint, loading_info: dict[str, Any]) -> None:
+    """Refuse missing weights, which transformers replaces by random numbers and mentions only in a log line."""
+    missing = sorted(loading_info["missing_keys"]) + sorted(str(key) for key, *_ in loading_info["mismatched_keys"])
     if missing:
         raise PreparationError(
-            f"{checkpoint.weights} does not hold all that a model for {checkpoint.task.value} needs: "
-            f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}"  # noqa: PLR2004 - as many are shown
+            f"{checkpoint.weights} lacks weights that a model for {checkpoint.task.value} needs: "
+            f"{', '.join(missing[:_MAX_SHOWN])}{' and more' if len(missing) > _MAX_SHOWN else ''}"
         )

@@ -17,11 +17,11 @@ def write_graph(model: ov.Model, directory: Path, *, in_fp16: bool = False) -> N
 
     Args:
         model: the graph.
-        directory: an existing one.
-        in_fp16: keep what is FP32 in half the space.
+        directory: an existing directory.
+        in_fp16: store FP32 weights as FP16, in half the space.
 
     Raises:
-        PreparationError: it could not be written whole.
+        PreparationError: the graph could not be written completely.
     """
     path = directory / MODEL_NAME
     try:

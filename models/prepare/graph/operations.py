@@ -1,4 +1,4 @@
-"""In which precision the operations of a compiled graph run, as OpenVINO reports it."""
+"""The precision in which the operations of a compiled graph run, as OpenVINO reports it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from models.errors import PreparationError
 
 __all__ = ["count_operations", "int8_share"]
 
-#: Of OpenVINO's layer types, those that move or hold data, or handle shapes.
+#: OpenVINO's layer types that move or hold data, or handle shapes.
 _NO_COMPUTATION = frozenset(
     {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert", "ShapeOf", "Broadcast", "Concatenation"}
     | {"StridedSlice", "Split", "MemoryInput", "MemoryOutput"}
 )
-#: Attention is two products in one node of the graph.
+#: Attention is two matrix products in one node of the graph.
 _PRODUCT_NODES = frozenset({"MatMul", "ScaledDotProductAttention"})
 _PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph", "ScaledDotProductAttention")
 _INT8 = frozenset({"i8", "u8"})
 
+#: How many operations run in each precision, by OpenVINO's layer type.
 Operations = dict[str, dict[str, int]]
 
 
@@ -29,11 +30,11 @@ def count_operations(path: Path) -> Operations:
     """Compile a graph and count its operations.
 
     Returns:
-        By OpenVINO's layer type, how many run in which precision. Products of attention that were fused with what is
-        around them are counted as ``MatMul in Subgraph``.
+        How many operations run in each precision, by OpenVINO's layer type. Matrix products of attention that are fused
+        with the operations around them are counted as ``MatMul in Subgraph``.
 
     Raises:
-        PreparationError: OpenVINO cannot compile it.
+        PreparationError: OpenVINO cannot compile the graph.
     """
     core = shared_core()
     try:
@@ -55,7 +56,7 @@ def count_operations(path: Path) -> Operations:
 
 
 def _precision(node: ov.Node, facts: dict[str, str]) -> str:
-    """As reported; but a product of compressed weights is reported with their type, and computes with its input's."""
+    """The reported precision. For compressed weights OpenVINO reports their type, not that of the product."""
     reported = facts["runtimePrecision"]
     if facts["layerType"] == "FullyConnected" and node.get_input_element_type(0) == ov.Type.f32:
         return "f32"
@@ -63,7 +64,7 @@ def _precision(node: ov.Node, facts: dict[str, str]) -> str:
 
 
 def int8_share(operations: Operations) -> float:
-    """The share of matrix products that run in INT8, from 0 to 1."""
+    """Share of the matrix products that run in INT8, from 0 to 1."""
     products = Counter[str]()
     for kind in _PRODUCTS:
         products.update(operations.get(kind, {}))

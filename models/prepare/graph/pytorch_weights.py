@@ -1,4 +1,4 @@
-"""``pytorch_model.bin`` → safetensors. A pickle can run any code; only tensors are let out of this one."""
+"""From ``pytorch_model.bin`` to safetensors. A pickle can run any code; only tensors are accepted from this one."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def write_safetensors(source: Path, target: Path) -> None:
     """Write the tensors of a pickled checkpoint as safetensors.
 
     Raises:
-        UnsafeWeightsError: the pickle holds something else than tensors; none of it has run.
-        PreparationError: the file is truncated or no checkpoint.
+        UnsafeWeightsError: the pickle contains something other than tensors; none of it was executed.
+        PreparationError: the file is truncated or not a checkpoint, or ``target`` cannot be written.
     """
     try:
         with warnings.catch_warnings():
-            # On pickles that torch itself would not have written, before it refuses them.
+            # torch warns about pickles that it would not have written itself, before it refuses them.
             warnings.simplefilter("ignore")
             weights = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnsafeWeightsError(source, str(error).strip().splitlines()[0]) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PreparationError(f"{source} is truncated or no PyTorch checkpoint: {problem}") from error
+        raise PreparationError(f"{source} is truncated or not a PyTorch checkpoint: {problem}") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise PreparationError(f"{source} holds no tensors by name, as a checkpoint of transformers does")
+        raise PreparationError(f"{source} is not a checkpoint of transformers: it is not a mapping of names to tensors")
     if any(value.is_quantized for value in weights.values()):
-        raise PreparationError(f"{source} holds PyTorch INT8 tensors, which OpenVINO cannot read")
-    # Tensors that share memory, as tied embeddings do, are refused by the format: each gets its own.
+        raise PreparationError(f"{source} contains PyTorch INT8 tensors, which OpenVINO cannot read")
+    # The format does not allow tensors that share memory, such as tied embeddings, so each is copied.
     separate = {name: value.detach().clone().contiguous() for name, value in weights.items()}
     try:
         save_file(separate, target, metadata={"format": "pt"})

@@ -1,1 +1,1 @@
-"""From FP32 to INT8: rows to calibrate on, recipes, and what they cost in accuracy."""
+"""From FP32 to INT8: calibration rows, recipes, and what they cost in accuracy."""

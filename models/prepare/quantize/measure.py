@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from models.engine.engine import EngineOptions
 from models.evaluation.data_sets import DataSet
-from models.evaluation.evaluate import EvaluationReport, answer_here, evaluate
-from models.prepare.progress import is_shown
+from models.evaluation.evaluate import EvaluationReport, answer_in_process, evaluate
+from models.progress import is_shown
 from models.store import StoredModel
 from models.store.manifest import Measurement
 
@@ -17,33 +18,40 @@ __all__ = ["Measurer"]
 
 logger = logging.getLogger(__name__)
 
-_RATE_DIGITS, _SHARE_DIGITS = 1, 4
+_RATE_DIGITS, _ACCURACY_DIGITS = 1, 4
 
 
 class Measurer:
-    """Measures models against one FP32 model; nothing is measured twice.
+    """Measures INT8 models against one FP32 model. Nothing is measured twice.
 
     Args:
-        fp32: the model before quantization; None where it is not published.
-        data: all sets of rows.
+        fp32: the model before quantization; None if it is not published.
+        data: the labelled files.
+        options: how the models are compiled; the precision is f32 and bf16 in turn.
     """
 
-    def __init__(self, fp32: StoredModel | None, data: Sequence[DataSet]) -> None:
+    def __init__(self, fp32: StoredModel | None, data: Sequence[DataSet], options: EngineOptions) -> None:
         self._fp32 = fp32
         self._data = data
+        self._options = options
         self._reports: dict[tuple[Path, Path, str], EvaluationReport] = {}
 
-    def drop_points(self, int8: StoredModel) -> float | None:
-        """The most that INT8 loses on any of the data, in points; None where nothing can be compared."""
+    def points_lost(self, int8: StoredModel) -> float | None:
+        """The most accuracy that a model loses on any of the data, in percentage points.
+
+        Returns:
+            None if there is no FP32 model or no data to compare on.
+        """
         if self._fp32 is None or not self._data:
             return None
         pairs = [(self._report(self._fp32, data, "f32"), self._report(int8, data, "f32")) for data in self._data]
         return (
-            max(round(before.value, _SHARE_DIGITS) - round(after.value, _SHARE_DIGITS) for before, after in pairs) * 100
+            max(round(before.value, _ACCURACY_DIGITS) - round(after.value, _ACCURACY_DIGITS) for before, after in pairs)
+            * 100
         )
 
     def measure(self, int8: StoredModel) -> list[Measurement]:
-        """One measurement for each set of rows."""
+        """Measure a model: one measurement per labelled file."""
         return [self._measure(int8, data) for data in self._data]
 
     def _measure(self, int8: StoredModel, data: DataSet) -> Measurement:
@@ -55,11 +63,11 @@ class Measurer:
             data=data.name,
             rows=len(data.rows),
             rows_per_second={name: round(report.rows_per_second, _RATE_DIGITS) for name, report in reports.items()},
-            **{name: round(report.value, _SHARE_DIGITS) for name, report in reports.items()},
+            **{name: round(report.value, _ACCURACY_DIGITS) for name, report in reports.items()},
         )
 
     def _report_bf16(self, int8: StoredModel, data: DataSet) -> EvaluationReport:
-        """With bf16, or with f32 where OpenVINO has no kernels for bf16: some CPUs, or ``ONEDNN_MAX_CPU_ISA=AVX2``."""
+        """With bf16, or with f32 if OpenVINO has no bf16 kernels: on some CPUs, or with ``ONEDNN_MAX_CPU_ISA=AVX2``."""
         try:
             return self._report(int8, data, "bf16")
         except RuntimeError as error:
@@ -69,7 +77,7 @@ class Measurer:
     def _report(self, model: StoredModel, data: DataSet, precision: str) -> EvaluationReport:
         key = (model.directory, data.path, precision)
         if key not in self._reports:
-            options = EngineOptions(precision=precision)
-            answers = answer_here(model, data, options)
-            self._reports[key] = evaluate(model, data, answers, progress=is_shown(), options=options)
+            options = replace(self._options, precision=precision)
+            results = answer_in_process(model, data, options)
+            self._reports[key] = evaluate(model, data, results, progress=is_shown(), options=options)
         return self._reports[key]

@@ -1,4 +1,4 @@
-"""An FP32 graph → INT8."""
+"""From an FP32 graph to INT8."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from models.engine.engine import TokenSequence
 from models.engine.openvino_core import shared_core
 from models.errors import PreparationError
 from models.prepare.graph.graph_file import write_graph
+from models.prepare.quantize.recipe import QuantizationMethod, QuantizationRecipe
 from models.store import CONFIG_NAME, MODEL_NAME
-from models.store.catalog import QuantizationMethod, QuantizationRecipe
 
 __all__ = ["products_after_activations", "quantize"]
 
@@ -27,23 +27,23 @@ _ACTIVATIONS = frozenset({"Gelu", "Relu", "Swish", "HSwish", "Mish", "PRelu", "E
 
 
 def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> None:
-    """Write the INT8 graph beside its configuration into ``target``.
+    """Write the INT8 graph and its configuration into ``target``.
 
     Args:
         fp32: the directory of the FP32 graph.
         target: an existing directory.
-        sequences: what the model shall read for calibration.
+        sequences: what the model reads for calibration.
         recipe: what is quantized, and how.
 
     Raises:
-        PreparationError: nncf cannot quantize this graph.
+        PreparationError: nncf cannot quantize this graph, or it cannot be written.
     """
-    # Its notes go to standard output, which is for what a command answers.
-    # nncf.set_log_level changes the handlers of the whole process.
+    # nncf logs to standard output, which is reserved for the command's own output.
+    # nncf.set_log_level would change the log handlers of the whole process.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     model = shared_core().read_model(fp32 / MODEL_NAME)
     try:
-        # So do its progress bars.
+        # Its progress bars go to standard output too.
         with contextlib.redirect_stdout(sys.stderr):
             quantized = _quantize(model, sequences, recipe)
     except (nncf.errors.InternalError, nncf.errors.ValidationError, RuntimeError, ValueError) as error:
@@ -56,7 +56,7 @@ def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recip
 def _quantize(model: ov.Model, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> ov.Model:
     if recipe.method is QuantizationMethod.WEIGHTS:
         compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
-        # Otherwise the CPU plugin quantizes the activations as they come, which is what loses accuracy.
+        # Otherwise the CPU plugin quantizes activations dynamically, which is what loses accuracy.
         compressed.set_rt_info(0, ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         return compressed
     kept = products_after_activations(model) if recipe.keeps_products_after_activations else []
@@ -74,7 +74,7 @@ def _quantize(model: ov.Model, sequences: Sequence[TokenSequence], recipe: Quant
 
 
 def products_after_activations(model: ov.Model) -> list[str]:
-    """Names of the matrix products whose input comes from an activation function, as in a feed-forward layer."""
+    """Names of the matrix products whose input comes from an activation function, as in feed-forward layers."""
     return [
         node.friendly_name
         for node in model.get_ops()

@@ -1,1 +1,1 @@
-"""The files that a model is prepared from: where they are, which format they have, what they say of the model."""
+"""The files that a model is prepared from: where they are, which format they have, what they say about the model."""

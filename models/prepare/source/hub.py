@@ -1,12 +1,11 @@
-"""Fetching from the Hugging Face Hub, or whatever ``HF_ENDPOINT`` names: needed files only, checked, cached.
+"""Fetching from the Hugging Face Hub, or from ``HF_ENDPOINT``: only the necessary files, verified and cached.
 
-The cache is that of ``huggingface_hub`` (``HF_HUB_CACHE``), which resumes what was interrupted and locks each file.
+The cache is that of ``huggingface_hub`` (``HF_HUB_CACHE``), which resumes interrupted downloads and locks each file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
@@ -23,6 +22,7 @@ from requests import RequestException
 from models.errors import HubError
 from models.prepare.source.layout import needed_files
 from models.prepare.source.source import Source
+from models.progress import report
 from models.store.manifest import digest
 
 __all__ = ["fetch"]
@@ -31,25 +31,31 @@ _SHA256_DIGITS, _SHA1_DIGITS = 64, 40
 
 
 def fetch(hub_id: str, revision: str | None) -> Source:
-    """Fetch what a preparation needs of a repository; nothing is asked of the hub when it is offline and all is cached.
+    """Fetch the files of a repository that a preparation needs. If the hub does not answer, the cache is used.
+
+    Args:
+        hub_id: the repository.
+        revision: branch, tag or commit; the main branch if None.
 
     Raises:
-        HubError: the hub has no such repository or revision, does not answer and it is not cached, or a file is
-            not what the hub says it is.
-        PreparationError: the repository has nothing that can be prepared.
+        HubError: the hub has no such repository or revision, or does not answer while the files are not cached, or a
+            file does not match the hub's checksum.
+        PreparationError: the repository contains no model that can be prepared.
     """
     try:
         directory = _download(hub_id, revision)
     except GatedRepoError as error:
-        raise HubError(hub_id, "needs an account: log in with the hub's own command line, or set HF_TOKEN") from error
+        raise HubError(hub_id, "requires an account: log in with the hub's command line, or set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
-        raise HubError(hub_id, "is not on the hub, or is private (HF_TOKEN)") from error
+        raise HubError(hub_id, "is not on the hub, or is private (set HF_TOKEN)") from error
     except RevisionNotFoundError as error:
         raise HubError(hub_id, f"has no revision {revision}") from error
     except (HfHubHTTPError, RequestException, OSError) as error:
-        raise HubError(hub_id, f"could not be fetched; run again to go on where it stopped: {_line(error)}") from error
+        raise HubError(
+            hub_id, f"could not be fetched; run again to resume the download: {_first_line(error)}"
+        ) from error
     for path in sorted(directory.iterdir()):
-        _check(hub_id, path)
+        _verify(hub_id, path)
     return Source(directory, hub_id, directory.name)
 
 
@@ -62,37 +68,37 @@ def _download(hub_id: str, revision: str | None) -> Path:
         try:
             cached = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
         except LocalEntryNotFoundError:
-            reason = f"is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE): {_line(error)}"
+            reason = f"is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE): {_first_line(error)}"
             raise HubError(hub_id, reason) from error
-        print(f"{hub_id}: no answer from the hub ({type(error).__name__}), taking what is cached", file=sys.stderr)
+        report(f"{hub_id}: no answer from the hub ({type(error).__name__}), using the cached files")
         return cached
     names = needed_files((sibling.rfilename for sibling in listing.siblings or ()), hub_id)
     return Path(snapshot_download(hub_id, revision=revision, allow_patterns=names))
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _check(hub_id: str, path: Path) -> None:
-    """Compare a file of the cache with its checksum, which is the name of the blob that it is a link to.
+def _verify(hub_id: str, path: Path) -> None:
+    """Compare a cached file with its checksum, which is the name of the blob that it links to.
 
-    That name is what the hub calls the file: SHA-256 of large files, git's own checksum of small ones.
+    The hub names large files by their SHA-256, and small ones by git's own checksum.
     """
     if not path.is_symlink():
         return
     blob = path.resolve()
     if not blob.is_file():
-        raise HubError(hub_id, f"is not complete in the cache: {path.name} is missing")
-    known = {_SHA256_DIGITS: digest, _SHA1_DIGITS: _git_checksum}.get(len(blob.name))
-    if known is None or known(blob) == blob.name:
+        raise HubError(hub_id, f"is incomplete in the cache: {path.name} is missing")
+    checksum_of = {_SHA256_DIGITS: digest, _SHA1_DIGITS: _git_checksum}.get(len(blob.name))
+    if checksum_of is None or checksum_of(blob) == blob.name:
         return
     blob.unlink()
     path.unlink()
     raise HubError(
         hub_id,
-        f"has a file that is not what the hub says: {path.name} does not match its checksum. "
-        "The copy is removed from the cache, run again to fetch it",
+        f"has a corrupt file in the cache: {path.name} does not match its checksum. "
+        "It has been removed; run again to fetch it",
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.store.contents import CARD_NAME
+
 __all__ = ["UNKNOWN_LICENCE", "read_licence"]
 
 UNKNOWN_LICENCE = "unknown"
 
 
 def read_licence(directory: Path) -> str:
-    """The ``license`` in the front matter of ``README.md``, as the hub reads it; ``unknown`` without one."""
-    path = directory / "README.md"
+    """The ``license`` in the front matter of ``README.md``, as the hub reads it; ``unknown`` if there is none."""
+    path = directory / CARD_NAME
     if not path.is_file():
         return UNKNOWN_LICENCE
     from huggingface_hub import ModelCard

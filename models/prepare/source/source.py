@@ -1,4 +1,4 @@
-"""Where a model comes from: a directory here, or a repository of the Hugging Face Hub."""
+"""Where a model comes from: a local directory, or a repository of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import PreparationError
-
-__all__ = ["Source", "is_hub_id", "locate"]
+__all__ = ["Source", "is_hub_id"]
 
 #: As ``huggingface_hub`` allows them, with or without an owner.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -16,12 +14,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 @dataclass(frozen=True)
 class Source:
-    """Files to prepare a model from.
+    """The files that a model is prepared from.
 
     Attributes:
         directory: where they are.
-        name: what the manifest says of where they come from; the hub id, or the directory's name.
-        revision: the hub's commit; empty for a directory.
+        name: where they come from: the hub id, or the directory's name.
+        revision: commit of the hub's repository; empty for a local directory.
     """
 
     directory: Path
@@ -30,28 +28,5 @@ class Source:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether ``text`` names a repository: no directory of that name is here, and it is no path by its form."""
+    """Whether ``text`` names a repository: it has the form of a hub id, and no local directory has that path."""
     return not Path(text).expanduser().is_dir() and _HUB_ID.fullmatch(text) is not None
-
-
-def locate(text: str, revision: str | None) -> Source:
-    """Find a directory, or fetch what is needed of a repository.
-
-    Args:
-        text: a path or a hub id, such as ``typeform/distilbert-base-uncased-mnli``.
-        revision: branch, tag or commit of the repository; its main branch if None.
-
-    Raises:
-        PreparationError: it is neither, or a revision of a directory is asked for.
-        HubError: the hub does not have it or does not answer, and it is not cached.
-    """
-    directory = Path(text).expanduser()
-    if directory.is_dir():
-        if revision is not None:
-            raise PreparationError(f"{directory} is a directory: --revision is for repositories of a hub")
-        return Source(directory, directory.resolve().name)
-    if not is_hub_id(text):
-        raise PreparationError(f"{text} is no directory, and no hub id (OWNER/NAME) by its form")
-    from models.prepare.source.hub import fetch
-
-    return fetch(text, revision)

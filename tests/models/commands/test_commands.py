@@ -17,7 +17,7 @@ from models.store import StoredModel
 from models.store.in_use import announce_use, is_in_use
 from models.store.manifest import Manifest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_remove_deletes_a_prepared_model_and_no_bundled_one(
     models_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(models_dir, "remove", "nli", "--yes") == 1
-    assert "nli is bundled with the project and stays" in capsys.readouterr().err
+    assert "nli is bundled with the project and cannot be removed" in capsys.readouterr().err
     assert run(models_dir, "remove", "mine", "--yes") == 0
     assert capsys.readouterr().out == f"deleted {models_dir / 'mine'}\n"
     assert list(models_dir.iterdir()) == []
@@ -113,7 +113,7 @@ def test_remove_without_a_terminal_asks_nobody_and_deletes_nothing(models_dir: P
     command = [sys.executable, "-m", "models", "--models-dir", str(models_dir), "remove", "mine"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "say --yes to delete it" in done.stderr
+    assert "Use --yes to delete it" in done.stderr
     assert (models_dir / "mine").is_dir()
 
 
@@ -140,7 +140,7 @@ def test_a_model_is_in_use_as_long_as_somebody_says_so(models_dir: Path, capsys:
     assert not is_in_use(models_dir / "mine")
     use = announce_use(models_dir / "mine")
     assert run(models_dir, "remove", "mine", "--yes") == 0
-    assert "a worker of this host serves mine" in capsys.readouterr().err
+    assert "a worker on this host serves mine" in capsys.readouterr().err
     assert use is not None
     use.close()
     assert announce_use(models_dir / "mine") is None

@@ -69,7 +69,7 @@ def test_sequences_of_one_length_take_few_batches(length: int, count: int, optio
 
 @given(st.integers(1, 2048))
 def test_there_are_few_numbers_of_rows(max_tokens: int) -> None:
-    options = BatchingOptions(max_tokens=max_tokens)
+    options = BatchingOptions(max_tokens=max_tokens, length_multiple=8)
     seen = {plan.rows for count in range(1, 70) for plan in plan_batches([8] * count, MAX_LENGTH, options)}
     assert len(seen) <= 4 * 5 + 1
     assert all(rows >> max(0, rows.bit_length() - 3) << max(0, rows.bit_length() - 3) == rows for rows in seen)

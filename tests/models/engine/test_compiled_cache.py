@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from models.engine import compiled_cache
-from models.engine.compiled_cache import CompiledFile, compiled_file, forget
-from models.engine.engine import Engine, EngineOptions, TokenSequence
+from models.engine.compiled_cache import CompiledFile, compiled_file, delete_compiled
+from models.engine.engine import Engine, TokenSequence
 from models.store import MODEL_NAME, StoredModel
+from tests.models.options import engine_options
 
 SEQUENCES = [TokenSequence([101, *range(2000, 2000 + size), 102], [0] * (size + 2)) for size in (1, 5, 30, 200)]
 LONGEST = 512
@@ -25,7 +26,7 @@ LONGEST = 512
 
 def compute(model: StoredModel, cache_dir: Path | None) -> list[bytes]:
     """What the model gives for some sequences, to the last bit."""
-    options = EngineOptions(cache_dir=cache_dir)
+    options = engine_options(cache_dir=cache_dir)
     engine = Engine(model.directory / MODEL_NAME, LONGEST, options, revision=model.manifest.revision)
     return [b"".join(output.tobytes() for output in outputs) for outputs in engine.compute(SEQUENCES)]
 
@@ -102,7 +103,7 @@ def test_a_whole_file_that_openvino_does_not_take_is_dropped(
 ) -> None:
     CompiledFile(place).write(memoryview(b"no model at all" * 1000))
     assert compute(sentiment, place.parent) == expected
-    assert "OpenVINO does not take" in caplog.text
+    assert "OpenVINO rejects" in caplog.text
     assert blobs(place.parent) == []
     assert compute(sentiment, place.parent) == expected
 
@@ -121,7 +122,7 @@ def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path) -> N
         "import resource, sys; from pathlib import Path; from models.engine.compiled_cache import CompiledFile\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "print(CompiledFile(Path(sys.argv[1])).read_or_fill(lambda: memoryview(b'x' * 5000)))\n"
+        "print(CompiledFile(Path(sys.argv[1])).read_or_compile(lambda: memoryview(b'x' * 5000)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, place.path], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"
@@ -136,7 +137,7 @@ def test_what_a_killed_process_was_writing_is_cleared_by_the_next(tmp_path: Path
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"  # the kernel kills the process within its write
-        "CompiledFile(Path(sys.argv[1])).read_or_fill(lambda: memoryview(b'x' * 5000))\n"
+        "CompiledFile(Path(sys.argv[1])).read_or_compile(lambda: memoryview(b'x' * 5000))\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, place.path], check=False)
     assert killed.returncode == -signal.SIGXFSZ
@@ -144,7 +145,7 @@ def test_what_a_killed_process_was_writing_is_cleared_by_the_next(tmp_path: Path
     other = tmp_path / ".other-half"  # another model's, which somebody may be writing
     other.write_bytes(b"")
 
-    assert place.read_or_fill(lambda: memoryview(b"whole")) is not None
+    assert place.read_or_compile(lambda: memoryview(b"whole")) is not None
     assert not left.exists()
     assert other.exists()
 
@@ -153,7 +154,7 @@ def test_a_process_that_does_not_get_done_is_not_waited_for_for_ever(
     sentiment: StoredModel, tmp_path: Path, filled: Path, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled_cache, "_WAIT_S", 0.1)
-    with CompiledFile(tmp_path / filled.name)._alone():
+    with CompiledFile(tmp_path / filled.name)._locked():
         assert compute(sentiment, tmp_path) == expected
     assert blobs(tmp_path) == []
 
@@ -177,10 +178,10 @@ def test_another_cpu_version_revision_or_option_has_a_file_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = set()
-    for cpu in ("avx2", "avx2 avx512_vnni"):
+    for flags in ("avx2", "avx2 avx512_vnni"):
         info = tmp_path / "cpuinfo"
-        info.write_text(f"processor\t: 0\nmodel name\t: one\nflags\t\t: {cpu}\n\nprocessor\t: 1\n")
-        monkeypatch.setattr(compiled_cache, "_CPUINFO", info)
+        info.write_text(f"processor\t: 0\nmodel name\t: one\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
+        monkeypatch.setattr("models.engine.cpu._CPUINFO", info)
         for revision in ("a", "b"):
             for version in ("1", "2"):
                 for options in ({"precision": "f32"}, {"precision": "bf16"}, {}):
@@ -213,6 +214,6 @@ def test_what_is_read_counts_as_used(tmp_path: Path) -> None:
 def test_a_removed_model_is_forgotten_for_every_cpu(tmp_path: Path) -> None:
     for name in ("aaaa-1.blob", "aaaa-2.blob", "aaaa-1.lock", ".aaaa-1-half", "bbbb-1.blob"):
         (tmp_path / name).write_bytes(b"")
-    forget(tmp_path, "aaaa")
+    delete_compiled(tmp_path, "aaaa")
     assert [path.name for path in tmp_path.iterdir()] == ["bbbb-1.blob"]
-    forget(tmp_path / "nowhere", "aaaa")
+    delete_compiled(tmp_path / "nowhere", "aaaa")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engine.batching import BatchingOptions
-from models.engine.engine import Engine, EngineOptions, TokenSequence
+from models.engine.engine import Engine, TokenSequence
 from models.engine.usage import Usage
 from models.pipelines.base import AnyPipeline
 from models.store import MODEL_NAME, StoredModel
+from tests.models.options import engine_options
 
 MAX_LENGTH = 512
 CLS, SEP = 101, 102
@@ -21,7 +21,7 @@ CLS, SEP = 101, 102
 @pytest.fixture(scope="module")
 def engine(sentiment: StoredModel) -> Engine:
     """Batches so small that most requests need several."""
-    options = EngineOptions(threads=2, batching=BatchingOptions(max_tokens=64, length_multiple=4))
+    options = engine_options(threads=2, max_tokens=64, length_multiple=4)
     return Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
 
 
@@ -54,7 +54,7 @@ def test_sequences_computed_together_give_what_they_give_alone(engine: Engine, l
 
 def test_what_pads_a_row_is_not_read(engine: Engine, sentiment: StoredModel) -> None:
     lengths = [3, 11, 30, 63]
-    options = EngineOptions(threads=2, batching=BatchingOptions(max_tokens=512, length_multiple=128))
+    options = engine_options(threads=2, max_tokens=512, length_multiple=128)
     padded = Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
     assert logits(padded, lengths) == pytest.approx(logits(engine, lengths), abs=0.1)
     assert np.ptp(logits(padded, lengths), axis=0).max() > 0.5

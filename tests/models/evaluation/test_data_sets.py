@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.errors import WrongDataError
+from models.errors import InvalidDataError
 from models.evaluation.data_sets import DataSet, LabelledPairs, LabelledTexts, LabelledTopics, Questions, read_data_set
-from models.evaluation.evaluate import requests_of
 from producer.contract import (
     ErrorCode,
     InvalidRequest,
@@ -73,7 +72,7 @@ def test_rows_of_no_kind_are_refused_with_the_file_the_task_and_the_columns_of_e
     rows: Rows, task: TaskName, row: dict[str, Any], needed: str
 ) -> None:
     path = rows([row])
-    with pytest.raises(WrongDataError) as caught:
+    with pytest.raises(InvalidDataError) as caught:
         read_data_set(path, task)
     assert str(caught.value) == f"{path}, line 1: a model for {task.value} needs rows with {needed}"
 
@@ -93,7 +92,7 @@ def test_a_row_unlike_the_first_is_refused_with_the_file_its_line_and_the_column
     rows: Rows, task: TaskName, good: dict[str, Any], bad: Any, column: str
 ) -> None:
     path = rows([good, good, bad, good])
-    with pytest.raises(WrongDataError) as caught:
+    with pytest.raises(InvalidDataError) as caught:
         read_data_set(path, task)
     assert str(caught.value) == f"{path}, line 3: needs a {column}"
 
@@ -101,7 +100,7 @@ def test_a_row_unlike_the_first_is_refused_with_the_file_its_line_and_the_column
 @pytest.mark.parametrize("row", [["text", "label"], "text label", None, 5])
 def test_a_first_row_that_is_no_object_is_refused_with_the_file_and_its_line(rows: Rows, row: Any) -> None:
     path = rows([row, TEXT])
-    with pytest.raises(WrongDataError, match="line 1") as caught:
+    with pytest.raises(InvalidDataError, match="line 1") as caught:
         read_data_set(path, CLASSIFY)
     assert str(path) in str(caught.value)
 
@@ -110,7 +109,7 @@ def test_rows_for_calibration_need_no_label_but_topics_do(rows: Rows) -> None:
     assert type(read_data_set(rows([without(TEXT, "label")]), CLASSIFY, labelled=False)) is LabelledTexts
     assert type(read_data_set(rows([without(PAIR, "label")]), ZERO_SHOT, labelled=False)) is LabelledPairs
     assert type(read_data_set(rows([without(QUESTION, "answers")]), ANSWER, labelled=False)) is Questions
-    with pytest.raises(WrongDataError, match="needs rows with premise, hypothesis or text, label"):
+    with pytest.raises(InvalidDataError, match="needs rows with premise, hypothesis or text, label"):
         read_data_set(rows([without(TEXT, "label")]), ZERO_SHOT, labelled=False)
 
 
@@ -151,7 +150,7 @@ def test_topics_are_asked_with_the_labels_of_all_rows_and_the_template(
 @pytest.mark.parametrize("labels", [2, 31, 32, 100])
 def test_topics_are_asked_in_requests_that_are_small_enough_for_their_labels(rows: Rows, labels: int) -> None:
     data = read_data_set(rows([{"text": str(row), "label": f"label {row % labels}"} for row in range(150)]), ZERO_SHOT)
-    asked = [text for request in requests_of(data) for text in request.items]  # type: ignore[attr-defined]
+    asked = [text for request in data.requests() for text in request.items]  # type: ignore[attr-defined]
     assert asked == [str(row) for row in range(150)]
 
 
@@ -178,7 +177,7 @@ def test_rows_that_are_no_valid_request_are_refused_with_the_file_which_they_are
     path = rows(rows_of)
     data = read_data_set(path, task, template=template)
     last = min(64, len(rows_of))
-    with pytest.raises(WrongDataError) as caught:
+    with pytest.raises(InvalidDataError) as caught:
         data.request(0, 64)
     assert str(caught.value).startswith(f"{path}, rows 1 to {last}: {field}: ")
 

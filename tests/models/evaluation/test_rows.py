@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import WrongDataError
+from models.errors import InvalidDataError
 from models.evaluation.rows import read_rows
 
 COLUMNS: dict[str, type] = {"text": str, "label": str}
@@ -32,7 +32,7 @@ def test_rows_are_read_in_their_order_with_what_else_they_hold(tmp_path: Path) -
 def test_a_wrong_row_is_named_by_its_line_blank_ones_counted(tmp_path: Path, line: str, reason: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "label": "A"}\n\n' + line + "\n")
-    with pytest.raises(WrongDataError) as caught:
+    with pytest.raises(InvalidDataError) as caught:
         read_rows(path, COLUMNS)
     assert f"{path}, line 3: {reason}" in str(caught.value)
 
@@ -40,12 +40,12 @@ def test_a_wrong_row_is_named_by_its_line_blank_ones_counted(tmp_path: Path, lin
 @pytest.mark.parametrize("content", [b"", b"\n \n"])
 def test_a_file_without_rows_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
-    with pytest.raises(WrongDataError, match="has no rows"):
+    with pytest.raises(InvalidDataError, match="has no rows"):
         read_rows(tmp_path / "rows.jsonl", COLUMNS)
 
 
 def test_a_file_that_is_missing_no_file_or_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.jsonl").write_bytes('{"text": "ü", "label": "A"}'.encode("latin-1"))
     for path in (tmp_path / "none.jsonl", tmp_path, tmp_path / "latin.jsonl"):
-        with pytest.raises(WrongDataError, match=str(path)):
+        with pytest.raises(InvalidDataError, match=str(path)):
             read_rows(path, COLUMNS)

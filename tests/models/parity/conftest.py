@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import pytest
 
 from models import pipelines
-from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.store import StoredModel
 from models.store.manifest import Manifest
 from producer.contract import TaskName
 from tests.conftest import CHECKPOINTS
+from tests.models.options import engine_options
 
 Reference = Callable[..., Any]
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[T
             export(checkpoint, directory)
             write_tokenizer(checkpoint.directory, directory)
             model = StoredModel(directory, _manifest(name, checkpoint.task, checkpoint.max_length_tokens))
-            loaded[name] = pipelines.load_all(model, EngineOptions(threads=2, precision="f32"))
+            loaded[name] = pipelines.load_all(model, engine_options(threads=2, precision="f32"))
         return loaded[name]
 
     return load

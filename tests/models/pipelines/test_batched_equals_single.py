@@ -152,7 +152,7 @@ def test_the_requests_are_five_hundred_of_many_kinds_and_some_are_refused(
         ours = [request for request in requests if request.task is task]
         assert {request.has_several for request in ours} == {False, True}
         assert len({frozenset(request.model_fields_set) for request in ours}) >= 4
-        flat = [item for items in pipeline.flatten(ours) for item in items]
+        flat = [item for items in pipeline.preprocess(ours) for item in items]
         refused = [isinstance(item, RequestError) for item in flat]
         assert any(refused) == (task is not TaskName.ZERO_SHOT_CLASSIFICATION)
         assert not all(refused)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.engine.engine import EngineOptions
 from models.pipelines.base import AnyPipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, label_names, logits_index, softmax, stack_logits
 from models.pipelines.text_classification import TextClassificationPipeline, _default_function
 from models.store import StoredModel
 from producer.contract import TextClassificationRequest
 from tests.models.conftest import with_config
+from tests.models.options import engine_options
 
 SIGMOID, NONE = SCORE_FUNCTIONS["sigmoid"], SCORE_FUNCTIONS["none"]
 ROWS = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8)
@@ -135,7 +135,7 @@ def test_a_model_scores_by_the_problem_type_of_its_configuration(
     sentiment: StoredModel, pipeline: AnyPipeline, tmp_path: Path, problem: str | None, function: str
 ) -> None:
     model = with_config(sentiment, tmp_path, problem_type=problem)
-    configured = TextClassificationPipeline(model, EngineOptions(), pipeline.engine)
+    configured = TextClassificationPipeline(model, engine_options(), pipeline.engine)
 
     def scored(**arguments: Any) -> Any:
         return configured.answer([TextClassificationRequest.parse({"inputs": "so good", "top_k": None, **arguments})])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.pipelines.base import AnyPipeline, FlatItem
+from models.pipelines.base import AnyPipeline, EncodedItem
 from producer.contract import MAX_SEQUENCES, ErrorCode, InvalidRequest, QuestionAnsweringRequest
 
 MODEL_READS = 512
@@ -19,8 +19,8 @@ Error = tuple[ErrorCode, str | None, int | float | str | None]
 def flat(pipeline: AnyPipeline, question: str | list[str], context: str | list[str], **parameters: Any) -> list[Any]:
     """The items of one request: the sequences of each, or what is wrong with it."""
     request = QuestionAnsweringRequest.parse({"question": question, "context": context, **parameters})
-    (items,) = pipeline.flatten([request])
-    return [item.sequences if isinstance(item, FlatItem) else item for item in items]
+    (items,) = pipeline.preprocess([request])
+    return [item.sequences if isinstance(item, EncodedItem) else item for item in items]
 
 
 def error_of(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -> Error:
@@ -111,7 +111,7 @@ def test_the_windows_of_all_questions_of_a_request_are_counted_and_of_each_reque
     request = QuestionAnsweringRequest.parse(
         {"question": ["a"] * len(contexts), "context": contexts, "max_seq_len": SPECIAL + 1 + 2, "doc_stride": 1}
     )
-    flattened: list[list[Any]] = questions.flatten([request, request])
+    flattened: list[list[Any]] = questions.preprocess([request, request])
     for items in flattened:
         first, error, third, fourth, full = items
         assert [len(item.sequences) for item in (first, third)] == [1499, 501]

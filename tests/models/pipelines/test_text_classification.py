@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import pipelines
-from models.engine.batching import BatchingOptions
-from models.engine.engine import EngineOptions
 from models.evaluation.data_sets import read_data_set
-from models.evaluation.evaluate import answer_here, evaluate
+from models.evaluation.evaluate import answer_in_process, evaluate
 from models.pipelines.base import AnyPipeline
 from models.pipelines.text_classification import TextClassificationPipeline
 from models.store import StoredModel
@@ -26,6 +24,7 @@ from producer.contract import (
 )
 from tests.conftest import DATA
 from tests.models.conftest import with_config
+from tests.models.options import engine_options
 
 GOOD = "a charming and often affecting journey"
 BAD = "a dull , lifeless and endless bore"
@@ -79,8 +78,7 @@ def test_the_function_is_applied_to_the_same_logits_and_the_default_is_softmax(p
 
 
 def test_texts_answered_together_are_answered_as_each_alone(sentiment: StoredModel) -> None:
-    batching = BatchingOptions(max_tokens=128, length_multiple=8)
-    small_batches = pipelines.load(sentiment, EngineOptions(threads=2, batching=batching))
+    small_batches = pipelines.load(sentiment, engine_options(threads=2, max_tokens=128))
     together = ask(small_batches, inputs=MIXED, top_k=None)
     for text, outcome in zip(MIXED, together, strict=True):
         alone = scores(small_batches, text)
@@ -162,21 +160,21 @@ def test_labels_are_those_of_the_configuration_by_their_index(
     sentiment: StoredModel, pipeline: AnyPipeline, tmp_path: Path
 ) -> None:
     model = with_config(sentiment, tmp_path, id2label={"1": "gut", "0": "schlecht"})
-    renamed = TextClassificationPipeline(model, EngineOptions(), pipeline.engine)
+    renamed = TextClassificationPipeline(model, engine_options(), pipeline.engine)
     assert [best["label"] for (best,) in ask(renamed, inputs=[GOOD, BAD])] == ["gut", "schlecht"]
 
 
 def test_a_pipeline_exists_for_the_bundled_models_task(sentiment: StoredModel) -> None:
-    assert pipelines.load_all(sentiment, EngineOptions()).keys() == {sentiment.manifest.task}
+    assert pipelines.load_all(sentiment, engine_options()).keys() == {sentiment.manifest.task}
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the evaluation data is not in {DATA}")
 def test_the_bundled_model_loses_no_more_than_half_a_point_to_its_original(sentiment: StoredModel) -> None:
     (prepared,) = sentiment.manifest.measurements
-    options = EngineOptions(threads=2)
+    options = engine_options(threads=2)
     data = read_data_set(DATA / "sst2" / "dev.jsonl", sentiment.manifest.task)
-    report = evaluate(sentiment, data, answer_here(sentiment, data, options), options=options, progress=False)
+    report = evaluate(sentiment, data, answer_in_process(sentiment, data, options), options=options, progress=False)
     assert report.rows == prepared.rows
     assert prepared.fp32 is not None
     assert report.value >= prepared.fp32 - 0.005

@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engine.engine import EngineOptions
-from models.pipelines.base import AnyPipeline, FlatItem
-from models.pipelines.zero_shot_classification import (
-    ZeroShotClassificationPipeline,
-    _contradiction_index,
-    entailment_index,
-)
+from models.pipelines.base import AnyPipeline, EncodedItem
+from models.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from models.store import StoredModel
 from producer.contract import (
     ErrorCode,
@@ -26,6 +21,7 @@ from producer.contract import (
     ZeroShotClassificationRequest,
 )
 from tests.models.conftest import with_config
+from tests.models.options import engine_options
 
 MATCH = "The goalkeeper saved a penalty in the last minute and the team won the championship."
 SOUP = "This soup is delicious, I loved it."
@@ -240,8 +236,8 @@ def test_of_a_text_of_ten_thousand_words_as_much_is_read_as_the_label_leaves_roo
 def test_each_label_of_a_long_text_fills_what_the_model_reads_and_stands_at_the_end(zero_shot: AnyPipeline) -> None:
     labels = ["a", "a " * 60, "public health"]
     request = {"inputs": f"{SOUP} " * 1_200, "candidate_labels": labels, "hypothesis_template": "{}"}
-    ((item,),) = zero_shot.flatten([ZeroShotClassificationRequest.parse(request)])
-    assert isinstance(item, FlatItem)
+    ((item,),) = zero_shot.preprocess([ZeroShotClassificationRequest.parse(request)])
+    assert isinstance(item, EncodedItem)
     for label, sequence in zip(labels, item.sequences, strict=True):
         _, *hypothesis = zero_shot.tokenizer.encode(label).ids
         assert len(sequence.ids) == len(sequence.type_ids) == zero_shot.max_length
@@ -260,43 +256,11 @@ def test_a_text_of_spaces_alone_is_answered(zero_shot: AnyPipeline) -> None:
     assert sum(scores(zero_shot, " \t\n", TOPICS).values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("names", "entailment", "contradiction"),
-    [
-        (["entailment", "neutral", "contradiction"], 0, 2),
-        (["contradiction", "neutral", "entailment"], 2, 0),
-        (["neutral", "entailment", "contradiction"], 1, 2),
-        (["ENTAILMENT", "CONTRADICTION"], 0, 1),
-        (["Entailed", "Not", "Contradicts"], 0, 2),
-        (["not_entailment", "entailment"], 1, 0),
-        (["entailment", "not_entailment"], 0, 1),
-        (["neutral", "other", "entail"], 2, 0),
-    ],
-)
-def test_entailment_and_contradiction_are_found_by_name_and_contradiction_else_by_its_place(
-    names: list[str], entailment: int, contradiction: int
-) -> None:
-    config = {"id2label": {str(index): name for index, name in enumerate(names)}}
-    assert entailment_index(config) == entailment
-    assert _contradiction_index(config, entailment) == contradiction
-
-
-@pytest.mark.parametrize(
-    ("config", "shown"),
-    [({}, "LABEL_0, LABEL_1"), ({"id2label": {"0": "NO", "1": "not_entailment"}}, "not_entailment")],
-)
-def test_a_model_without_a_label_for_entailment_is_refused_with_the_labels_that_it_has(
-    config: dict[str, Any], shown: str
-) -> None:
-    with pytest.raises(ValueError, match=shown):
-        entailment_index(config)
-
-
 def test_labels_of_another_order_change_what_is_taken_for_entailment(
     nli: StoredModel, zero_shot: AnyPipeline, tmp_path: Path
 ) -> None:
     names = {"0": "contradiction", "1": "neutral", "2": "entailment"}
     model = with_config(nli, tmp_path, id2label=names)
-    turned = ZeroShotClassificationPipeline(model, EngineOptions(), zero_shot.engine)
+    turned = ZeroShotClassificationPipeline(model, engine_options(), zero_shot.engine)
     before, after = (scores(pipeline, SOUP, TOPICS, multi_label=True) for pipeline in (zero_shot, turned))
     assert after == pytest.approx({label: 1 - score for label, score in before.items()}, abs=1e-3)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from models.prepare.exchange import exchange
+from models.prepare.swap import swap_directories
 from models.store.manifest import Manifest
 from tests.models.hub import Fault, LocalHub
 from tests.models.prepare.conftest import Prepare, left_behind
@@ -24,7 +24,7 @@ from tests.models.published import INFERENCE, ONNX, QUESTIONS, SPARSE, TINY
 
 pytestmark = pytest.mark.prepare
 #: Enough for a tokenizer, too little for the graph.
-_ROOM_BYTES = 20_000
+_FILE_BYTES = 20_000
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def truncate(path: Path) -> None:
         (ONNX, "model.onnx", "model.onnx cannot be read by OpenVINO"),
         (SPARSE, "openvino_model.bin", "openvino_model.xml cannot be read by OpenVINO"),
         (SPARSE, "openvino_model.xml", "openvino_model.xml cannot be read by OpenVINO"),
-        (INFERENCE, "pytorch_model.bin", "pytorch_model.bin is truncated or no PyTorch checkpoint"),
+        (INFERENCE, "pytorch_model.bin", "pytorch_model.bin is truncated or not a PyTorch checkpoint"),
         (QUESTIONS, "model.safetensors", "cannot be exported: SafetensorError"),
         (TINY, "config.json", "config.json is not JSON"),
     ],
@@ -65,10 +65,10 @@ def test_truncated_files_are_refused(
 @pytest.mark.parametrize(
     ("hub_id", "name", "reason"),
     [
-        (SPARSE, "openvino_model.bin", "it has openvino_model.xml and no openvino_model.bin"),
+        (SPARSE, "openvino_model.bin", "it has openvino_model.xml but no openvino_model.bin"),
         (ONNX, "model.onnx", "it has none of openvino_model.xml, model.onnx, model.safetensors, pytorch_model.bin"),
         (TINY, "config.json", "it has no config.json"),
-        (TINY, "vocab.txt", "has no tokenizer that can be read"),
+        (TINY, "vocab.txt", "has no readable tokenizer"),
     ],
 )
 def test_missing_files_are_refused_by_their_name(
@@ -99,7 +99,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(
         torch.save({"a": Malice(tmp_path / "was here")}, weights)
     else:
         weights.write_bytes(pickle.dumps({"a": Malice(tmp_path / "was here")}))
-    assert "is refused: it is a pickle with more than tensors in it" in refused(own_repositories / INFERENCE)
+    assert "is refused: the pickle contains more than tensors" in refused(own_repositories / INFERENCE)
     assert not (tmp_path / "was here").exists()
 
 
@@ -112,7 +112,7 @@ def test_a_pickle_that_holds_no_tensors_is_refused(own_repositories: Path, refus
     import torch
 
     torch.save({"weights": [1.0, 2.0]}, own_repositories / TINY / "pytorch_model.bin")
-    assert "holds no tensors by name" in refused(own_repositories / TINY)
+    assert "is not a mapping of names to tensors" in refused(own_repositories / TINY)
 
 
 def test_weights_that_miss_a_layer_are_refused_by_its_name(own_repositories: Path, refused: Callable[..., str]) -> None:
@@ -122,7 +122,7 @@ def test_weights_that_miss_a_layer_are_refused_by_its_name(own_repositories: Pat
     weights = torch.load(path, weights_only=True)
     del weights["pre_classifier.weight"]
     torch.save(weights, path)
-    assert "does not hold all that a model for zero-shot-classification needs: pre_classifier.weight" in refused(
+    assert "lacks weights that a model for zero-shot-classification needs: pre_classifier.weight" in refused(
         own_repositories / INFERENCE
     )
 
@@ -151,7 +151,7 @@ def test_a_graph_whose_outputs_are_not_those_of_its_task_is_refused(
     own_repositories: Path, refused: Callable[..., str]
 ) -> None:
     message = refused(own_repositories / ONNX, "--task", "question-answering")
-    assert "gives logits; answers need end_logits, start_logits" in message
+    assert "has the outputs logits; question answering needs end_logits, start_logits" in message
 
 
 def test_a_tokenizer_that_gives_other_ids_than_the_models_own_is_mended_or_refused(
@@ -182,7 +182,7 @@ def test_what_a_tokenizers_configuration_changes_goes_into_the_file(
 def test_a_download_that_breaks_or_is_not_what_it_should_be_leaves_nothing(
     hub: LocalHub, refused: Callable[..., str]
 ) -> None:
-    for fault, reason in ((Fault.CUT, "run again to go on"), (Fault.CHANGED, "does not match its checksum")):
+    for fault, reason in ((Fault.CUT, "run again to resume"), (Fault.CHANGED, "does not match its checksum")):
         hub.faults[f"{ONNX}/model.onnx"] = fault
         assert reason in refused(ONNX)
     hub.is_down = True
@@ -203,7 +203,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_made(
 
 def test_a_file_that_cannot_be_written_whole_leaves_nothing_behind(own_repositories: Path, tmp_path: Path) -> None:
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_ROOM_BYTES, _ROOM_BYTES))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
 
     models_dir = tmp_path / "models"
     done = subprocess.run(
@@ -252,6 +252,6 @@ def test_directories_change_places_in_one_step(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    assert exchange(tmp_path / "one", tmp_path / "other")
+    assert swap_directories(tmp_path / "one", tmp_path / "other")
     assert (tmp_path / "one" / "other").exists()
-    assert not exchange(tmp_path / "one", tmp_path / "missing")
+    assert not swap_directories(tmp_path / "one", tmp_path / "missing")

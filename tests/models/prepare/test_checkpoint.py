@@ -87,7 +87,7 @@ def test_a_family_that_counts_positions_from_behind_its_padding_token_reads_as_m
     assert read_checkpoint(tmp_path / "tiny").max_length_tokens == longest
 
 
-@pytest.mark.parametrize(("content", "reason"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
+@pytest.mark.parametrize(("content", "reason"), [("{", "is not JSON"), ("[]", "is not a JSON object")])
 def test_a_broken_configuration_of_the_tokenizer_is_refused_by_its_name(
     tmp_path: Path, content: str, reason: str
 ) -> None:

@@ -12,7 +12,7 @@ from models.engine.cpu import cpu_name, runs_sparse_weights
 from models.errors import PreparationError
 from models.evaluation.data_sets import read_data_set
 from models.prepare.probe_texts import probe_texts
-from models.prepare.quantize.calibration import built_in
+from models.prepare.quantize.calibration import built_in_rows
 from models.prepare.source.layout import Layout, detect, needed_files
 from models.prepare.source.source import is_hub_id
 from producer.contract import TaskName
@@ -41,12 +41,12 @@ def test_the_layout_is_told_by_the_names_of_files(names: set[str], layout: Layou
     ("names", "reason"),
     [
         ({"config.json", "tf_model.h5"}, "it has none of openvino_model.xml, model.onnx, model.safetensors, pytorch"),
-        ({"openvino_model.xml"}, "it has openvino_model.xml and no openvino_model.bin"),
+        ({"openvino_model.xml"}, "it has openvino_model.xml but no openvino_model.bin"),
         ({"model.safetensors.index.json"}, r"several files \(model.safetensors.index.json\) are not supported"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_is_missing(names: set[str], reason: str) -> None:
-    with pytest.raises(PreparationError, match=f"^a test is no model that can be prepared: .*{reason}"):
+    with pytest.raises(PreparationError, match=f"^a test is not a model that can be prepared: .*{reason}"):
         detect(names, "a test")
 
 
@@ -71,7 +71,7 @@ def test_a_hub_id_has_an_owner_and_a_name_or_a_name_alone(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("task", TaskName)
 def test_there_are_a_few_hundred_built_in_rows_for_each_task_and_none_twice(task: TaskName) -> None:
-    data = read_data_set(built_in(task), task, labelled=False)
+    data = read_data_set(built_in_rows(task), task, labelled=False)
     assert len(data.rows) >= 300
     assert len({tuple(row.items()) for row in data.rows}) == len(data.rows)
 

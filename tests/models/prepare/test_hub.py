@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import HubError, PreparationError
-from models.prepare.source.source import locate
+from models.prepare.source.locate import locate
 from tests.models.hub import Fault, LocalHub
 from tests.models.published import INC, INFERENCE, ONNX, PUBLISHED, QUESTIONS, SPARSE
 
@@ -90,7 +90,7 @@ def test_an_interrupted_download_is_an_error_and_goes_on_where_it_stopped(
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1_000)
     weights = f"{ONNX}/model.onnx"
     hub.faults[weights] = Fault.CUT
-    with pytest.raises(HubError, match="run again to go on where it stopped"):
+    with pytest.raises(HubError, match="run again to resume the download"):
         locate(ONNX, None)
     del hub.faults[weights]
     hub.downloads.clear()
@@ -126,7 +126,7 @@ def test_a_repository_without_weights_is_refused_before_anything_is_downloaded(o
 
 @pytest.mark.parametrize("text", ["no/such/place", "../nowhere", "a b", "owner/", "~/nothing-here"])
 def test_what_is_neither_a_directory_nor_a_hub_id_is_refused(text: str) -> None:
-    with pytest.raises(PreparationError, match=r"is no directory, and no hub id"):
+    with pytest.raises(PreparationError, match=r"is neither a directory nor a hub id"):
         locate(text, None)
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from models import pipelines
 from models.__main__ import main
-from models.engine.engine import EngineOptions
 from models.store import StoredModel, find
 from models.store.manifest import digest
 from producer.contract import (
@@ -25,6 +24,7 @@ from producer.contract import (
     ZeroShotClassificationRequest,
 )
 from tests.models.conftest import Rows
+from tests.models.options import engine_options
 from tests.models.tiny_checkpoint import INFERENCE_LABELS, MAX_LENGTH, write_checkpoint
 
 TEXTS = [f"the film was {word} ." for word in ("good", "bad", "a film", "it")] * 4
@@ -74,7 +74,7 @@ def prepared(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def test_a_prepared_model_is_found_verified_and_served(prepared: tuple[Path, str]) -> None:
     model = find("mine", prepared[0])
     model.verify()
-    pipeline = pipelines.load(model, EngineOptions(threads=2))
+    pipeline = pipelines.load(model, engine_options(threads=2))
     request = TextClassificationRequest.parse({"inputs": ["the film was good", "it is bad " * 50], "top_k": None})
     ((one, two),) = pipeline.answer([request])
     for outcome in (one, two):
@@ -127,7 +127,7 @@ def test_a_model_of_inference_is_measured_on_pairs_and_topics_and_serves_zero_sh
     model.verify()
     assert (model.manifest.task, model.manifest.max_length_tokens) == (TaskName.ZERO_SHOT_CLASSIFICATION, MAX_LENGTH)
     assert [measured.rows for measured in model.manifest.measurements] == [len(pairs), len(topics)]
-    loaded = pipelines.load_all(model, EngineOptions(threads=2))
+    loaded = pipelines.load_all(model, engine_options(threads=2))
     request: dict[str, Any] = {"inputs": ["the film was good", "it is bad " * 50], "candidate_labels": "good, bad"}
     answers: list[list[Any]] = loaded[model.manifest.task].answer([ZeroShotClassificationRequest.parse(request)])
     for outcome in answers[0]:
@@ -149,7 +149,7 @@ def test_a_model_for_questions_is_measured_by_f1_and_reads_no_more_than_its_toke
     model.verify()
     assert (model.manifest.task, model.manifest.max_length_tokens) == (TaskName.QUESTION_ANSWERING, 40)
     assert [(measured.metric, measured.rows) for measured in model.manifest.measurements] == [("f1", len(asked))]
-    pipeline = pipelines.load(model, EngineOptions(threads=2))
+    pipeline = pipelines.load(model, engine_options(threads=2))
     contexts = ["the film was good .", "it is bad . " * 50]
     several = {"question": ["it is ?"] * 2, "context": contexts, "top_k": 3}
     answers: list[list[Any]] = pipeline.answer([QuestionAnsweringRequest.parse(several)])
@@ -176,9 +176,9 @@ def refused(checkpoint: Path, target: Path, calibration: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("config.json", "is no model that can be prepared: it has no config.json"),
-        ("model.safetensors", "is no model that can be prepared: it has none of openvino_model.xml, model.onnx, "),
-        ("tokenizer.json", "has no tokenizer that can be read: "),
+        ("config.json", "is not a model that can be prepared: it has no config.json"),
+        ("model.safetensors", "is not a model that can be prepared: it has none of openvino_model.xml, model.onnx, "),
+        ("tokenizer.json", "has no readable tokenizer: "),
     ],
 )
 def test_a_checkpoint_that_misses_a_file_is_refused_by_its_name(
@@ -211,7 +211,7 @@ def test_an_architecture_that_no_task_is_known_for_is_refused(
     ("config", "shown"),
     [
         ("{", "is not JSON"),
-        ("[]", "holds no JSON object"),
+        ("[]", "is not a JSON object"),
         ('{"architectures": ["BertForSequenceClassification"]}', "max_position_embeddings is None"),
     ],
 )

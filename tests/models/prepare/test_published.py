@@ -15,13 +15,14 @@ import pytest
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models.__main__ import main
 from models.engine import cpu
-from models.engine.engine import Engine, EngineOptions, TokenSequence
+from models.engine.engine import Engine, TokenSequence
 from models.engine.openvino_core import shared_core
 from models.prepare.graph.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
 from producer import Client
 from producer.contract import TaskName
 from tests.models.hub import LocalHub
+from tests.models.options import engine_options
 from tests.models.prepare.conftest import Prepare, left_behind, serve
 from tests.models.published import INC, LABELS, ONNX, PUBLISHED, SPARSE
 
@@ -104,7 +105,7 @@ def test_the_manifests_say_where_each_comes_from_and_how_it_was_made(
         "PyTorch (safetensors)",
         "PyTorch (pytorch_model.bin)",
     ]
-    assert models["onnx"].manifest.recipe == {"method": "taken as it is published, ONNX"}
+    assert models["onnx"].manifest.recipe == {"method": "used as published, ONNX"}
     assert models["topics"].manifest.recipe["smooth_quant_alpha"] == 0.95
     assert models["topics"].manifest.recipe["calibration_data"] == "topics.jsonl"
     assert models["topics"].manifest.recipe["calibration_rows"] == 4
@@ -142,7 +143,7 @@ def test_what_is_quantized_already_has_the_answers_of_its_publisher(
             repositories / hub_id / graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
         wanted = published({port.any_name: np.array(inputs[port.any_name]) for port in published.inputs})[0]
-        engine = Engine(models[name].directory / MODEL_NAME, 64, EngineOptions())
+        engine = Engine(models[name].directory / MODEL_NAME, 64, engine_options())
         ((logits,),) = engine.compute([TokenSequence(ids, [0] * 5)])
         np.testing.assert_allclose(logits, wanted[0], atol=1e-6)
 
@@ -163,11 +164,11 @@ def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernel
     path = models["sparse"].directory / MODEL_NAME
     sequences = [TokenSequence([2, 40, 50, 60, 3], [0] * 5)]
     monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: True)
-    with_option = Engine(path, 64, EngineOptions(), zero_weights=0.8)
+    with_option = Engine(path, 64, engine_options(), zero_weights=0.8)
     assert with_option.sparse_rate == 0.5
-    assert Engine(path, 64, EngineOptions(), zero_weights=0.4).sparse_rate == 1.0
+    assert Engine(path, 64, engine_options(), zero_weights=0.4).sparse_rate == 1.0
     monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: False)
-    without = Engine(path, 64, EngineOptions(), zero_weights=0.8)
+    without = Engine(path, 64, engine_options(), zero_weights=0.8)
     assert without.sparse_rate == 1.0
     np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)
 
@@ -182,7 +183,7 @@ def test_the_sibling_in_a_format_of_its_own_is_refused_with_the_name_of_the_one_
 ) -> None:
     status, message = prepare(INC)
     assert status == 1
-    assert message.startswith(f"error: {INC} is a PyTorch checkpoint that Intel Neural Compressor has quantized")
+    assert message.startswith(f"error: {INC} is a PyTorch checkpoint quantized by Intel Neural Compressor")
     assert message.endswith(f"its ONNX sibling can be served: python -m models prepare {ONNX}")
     assert left_behind(tmp_path / "models") == []
 

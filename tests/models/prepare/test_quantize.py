@@ -1,4 +1,4 @@
-"""Every recipe on a real graph, and the ladder on real accuracy."""
+"""Every recipe on a real graph, and the search for one by real accuracy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from models.engine.engine import TokenSequence
 from models.engine.openvino_core import shared_core
 from models.prepare.graph.operations import count_operations, int8_share
-from models.prepare.quantize.recipes import recipes_from
+from models.prepare.quantize.recipe import QuantizationMethod, QuantizationRecipe
+from models.prepare.quantize.recipe_search import recipes_from
 from models.prepare.source.checkpoint import read_checkpoint
 from models.store import MODEL_NAME, find
-from models.store.catalog import QuantizationMethod, QuantizationRecipe
 from tests.models.prepare.conftest import Prepare
 from tests.models.published import INFERENCE
 

@@ -62,7 +62,7 @@ def test_a_manifest_that_lists_a_path_is_refused(tmp_path: Path, name: str) -> N
     make(tmp_path, files={**_listed(tmp_path), name: record})
     error = problem(tmp_path)
     assert error.path == tmp_path / MANIFEST_NAME
-    assert "no plain file name" in str(error)
+    assert "not a plain file name" in str(error)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "openvino_model.bin"])

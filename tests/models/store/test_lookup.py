@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import CorruptModelError, InvalidNameError, ModelNotFoundError, NotRemovedError
-from models.store import BUNDLED_DIRECTORY, StoredModel, entries, find, remove
+from models.store import BUNDLED_DIRECTORY, StoredModel, find, list_entries, remove
 from models.store.manifest import MANIFEST_NAME
 
 
@@ -46,7 +46,7 @@ def test_a_model_that_is_not_there_is_answered_with_the_places_and_the_command(t
         find("topics", tmp_path)
     message = str(caught.value)
     assert f"'topics' in {tmp_path}, {BUNDLED_DIRECTORY}" in message
-    assert "python -m models prepare PATH_OF_CHECKPOINT --as topics" in message
+    assert "python -m models prepare MODEL --as topics" in message
     assert "celeriac[prepare]" in message
 
 
@@ -66,7 +66,7 @@ def test_a_name_with_odd_characters_is_refused_and_nothing_is_looked_for(tmp_pat
 
 def test_a_directory_that_holds_another_model_is_refused(tmp_path: Path, sentiment: StoredModel) -> None:
     place = prepared(tmp_path / "renamed", sentiment)
-    with pytest.raises(CorruptModelError, match="is of the model 'sentiment', and not of 'renamed'"):
+    with pytest.raises(CorruptModelError, match="belongs to the model 'sentiment', not to 'renamed'"):
         find("renamed", tmp_path)
     assert find(str(place), tmp_path).name == "sentiment"
 
@@ -79,17 +79,17 @@ def test_every_model_is_listed_with_the_broken_ones_and_those_that_another_hides
         (tmp_path / name).mkdir()
         (tmp_path / name / MANIFEST_NAME).write_text("{}")
     (tmp_path / "empty").mkdir()
-    found = entries(tmp_path)
-    assert [(entry.name, entry.is_hidden) for entry in found] == [
+    entries = list_entries(tmp_path)
+    assert [(entry.name, entry.is_hidden) for entry in entries] == [
         ("broken", False),
         ("sentiment", False),
         ("nli", False),
         ("qa", False),
         ("sentiment", True),
     ]
-    assert isinstance(found[0].found, CorruptModelError)
-    assert all(isinstance(entry.found, StoredModel) for entry in found[1:])
-    assert [entry.name for entry in entries(tmp_path / "nowhere")] == ["nli", "qa", "sentiment"]
+    assert isinstance(entries[0].model, CorruptModelError)
+    assert all(isinstance(entry.model, StoredModel) for entry in entries[1:])
+    assert [entry.name for entry in list_entries(tmp_path / "nowhere")] == ["nli", "qa", "sentiment"]
 
 
 def test_a_removed_model_is_gone_with_all_its_files_and_the_bundled_one_is_found_again(

@@ -112,7 +112,7 @@ def test_a_truncated_manifest_is_refused(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize("name", ["", "my model", "../elsewhere", "-rf", "x" * 201, "naïve", "a:b"])
 def test_a_manifest_with_a_name_that_no_model_can_have_is_refused(tmp_path: Path, name: str) -> None:
     make(tmp_path, name=name)
-    with pytest.raises(CorruptModelError, match="has a wrong name"):
+    with pytest.raises(CorruptModelError, match="has an invalid name"):
         Manifest.read(tmp_path)
 
 

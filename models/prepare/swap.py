@@ -1,4 +1,4 @@
-"""Two directories change places in one step (``renameat2`` with ``RENAME_EXCHANGE``, Linux 3.15)."""
+"""Swapping two directories atomically (``renameat2`` with ``RENAME_EXCHANGE``, Linux 3.15)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import ctypes
 import os
 from pathlib import Path
 
-__all__ = ["exchange"]
+__all__ = ["swap_directories"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places; False where the system or the file system cannot."""
+def swap_directories(one: Path, other: Path) -> bool:
+    """Swap two paths in one step.
+
+    Returns:
+        Whether they were swapped; False if the system or the file system does not support it, or one does not exist.
+    """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

@@ -1,4 +1,4 @@
-"""``python -m models prepare``."""
+"""``prepare``: from a hub id or a checkpoint to a model that a worker serves."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.commands.describe import describe_measurements
 from models.errors import InvalidNameError
+from models.store.describe import describe_measurements
 from models.store.names import check_name
 from producer.contract import TaskName
 
-__all__ = ["add_arguments"]
+__all__ = ["add_prepare"]
 
 _EXAMPLES = """examples:
   python -m models prepare typeform/distilbert-base-uncased-mnli --as topics
   python -m models prepare path/to/checkpoint --evaluate labelled.jsonl --max-drop 1
 
-HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean everywhere. docs/models.md has the formats.
+HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE have their usual meaning. docs/models.md lists the formats.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the arguments of this command, and the function that runs it."""
-    parser.epilog = _EXAMPLES
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "prepare",
+        help="make an INT8 model from a hub id or a checkpoint, and measure it",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("origin", metavar="MODEL", help="hub id (OWNER/NAME), or directory of a checkpoint")
     parser.add_argument(
-        "--as", dest="name", type=_name, help="name that requests will use (default: MODEL's last part)"
+        "--as", dest="name", type=_name, help="name that requests will use (default: the last part of MODEL)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the hub's repository (default: its main branch)")
     parser.add_argument(
@@ -38,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=TaskName,
         choices=list(TaskName),
         metavar="TASK",
-        help="what it is for, if it does not say: %(choices)s",
+        help="the task of the model, if its configuration does not tell: %(choices)s",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
         metavar="FILE",
-        help="JSON Lines with what requests have: text; premise and hypothesis; question and context "
-        "(default: English rows that are built in)",
+        help="JSON Lines with the columns of the task's requests: text; premise and hypothesis; question and context "
+        "(default: built-in English rows)",
     )
     parser.add_argument(
         "--evaluate",
@@ -53,17 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="labelled rows to measure FP32 and INT8 on, as for evaluate; may be given several times",
+        help="labelled rows to measure FP32 and INT8 on, as for evaluate; can be repeated",
     )
     parser.add_argument(
         "--max-drop",
         type=float,
         default=0.5,
         metavar="POINTS",
-        help="how much accuracy INT8 may lose on them before another recipe is tried (default: %(default)s)",
+        help="most accuracy that INT8 may lose on them before another recipe is tried (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, help="directory to make (default: NAME in the models directory)")
-    parser.add_argument("--source", help="what the card says of the source (default: MODEL)")
+    parser.add_argument("--output", type=Path, help="directory to create (default: NAME in the models directory)")
+    parser.add_argument("--source", help="the source that the card names (default: MODEL)")
     parser.set_defaults(run=_run)
 
 
@@ -83,17 +87,18 @@ def _run(options: argparse.Namespace) -> int:
         check_name(name)
     except InvalidNameError as error:
         raise InvalidNameError(f"{error}: choose one with --as NAME") from None
-    with _ended_by_signals():
+    with _exit_on_signals():
         model = prepare(
             PreparationOptions(
                 origin=options.origin,
                 name=name,
                 target=options.output or options.models_dir / name,
+                batching=options.batching,
+                max_points_lost=options.max_drop,
                 revision=options.revision,
                 task=options.task,
                 calibration=options.calibration,
                 evaluations=tuple(options.evaluate),
-                max_drop_points=options.max_drop,
                 source=options.source,
             )
         )
@@ -103,9 +108,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end as an error does, so that what is half-made goes, and without a traceback."""
-    before = {number: signal.signal(number, _end) for number in (signal.SIGINT, signal.SIGTERM)}
+def _exit_on_signals() -> Iterator[None]:
+    """Exit on Ctrl-C and SIGTERM as on an error: temporary files are deleted, and no traceback is printed."""
+    before = {number: signal.signal(number, _exit) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -113,5 +118,5 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(number: int, _frame: object) -> None:
+def _exit(number: int, _frame: object) -> None:
     sys.exit(128 + number)

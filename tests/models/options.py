@@ -1,0 +1,23 @@
+"""Options to compile models with in tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.engine.batching import BatchingOptions
+from models.engine.engine import EngineOptions
+
+__all__ = ["engine_options"]
+
+
+def engine_options(
+    *,
+    threads: int = 1,
+    precision: str = "f32",
+    max_tokens: int = 512,
+    length_multiple: int = 8,
+    cache_dir: Path | None = None,
+) -> EngineOptions:
+    """Options that resemble those of a worker's process."""
+    batching = BatchingOptions(max_tokens, length_multiple)
+    return EngineOptions(threads=threads, precision=precision, batching=batching, cache_dir=cache_dir)
