@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def models_dir(tmp_path: Path, sentiment: StoredModel) -> Path:
     """A directory with one prepared model, ``mine``."""
-    place = tmp_path / "models"
-    mine = shutil.copytree(sentiment.directory, place / "mine")
+    directory = tmp_path / "models"
+    mine = shutil.copytree(sentiment.directory, directory / "mine")
     sentiment.manifest.model_copy(update={"name": "mine", "measurements": []}).write(mine)
-    return place
+    return directory
 
 
 def run(models_dir: Path, *arguments: str) -> int:

@@ -51,7 +51,7 @@ def filled(sentiment: StoredModel, expected: list[bytes], tmp_path_factory: pyte
 
 
 @pytest.fixture
-def place(filled: Path, tmp_path: Path) -> Iterator[Path]:
+def cached(filled: Path, tmp_path: Path) -> Iterator[Path]:
     """The file of the model in a cache of the test's own, which is there when the test is over."""
     path = Path(shutil.copy(filled, tmp_path))
     yield path
@@ -61,11 +61,11 @@ def place(filled: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_cached_model_gives_the_same_bits_and_is_written_once(
-    sentiment: StoredModel, place: Path, expected: list[bytes]
+    sentiment: StoredModel, cached: Path, expected: list[bytes]
 ) -> None:
-    before = place.stat().st_ino
-    assert compute(sentiment, place.parent) == expected
-    assert place.stat().st_ino == before
+    before = cached.stat().st_ino
+    assert compute(sentiment, cached.parent) == expected
+    assert cached.stat().st_ino == before
 
 
 @pytest.mark.parametrize("name", ["nli", "qa"])
@@ -81,11 +81,11 @@ def test_the_other_bundled_models_give_the_same_bits_too(
 
 @pytest.mark.parametrize("harm", ["empty", "short", "truncated", "changed", "none of ours"])
 def test_a_damaged_file_is_made_anew(
-    sentiment: StoredModel, place: Path, expected: list[bytes], caplog: pytest.LogCaptureFixture, harm: str
+    sentiment: StoredModel, cached: Path, expected: list[bytes], caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
-    whole = place.read_bytes()
+    whole = cached.read_bytes()
     middle = len(whole) // 2
-    place.write_bytes(
+    cached.write_bytes(
         {
             "empty": b"",
             "short": b"x" * 10,
@@ -94,18 +94,18 @@ def test_a_damaged_file_is_made_anew(
             "none of ours": b"x" * 10_000,
         }[harm]
     )
-    assert compute(sentiment, place.parent) == expected
+    assert compute(sentiment, cached.parent) == expected
     assert harm == "empty" or "is damaged" in caplog.text
 
 
 def test_a_whole_file_that_openvino_does_not_take_is_dropped(
-    sentiment: StoredModel, place: Path, expected: list[bytes], caplog: pytest.LogCaptureFixture
+    sentiment: StoredModel, cached: Path, expected: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    CompiledFile(place).write(memoryview(b"no model at all" * 1000))
-    assert compute(sentiment, place.parent) == expected
+    CompiledFile(cached).write(memoryview(b"no model at all" * 1000))
+    assert compute(sentiment, cached.parent) == expected
     assert "OpenVINO rejects" in caplog.text
-    assert blobs(place.parent) == []
-    assert compute(sentiment, place.parent) == expected
+    assert blobs(cached.parent) == []
+    assert compute(sentiment, cached.parent) == expected
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
@@ -117,20 +117,20 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path) -> None:
-    place = CompiledFile(tmp_path / "model.blob")
+    cached = CompiledFile(tmp_path / "model.blob")
     code = (
         "import resource, sys; from pathlib import Path; from models.engine.compiled_cache import CompiledFile\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "print(CompiledFile(Path(sys.argv[1])).read_or_compile(lambda: memoryview(b'x' * 5000)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, place.path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, cached.path], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"
     assert [path.name for path in tmp_path.iterdir()] == ["model.lock"]
 
 
 def test_what_a_killed_process_was_writing_is_cleared_by_the_next(tmp_path: Path) -> None:
-    place = CompiledFile(tmp_path / "model.blob")
+    cached = CompiledFile(tmp_path / "model.blob")
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from models.engine.compiled_cache import CompiledFile\n"
@@ -139,13 +139,13 @@ def test_what_a_killed_process_was_writing_is_cleared_by_the_next(tmp_path: Path
         "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"  # the kernel kills the process within its write
         "CompiledFile(Path(sys.argv[1])).read_or_compile(lambda: memoryview(b'x' * 5000))\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code, place.path], check=False)
+    killed = subprocess.run([sys.executable, "-c", code, cached.path], check=False)
     assert killed.returncode == -signal.SIGXFSZ
     (left,) = tmp_path.glob(".model-*")
     other = tmp_path / ".other-half"  # another model's, which somebody may be writing
     other.write_bytes(b"")
 
-    assert place.read_or_compile(lambda: memoryview(b"whole")) is not None
+    assert cached.read_or_compile(lambda: memoryview(b"whole")) is not None
     assert not left.exists()
     assert other.exists()
 
@@ -202,13 +202,13 @@ def test_what_nobody_has_used_for_long_goes_when_something_comes(tmp_path: Path)
 
 
 def test_what_is_read_counts_as_used(tmp_path: Path) -> None:
-    place = CompiledFile(tmp_path / "new.blob")
-    place.write(memoryview(b"content"))
-    os.utime(place.path, (0, 0))
-    found = place.read()
+    cached = CompiledFile(tmp_path / "new.blob")
+    cached.write(memoryview(b"content"))
+    os.utime(cached.path, (0, 0))
+    found = cached.read()
     assert found is not None
     assert np.array_equal(found, np.frombuffer(b"content", np.uint8))
-    assert place.path.stat().st_mtime > 0
+    assert cached.path.stat().st_mtime > 0
 
 
 def test_a_removed_model_is_forgotten_for_every_cpu(tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 from models.pipelines.base import AnyPipeline
 from producer.contract import AnswerSpan, InvalidRequest, QuestionAnsweringRequest, TaskName
-
-from .conftest import Reference, thinned
-from .texts import CONTEXTS, ODD, QUESTIONS, dice
+from tests.models.parity.conftest import Reference, thinned
+from tests.models.parity.texts import CONTEXTS, ODD, QUESTIONS, seeded_random
 
 TASK = TaskName.QUESTION_ANSWERING
 VALUES: dict[str, list[Any]] = {
@@ -27,7 +26,7 @@ Case = tuple[str, str, dict[str, Any]]
 
 def cases() -> list[Case]:
     """At least 300 questions, every parameter and every two of them together."""
-    throw = dice()
+    rng = seeded_random()
     alone = [{name: value} for name, values in VALUES.items() for value in values]
     together = [
         {one: first, two: second}
@@ -36,7 +35,7 @@ def cases() -> list[Case]:
         for second in VALUES[two]
     ]
     plain = [
-        (throw.choice(QUESTIONS), CONTEXTS[index % len(CONTEXTS)], parameters)
+        (rng.choice(QUESTIONS), CONTEXTS[index % len(CONTEXTS)], parameters)
         for index, parameters in enumerate([*[{}] * 120, *alone, *alone, *together])
     ]
     odd: list[Case] = []
@@ -89,9 +88,9 @@ def same(ours: list[AnswerSpan], theirs: list[AnswerSpan]) -> bool:
 
 
 def _fits(entry: tuple[int, AnswerSpan], index: int, ours: list[AnswerSpan], expected: AnswerSpan) -> bool:
-    place, answer = entry
+    position, answer = entry
     return (
         (answer["start"], answer["end"], answer["answer"]) == (expected["start"], expected["end"], expected["answer"])
         and abs(answer["score"] - expected["score"]) <= 1e-4
-        and (place == index or abs(ours[index]["score"] - answer["score"]) <= 1e-6)
+        and (position == index or abs(ours[index]["score"] - answer["score"]) <= 1e-6)
     )

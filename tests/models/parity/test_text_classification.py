@@ -10,9 +10,8 @@ import pytest
 
 from models.pipelines.base import AnyPipeline
 from producer.contract import RequestError, TaskName, TextClassificationRequest
-
-from .conftest import Reference, thinned
-from .texts import ODD, PLAIN, dice
+from tests.models.parity.conftest import Reference, thinned
+from tests.models.parity.texts import ODD, PLAIN, seeded_random
 
 TASK = TaskName.TEXT_CLASSIFICATION
 PARAMETERS = [
@@ -23,11 +22,11 @@ PARAMETERS = [
 
 def cases() -> list[tuple[Any, dict[str, Any]]]:
     """At least 300 texts and pairs, every parameter and every two of them together."""
-    throw = dice()
+    rng = seeded_random()
     texts = [(text, PARAMETERS[index % len(PARAMETERS)]) for index, text in enumerate(PLAIN)]
     odd = [(text, parameters) for text in ODD for parameters in PARAMETERS[::5]]
     some = [*PLAIN, *ODD]
-    pairs = [({"text": throw.choice(some), "text_pair": throw.choice(some)}, {"top_k": None}) for _ in range(60)]
+    pairs = [({"text": rng.choice(some), "text_pair": rng.choice(some)}, {"top_k": None}) for _ in range(60)]
     return [*texts, *odd, *pairs]
 
 

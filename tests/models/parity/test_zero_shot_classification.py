@@ -10,9 +10,8 @@ import pytest
 
 from models.pipelines.base import AnyPipeline
 from producer.contract import RequestError, TaskName, ZeroShotClassificationRequest
-
-from .conftest import Reference, thinned
-from .texts import ODD, PLAIN, dice
+from tests.models.parity.conftest import Reference, thinned
+from tests.models.parity.texts import ODD, PLAIN, seeded_random
 
 TASK = TaskName.ZERO_SHOT_CLASSIFICATION
 LABELS: list[str | list[str]] = [
@@ -28,10 +27,10 @@ TEMPLATES = [None, "This text is about {}.", "{}", "{0} or {0}?", "Es geht um {}
 
 def cases() -> list[tuple[str, str | list[str], dict[str, Any]]]:
     """At least 300 texts, every parameter and every two of them together."""
-    throw = dice()
+    rng = seeded_random()
     everything = itertools.product(LABELS, TEMPLATES, (False, True), range(3))
     plain = [
-        (throw.choice(PLAIN), labels, {"multi_label": multi, **({"hypothesis_template": template} if template else {})})
+        (rng.choice(PLAIN), labels, {"multi_label": multi, **({"hypothesis_template": template} if template else {})})
         for labels, template, multi, _ in everything
     ]
     odd = [(text, LABELS[index % 5], {"multi_label": index % 2 == 1}) for index, text in enumerate(ODD)]

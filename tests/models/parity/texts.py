@@ -1,6 +1,6 @@
-"""Texts for comparing with the reference: our own examples, and what trips tokenizers and offsets."""
+"""Texts for comparing with the reference: our own examples, and texts that are hard for tokenizers and offsets."""
 
-# ruff: noqa: RUF001 - texts that look like others are what is wanted here
+# ruff: noqa: RUF001 - characters that look like others are intended here
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 
 from examples.demo.texts import generate, read_examples
 
-__all__ = ["CONTEXTS", "ODD", "PLAIN", "QUESTIONS", "dice"]
+__all__ = ["CONTEXTS", "ODD", "PLAIN", "QUESTIONS", "seeded_random"]
 
 ODD = [
     "a",
@@ -48,14 +48,14 @@ QUESTIONS = [
 ]
 
 
-def dice() -> random.Random:
-    """The same throws every time."""
+def seeded_random() -> random.Random:
+    """A generator that always gives the same numbers."""
     return random.Random(7)  # noqa: S311 - texts for a test
 
 
 def _contexts() -> list[str]:
-    throw = dice()
-    long = [" ".join(throw.choices(PLAIN, k=n)) for n in (1, 1, 2, 2, 3, 4, 6, 8) for _ in range(8)]
+    rng = seeded_random()
+    long = [" ".join(rng.choices(PLAIN, k=n)) for n in (1, 1, 2, 2, 3, 4, 6, 8) for _ in range(8)]
     equal = ["It is Bob. It is Bob. It is Bob. It is Bob.", "yes no yes no yes no", "Bob", "Bob went", "first and last"]
     return [*long, *equal]
 

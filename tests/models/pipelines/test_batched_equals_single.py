@@ -31,43 +31,43 @@ LONG = ["word " * 2_000, " ".join(generate(read_examples(), 40)), max(CONTEXTS, 
 Ranked = list[tuple[Any, float]]
 
 
-def texts_of(throw: random.Random) -> str | list[str]:
+def texts_of(rng: random.Random) -> str | list[str]:
     """Mostly one text, sometimes several, once in a while a long one."""
-    if throw.random() < 0.06:
-        return throw.choice(LONG)
-    return throw.choices(TEXTS, k=throw.randint(1, 4)) if throw.random() < 0.2 else throw.choice(TEXTS)
+    if rng.random() < 0.06:
+        return rng.choice(LONG)
+    return rng.choices(TEXTS, k=rng.randint(1, 4)) if rng.random() < 0.2 else rng.choice(TEXTS)
 
 
-def some(throw: random.Random, **choices: list[Any]) -> dict[str, Any]:
+def some(rng: random.Random, **choices: list[Any]) -> dict[str, Any]:
     """A few of the parameters, each with one of its values."""
-    return {name: throw.choice(values) for name, values in choices.items() if throw.random() < 0.3}
+    return {name: rng.choice(values) for name, values in choices.items() if rng.random() < 0.3}
 
 
-def classification(throw: random.Random) -> Request:
-    inputs: Any = texts_of(throw)
-    if throw.random() < 0.2:
-        inputs = {"text": throw.choice(TEXTS), "text_pair": throw.choice([*TEXTS, LONG[0]])}
-    elif throw.random() < 0.05:
-        return TextClassificationRequest.parse({"inputs": [throw.choice(TEXTS), LONG[0]], "truncation": False})
-    parameters = some(throw, top_k=[None, 2, 5], function_to_apply=["sigmoid", "softmax", "none"], truncation=[False])
+def classification(rng: random.Random) -> Request:
+    inputs: Any = texts_of(rng)
+    if rng.random() < 0.2:
+        inputs = {"text": rng.choice(TEXTS), "text_pair": rng.choice([*TEXTS, LONG[0]])}
+    elif rng.random() < 0.05:
+        return TextClassificationRequest.parse({"inputs": [rng.choice(TEXTS), LONG[0]], "truncation": False})
+    parameters = some(rng, top_k=[None, 2, 5], function_to_apply=["sigmoid", "softmax", "none"], truncation=[False])
     return TextClassificationRequest.parse({"inputs": inputs, **parameters})
 
 
-def zero_shot_classification(throw: random.Random) -> Request:
-    labels: Any = throw.sample(LABELS, throw.randint(1, 5))
-    parameters = some(throw, multi_label=[True], hypothesis_template=["{}", "This text is about {}.", "{0} or {0}?"])
-    labels = ",".join(labels) if throw.random() < 0.2 else labels
-    return ZeroShotClassificationRequest.parse({"inputs": texts_of(throw), "candidate_labels": labels, **parameters})
+def zero_shot_classification(rng: random.Random) -> Request:
+    labels: Any = rng.sample(LABELS, rng.randint(1, 5))
+    parameters = some(rng, multi_label=[True], hypothesis_template=["{}", "This text is about {}.", "{0} or {0}?"])
+    labels = ",".join(labels) if rng.random() < 0.2 else labels
+    return ZeroShotClassificationRequest.parse({"inputs": texts_of(rng), "candidate_labels": labels, **parameters})
 
 
-def question_answering(throw: random.Random) -> Request:
+def question_answering(rng: random.Random) -> Request:
     pairs = [(example["question"], example["context"]) for example in read_questions()]
-    pairs += [(throw.choice(QUESTIONS), throw.choice(TEXTS)) for _ in range(10)]
-    pairs += [(throw.choice(QUESTIONS), throw.choice([*CONTEXTS, LONG[0]])), ("who " * 400, throw.choice(LONG))]
-    chosen = throw.sample(pairs, 1 if throw.random() < 0.8 else 3)
+    pairs += [(rng.choice(QUESTIONS), rng.choice(TEXTS)) for _ in range(10)]
+    pairs += [(rng.choice(QUESTIONS), rng.choice([*CONTEXTS, LONG[0]])), ("who " * 400, rng.choice(LONG))]
+    chosen = rng.sample(pairs, 1 if rng.random() < 0.8 else 3)
     question, context = (list(part) for part in zip(*chosen, strict=True))
     parameters = some(
-        throw,
+        rng,
         top_k=[2, 5],
         max_answer_len=[1, 5, 50],
         doc_stride=[0, 16],
@@ -89,8 +89,8 @@ MAKERS: dict[TaskName, Callable[[random.Random], Request]] = {
 
 def requests_of(task: TaskName) -> list[Request]:
     """The requests of one task among the five hundred; the same ones every time."""
-    throw = random.Random(500)  # noqa: S311 - requests for a test
-    everything = [MAKERS[throw.choice(list(MAKERS))](throw) for _ in range(REQUESTS)]
+    rng = random.Random(500)  # noqa: S311 - requests for a test
+    everything = [MAKERS[rng.choice(list(MAKERS))](rng) for _ in range(REQUESTS)]
     return [request for request in everything if request.task is task]
 
 

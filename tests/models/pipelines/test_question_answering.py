@@ -46,7 +46,7 @@ def ask(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -
 
 
 def answers_of(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -> list[AnswerSpan]:
-    """The answers to one question, each checked against its place."""
+    """The answers to one question, each checked against its position."""
     outcome = ask(pipeline, question, context, **parameters)
     assert not isinstance(outcome, RequestError), outcome
     answers: list[AnswerSpan] = outcome if isinstance(outcome, list) else [outcome]
@@ -192,7 +192,7 @@ def test_no_answer_is_as_likely_as_in_the_window_where_it_is_least_likely(questi
 
 def ends_of_words(context: str) -> set[int]:
     """Where a word begins or ends, punctuation being a word of its own."""
-    return {place for word in re.finditer(r"\w+|[^\w\s]", context) for place in word.span()}
+    return {position for word in re.finditer(r"\w+|[^\w\s]", context) for position in word.span()}
 
 
 def test_answers_are_widened_to_whole_words_unless_the_request_says_not_to(questions: AnyPipeline) -> None:

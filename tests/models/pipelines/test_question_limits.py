@@ -64,11 +64,11 @@ def test_a_long_question_is_no_error_where_all_of_the_context_fits(questions: An
 def test_an_overlap_of_all_the_room_is_an_error_with_the_largest_that_is_not(
     questions: AnyPipeline, question: int, window: int
 ) -> None:
-    room = window - SPECIAL - question
+    left = window - SPECIAL - question
     arguments: dict[str, Any] = {"question": words(question), "context": words(600), "max_seq_len": window}
-    assert error_of(questions, **arguments, doc_stride=room) == (ErrorCode.OUT_OF_RANGE, "doc_stride", room - 1)
-    (sequences,) = flat(questions, **arguments, doc_stride=room - 1)
-    assert len(sequences) == 600 - room + 1
+    assert error_of(questions, **arguments, doc_stride=left) == (ErrorCode.OUT_OF_RANGE, "doc_stride", left - 1)
+    (sequences,) = flat(questions, **arguments, doc_stride=left - 1)
+    assert len(sequences) == 600 - left + 1
 
 
 def test_an_overlap_does_not_matter_where_there_is_one_window(questions: AnyPipeline) -> None:

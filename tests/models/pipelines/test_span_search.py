@@ -75,8 +75,8 @@ def windows(draw: st.DrawFn, *, values: st.SearchStrategy[float]) -> Window:
 
 def window_of(tokens: int, **fields: Any) -> Window:
     """All tokens answerable, logits that differ."""
-    throw = np.random.default_rng(3)
-    start, end = throw.normal(0, 2, (2, tokens)).astype(np.float32)
+    rng = np.random.default_rng(3)
+    start, end = rng.normal(0, 2, (2, tokens)).astype(np.float32)
     known = {"start": start, "end": end, "answerable": np.ones(tokens, np.bool_), "wanted": 5, "max_length": 15}
     return Window(**{**known, **fields})
 

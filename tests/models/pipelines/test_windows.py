@@ -20,9 +20,9 @@ CONTEXTS = st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join)
 
 @st.composite
 def cuts(draw: st.DrawFn, tokens: st.SearchStrategy[int]) -> tuple[int, int, int]:
-    """Tokens, room and an overlap that is less than the room."""
-    room = draw(st.integers(1, 600))
-    return draw(tokens), room, draw(st.integers(0, room - 1))
+    """Tokens of a context, most tokens of a window, and an overlap that is less."""
+    max_tokens = draw(st.integers(1, 600))
+    return draw(tokens), max_tokens, draw(st.integers(0, max_tokens - 1))
 
 
 @pytest.fixture(scope="module")
@@ -82,27 +82,27 @@ def test_windows_of_small_contexts(cut: tuple[int, int, int], windows: list[Wind
 def test_a_context_is_cut_as_the_tokenizer_itself_cuts_it(
     tokenizer: Any, context: str, cut: tuple[int, int, int]
 ) -> None:
-    _, room, overlap = cut
+    _, max_tokens, overlap = cut
     tokenizer.no_truncation()
     ids = tokenizer.encode(context, add_special_tokens=False).ids
-    tokenizer.enable_truncation(room + 2, stride=overlap)
+    tokenizer.enable_truncation(max_tokens + 2, stride=overlap)
     first = tokenizer.encode(context)
     theirs = [encoding.ids[1:-1] for encoding in (first, *first.overflowing)]
-    assert [ids[window.start : window.stop] for window in plan_windows(len(ids), room, overlap)] == theirs
+    assert [ids[window.start : window.stop] for window in plan_windows(len(ids), max_tokens, overlap)] == theirs
 
 
 @settings(deadline=None)
-@given(context=CONTEXTS, room=st.integers(1, 80), data=st.data())
+@given(context=CONTEXTS, max_tokens=st.integers(1, 80), data=st.data())
 def test_a_question_with_each_window_is_what_the_tokenizer_makes_when_it_cuts_the_context_alone(
-    tokenizer: Any, questions: AnyPipeline, context: str, room: int, data: st.DataObject
+    tokenizer: Any, questions: AnyPipeline, context: str, max_tokens: int, data: st.DataObject
 ) -> None:
-    overlap = data.draw(st.integers(0, room - 1))
+    overlap = data.draw(st.integers(0, max_tokens - 1))
     tokenizer.no_truncation()
     question, whole = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("What is it?", context))
     pairs = PairTemplate(questions.tokenizer)
-    longest = len(question) + pairs.special_tokens + room
+    longest = len(question) + pairs.special_tokens + max_tokens
     tokenizer.enable_truncation(longest, stride=overlap, strategy="only_second")
     first = tokenizer.encode("What is it?", context)
-    windows = plan_windows(len(whole), room, overlap)
+    windows = plan_windows(len(whole), max_tokens, overlap)
     ours = [pairs.join(question, whole[window.start : window.stop]) for window in windows]
     assert ours == [(encoding.ids, encoding.type_ids) for encoding in (first, *first.overflowing)]

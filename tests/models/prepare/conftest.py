@@ -1,4 +1,4 @@
-"""A hub with the published models in miniature, and ``huggingface_hub`` pointed at it."""
+"""A local hub with miniatures of the published models, and ``huggingface_hub`` pointed at it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.__main__ import main
 from tests.models.hub import LocalHub
 from tests.models.published import ALIASES, publish
 
-#: What a command answered: its status, its last line of complaint.
+#: Runs the command; returns its exit status and the last line of its standard error.
 Prepare = Callable[..., tuple[int, str]]
 
 
@@ -46,15 +46,15 @@ def own_hub(own_repositories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     yield from serve(own_repositories, tmp_path, monkeypatch)
 
 
-def serve(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+def serve(root: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     from huggingface_hub import constants, file_download
 
     with LocalHub(root, ALIASES) as hub:
-        # What HF_ENDPOINT and HF_HUB_CACHE set when the library is imported, which it is by now.
+        # HF_ENDPOINT and HF_HUB_CACHE are read when the library is imported, which has happened by now.
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(directory / "cache"))
         yield hub
 
 
@@ -70,6 +70,6 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Prepare:
     return run
 
 
-def left_behind(place: Path) -> list[str]:
-    """What is in the models directory, hidden or not."""
-    return sorted(path.name for path in place.iterdir()) if place.exists() else []
+def left_behind(directory: Path) -> list[str]:
+    """Names of everything in the models directory, hidden or not."""
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from models.prepare.swap import swap_directories
 from models.store.manifest import Manifest
 from tests.models.hub import Fault, LocalHub
 from tests.models.prepare.conftest import Prepare, left_behind
@@ -246,12 +245,3 @@ def test_one_that_is_terminated_leaves_nothing_behind(own_repositories: Path, tm
     assert running.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in rest
     assert left_behind(models_dir) == []
-
-
-def test_directories_change_places_in_one_step(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    assert swap_directories(tmp_path / "one", tmp_path / "other")
-    assert (tmp_path / "one" / "other").exists()
-    assert not swap_directories(tmp_path / "one", tmp_path / "missing")

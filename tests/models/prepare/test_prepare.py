@@ -47,12 +47,21 @@ def checkpoint(checkpoints: Path) -> Path:
     return checkpoints / "tiny"
 
 
-def prepare(place: Path, checkpoint: Path, *evaluations: list[dict[str, Any]]) -> str:
-    """Prepare a checkpoint as ``mine`` in the models directory, with the first data to calibrate; what is printed."""
-    files = [place / f"rows{number}.jsonl" for number in range(len(evaluations))]
+def prepare(models_dir: Path, checkpoint: Path, *evaluations: list[dict[str, Any]]) -> str:
+    """Prepare a checkpoint as ``mine``, with the first data for calibration too, and return what is printed."""
+    files = [models_dir / f"rows{number}.jsonl" for number in range(len(evaluations))]
     for file, data in zip(files, evaluations, strict=True):
         file.write_text("".join(f"{json.dumps(row)}\n" for row in data), encoding="utf-8")
-    arguments: list[str | Path] = ["--models-dir", place, "prepare", checkpoint, "--as", "mine", "--source", "a test"]
+    arguments: list[str | Path] = [
+        "--models-dir",
+        models_dir,
+        "prepare",
+        checkpoint,
+        "--as",
+        "mine",
+        "--source",
+        "a test",
+    ]
     measured = [argument for file in files for argument in ("--evaluate", file)]
     # With random weights a row is won or lost by chance: any drop will do.
     arguments += ["--max-drop", "100"]
@@ -67,8 +76,8 @@ def prepare(place: Path, checkpoint: Path, *evaluations: list[dict[str, Any]]) -
 @pytest.fixture(scope="module")
 def prepared(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The models directory with the prepared model, and what the command printed."""
-    place = tmp_path_factory.mktemp("models")
-    return place, prepare(place, checkpoint, [{"text": text, "label": "YES"} for text in TEXTS])
+    models_dir = tmp_path_factory.mktemp("models")
+    return models_dir, prepare(models_dir, checkpoint, [{"text": text, "label": "YES"} for text in TEXTS])
 
 
 def test_a_prepared_model_is_found_verified_and_served(prepared: tuple[Path, str]) -> None:
@@ -84,8 +93,8 @@ def test_a_prepared_model_is_found_verified_and_served(prepared: tuple[Path, str
 
 
 def test_the_manifest_and_the_card_say_what_it_was_made_from(prepared: tuple[Path, str], checkpoint: Path) -> None:
-    place, printed = prepared
-    model = find("mine", place)
+    models_dir, printed = prepared
+    model = find("mine", models_dir)
     manifest = model.manifest
     assert (manifest.name, manifest.source, manifest.max_length_tokens) == ("mine", "a test", 48)
     assert manifest.source_sha256 == digest(checkpoint / "model.safetensors")
@@ -93,7 +102,7 @@ def test_the_manifest_and_the_card_say_what_it_was_made_from(prepared: tuple[Pat
     (measured,) = manifest.measurements
     assert measured.rows == len(TEXTS)
     assert measured.rows_per_second.keys() == {"fp32", "int8", "int8_bf16"}
-    assert f"mine {manifest.revision} is ready in {place / 'mine'}" in printed
+    assert f"mine {manifest.revision} is ready in {models_dir / 'mine'}" in printed
     card = (model.directory / "README.md").read_text()
     assert "# mine" in card
     assert manifest.revision in card
@@ -163,11 +172,11 @@ def test_a_model_for_questions_is_measured_by_f1_and_reads_no_more_than_its_toke
 
 
 def refused(checkpoint: Path, target: Path, calibration: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command says as it refuses; it must leave nothing beside the target."""
-    beside = sorted(target.parent.iterdir()) if target.parent.exists() else []
+    """The last line of a command that must fail; it must leave nothing beside the target."""
+    before = sorted(target.parent.iterdir()) if target.parent.exists() else []
     arguments = ["prepare", str(checkpoint), "--as", "mine", "--calibration", str(calibration)]
     assert main([*arguments, "--output", str(target)]) == 1
-    assert (sorted(target.parent.iterdir()) if target.parent.exists() else []) == beside
+    assert (sorted(target.parent.iterdir()) if target.parent.exists() else []) == before
     captured = capsys.readouterr()
     assert captured.out == ""
     return captured.err.splitlines()[-1]

@@ -35,16 +35,16 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def place(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A models directory with all five, and what was said while each was prepared."""
-    place = tmp_path_factory.mktemp("five")
-    models_dir = place / "models"
-    said: dict[str, str] = {}
+def prepared(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A models directory with all five, and the output of each preparation by the model's name."""
+    directory = tmp_path_factory.mktemp("five")
+    models_dir = directory / "models"
+    output: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
-        for hub in serve(repositories, place, patch):
+        for hub in serve(repositories, directory, patch):
             for hub_id, name in NAMES.items():
-                said[name] = _prepare(hub, models_dir, hub_id, name)
-        yield models_dir, said
+                output[name] = _prepare(hub, models_dir, hub_id, name)
+        yield models_dir, output
 
 
 def _prepare(hub: LocalHub, models_dir: Path, hub_id: str, name: str) -> str:
@@ -53,25 +53,25 @@ def _prepare(hub: LocalHub, models_dir: Path, hub_id: str, name: str) -> str:
         rows = models_dir.parent / f"{name}.jsonl"
         rows.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS[name]))
         arguments += ["--calibration", str(rows)]
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        assert main(arguments) == 0, said.getvalue()
+    output = io.StringIO()
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
+        assert main(arguments) == 0, output.getvalue()
     assert hub.downloads
-    return said.getvalue()
+    return output.getvalue()
 
 
 @pytest.fixture(scope="module")
-def models(place: tuple[Path, dict[str, str]]) -> dict[str, StoredModel]:
-    """All five by the name that they were given."""
-    return {name: find(name, place[0]) for name in NAMES.values()}
+def models(prepared: tuple[Path, dict[str, str]]) -> dict[str, StoredModel]:
+    """All five by name."""
+    return {name: find(name, prepared[0]) for name in NAMES.values()}
 
 
 def test_all_five_are_served_through_the_queue_by_one_worker(
-    place: tuple[Path, dict[str, str]], own_server: LocalServer, own_environment: dict[str, str]
+    prepared: tuple[Path, dict[str, str]], own_server: LocalServer, own_environment: dict[str, str]
 ) -> None:
     environment = {
         **own_environment,
-        "CELERIAC_MODEL_DIR": str(place[0]),
+        "CELERIAC_MODEL_DIR": str(prepared[0]),
         "CELERIAC_MODELS": ",".join(NAMES.values()),
         "CELERIAC_PROCESSES_MAX": "1",
     }
@@ -149,12 +149,12 @@ def test_what_is_quantized_already_has_the_answers_of_its_publisher(
 
 
 def test_the_sparse_model_is_known_as_sparse_and_the_report_says_whether_the_cpu_makes_use_of_it(
-    place: tuple[Path, dict[str, str]], models: dict[str, StoredModel]
+    prepared: tuple[Path, dict[str, str]], models: dict[str, StoredModel]
 ) -> None:
     assert models["sparse"].manifest.zero_weights == pytest.approx(0.8, abs=0.1)
     assert models["onnx"].manifest.zero_weights < 0.2
-    can = "has" if cpu.runs_sparse_weights() else "does not have"
-    assert f"of the weights are zero; this CPU {can} the kernels (AMX)" in place[1]["sparse"]
+    has = "has" if cpu.runs_sparse_weights() else "does not have"
+    assert f"of the weights are zero; this CPU {has} the kernels (AMX)" in prepared[1]["sparse"]
 
 
 def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernels_for_them(
@@ -173,8 +173,8 @@ def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernel
     np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)
 
 
-def test_without_labelled_rows_it_is_said_that_no_other_recipe_is_tried(place: tuple[Path, dict[str, str]]) -> None:
-    assert "accuracy is not measured, and no other recipe is tried" in place[1]["topics"]
+def test_without_labelled_rows_it_is_said_that_no_other_recipe_is_tried(prepared: tuple[Path, dict[str, str]]) -> None:
+    assert "accuracy is not measured, and no other recipe is tried" in prepared[1]["topics"]
 
 
 @pytest.mark.usefixtures("hub")

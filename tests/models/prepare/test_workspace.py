@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from models.prepare.swap import swap_directories
 from models.prepare.workspace import move_to_target, open_workspace
 
 _HOLD = """
@@ -109,3 +110,12 @@ def test_the_workspace_of_a_killed_process_is_deleted_by_the_next_and_that_of_a_
     holders[1].communicate()
     holders[0].communicate()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_directories_are_swapped_in_one_step(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert swap_directories(tmp_path / "one", tmp_path / "other")
+    assert (tmp_path / "one" / "other").exists()
+    assert not swap_directories(tmp_path / "one", tmp_path / "missing")

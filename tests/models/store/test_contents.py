@@ -11,8 +11,7 @@ import pytest
 from models.errors import CorruptModelError
 from models.store import StoredModel
 from models.store.manifest import MANIFEST_NAME, FileRecord, Manifest, record_files
-
-from .test_manifest import FILES, make
+from tests.models.store.test_manifest import FILES, make
 
 
 def problem(directory: Path) -> CorruptModelError:

@@ -12,26 +12,26 @@ from models.store import BUNDLED_DIRECTORY, StoredModel, find, list_entries, rem
 from models.store.manifest import MANIFEST_NAME
 
 
-def prepared(place: Path, sentiment: StoredModel) -> Path:
-    place.mkdir(parents=True)
-    shutil.copy(sentiment.directory / MANIFEST_NAME, place)
-    return place
+def prepared(directory: Path, sentiment: StoredModel) -> Path:
+    directory.mkdir(parents=True)
+    shutil.copy(sentiment.directory / MANIFEST_NAME, directory)
+    return directory
 
 
 def test_a_prepared_model_goes_before_the_bundled_one_of_its_name(tmp_path: Path, sentiment: StoredModel) -> None:
     assert find("sentiment", tmp_path).directory == BUNDLED_DIRECTORY / "sentiment"
-    place = prepared(tmp_path / "sentiment", sentiment)
-    assert find("sentiment", tmp_path).directory == place
+    directory = prepared(tmp_path / "sentiment", sentiment)
+    assert find("sentiment", tmp_path).directory == directory
 
 
 def test_a_name_with_a_slash_is_a_path_and_nothing_else(
     tmp_path: Path, sentiment: StoredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = prepared(tmp_path / "elsewhere" / "mine", sentiment)
+    directory = prepared(tmp_path / "elsewhere" / "mine", sentiment)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (str(place), "elsewhere/mine", "~/elsewhere/mine"):
-        assert find(name, tmp_path / "models").directory.resolve() == place
+    for name in (str(directory), "elsewhere/mine", "~/elsewhere/mine"):
+        assert find(name, tmp_path / "models").directory.resolve() == directory
     with pytest.raises(ModelNotFoundError):
         find("./sentiment", tmp_path)
 
@@ -65,10 +65,10 @@ def test_a_name_with_odd_characters_is_refused_and_nothing_is_looked_for(tmp_pat
 
 
 def test_a_directory_that_holds_another_model_is_refused(tmp_path: Path, sentiment: StoredModel) -> None:
-    place = prepared(tmp_path / "renamed", sentiment)
+    directory = prepared(tmp_path / "renamed", sentiment)
     with pytest.raises(CorruptModelError, match="belongs to the model 'sentiment', not to 'renamed'"):
         find("renamed", tmp_path)
-    assert find(str(place), tmp_path).name == "sentiment"
+    assert find(str(directory), tmp_path).name == "sentiment"
 
 
 def test_every_model_is_listed_with_the_broken_ones_and_those_that_another_hides(
@@ -95,19 +95,19 @@ def test_every_model_is_listed_with_the_broken_ones_and_those_that_another_hides
 def test_a_removed_model_is_gone_with_all_its_files_and_the_bundled_one_is_found_again(
     tmp_path: Path, sentiment: StoredModel
 ) -> None:
-    place = prepared(tmp_path / "sentiment", sentiment)
-    assert remove("sentiment", tmp_path) == place
+    directory = prepared(tmp_path / "sentiment", sentiment)
+    assert remove("sentiment", tmp_path) == directory
     assert list(tmp_path.iterdir()) == []
     assert find("sentiment", tmp_path).is_bundled
 
 
 def test_of_a_removed_link_only_the_link_goes(tmp_path: Path, sentiment: StoredModel) -> None:
-    place = prepared(tmp_path / "elsewhere" / "sentiment", sentiment)
+    directory = prepared(tmp_path / "elsewhere" / "sentiment", sentiment)
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "sentiment").symlink_to(place)
+    (tmp_path / "models" / "sentiment").symlink_to(directory)
     remove("sentiment", tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
-    assert (place / MANIFEST_NAME).is_file()
+    assert (directory / MANIFEST_NAME).is_file()
 
 
 def test_a_bundled_model_is_not_removed_wherever_models_are_kept(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_an_fp32_graph_runs_no_product_in_int8(fp32: Path) -> None:
     assert int8_share(count_operations(fp32 / MODEL_NAME)) == 0.0
 
 
-def labelled_by_the_original(repository: Path, place: Path) -> Path:
+def labelled_by_the_original(repository: Path, directory: Path) -> Path:
     """Pairs with the labels that the FP32 model gives: it is right on all of them."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -86,7 +86,7 @@ def labelled_by_the_original(repository: Path, place: Path) -> Path:
             logits = model(**tokenizer(premise, hypothesis, return_tensors="pt", return_token_type_ids=False)).logits
         label = model.config.id2label[int(logits.argmax())]
         rows.append({"premise": premise, "hypothesis": hypothesis, "label": label})
-    path = place / "labelled.jsonl"
+    path = directory / "labelled.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return path
 

@@ -1,0 +1,50 @@
+"""The layout of a published model is recognized by the names of its files."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.errors import PreparationError
+from models.prepare.source.layout import Layout, detect, needed_files
+
+IR = {"openvino_model.xml", "openvino_model.bin"}
+
+
+@pytest.mark.parametrize(
+    ("names", "layout"),
+    [
+        (IR, Layout.OPENVINO),
+        (IR | {"pytorch_model.bin", "model.onnx"}, Layout.OPENVINO),
+        ({"model.onnx"}, Layout.ONNX),
+        ({"model.onnx", "pytorch_model.bin", "inc_config.json"}, Layout.ONNX),
+        ({"model.safetensors", "pytorch_model.bin"}, Layout.SAFETENSORS),
+        ({"pytorch_model.bin", "tf_model.h5"}, Layout.PICKLE),
+        ({"pytorch_model.bin", "inc_config.json"}, Layout.INC),
+        ({"model.safetensors", "best_configure.yaml"}, Layout.INC),
+    ],
+)
+def test_the_layout_is_told_by_the_names_of_files(names: set[str], layout: Layout) -> None:
+    assert detect(names, "a test") is layout
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ({"config.json", "tf_model.h5"}, "it has none of openvino_model.xml, model.onnx, model.safetensors, pytorch"),
+        ({"openvino_model.xml"}, "it has openvino_model.xml but no openvino_model.bin"),
+        ({"model.safetensors.index.json"}, r"several files \(model.safetensors.index.json\) are not supported"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_what_is_missing(names: set[str], reason: str) -> None:
+    with pytest.raises(PreparationError, match=f"^a test is not a model that can be prepared: .*{reason}"):
+        detect(names, "a test")
+
+
+def test_weights_in_other_formats_are_not_needed() -> None:
+    names = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "training_args.bin"]
+    assert needed_files(names, "a test") == ["config.json", "model.safetensors", "vocab.txt"]
+    assert needed_files(["model.onnx", "model.onnx_data", "config.json"], "a test") == [
+        "config.json",
+        "model.onnx",
+        "model.onnx_data",
+    ]
