@@ -1,4 +1,4 @@
-"""Fixtures of the models' tests: the bundled models, each compiled once, and rows in a file."""
+"""Fixtures for the tests of models: the bundled models, each compiled once, and rows in a file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def zero_shot(inference: dict[TaskName, AnyPipeline]) -> AnyPipeline:
 
 @pytest.fixture(scope="session")
 def qa() -> StoredModel:
-    """The bundled model for questions, on disk."""
+    """The bundled model for question answering, on disk."""
     return _bundled("qa")
 
 
@@ -73,7 +73,13 @@ def rows(tmp_path: Path) -> Rows:
 
 
 def with_config(model: StoredModel, directory: Path, **fields: Any) -> StoredModel:
-    """The same model with other values in its configuration, in an empty directory."""
+    """A copy of a model with other values in its configuration.
+
+    Args:
+        model: the model.
+        directory: an empty directory for the copy.
+        fields: the values.
+    """
     for path in model.directory.iterdir():
         if path.name != CONFIG_NAME:
             (directory / path.name).symlink_to(path)

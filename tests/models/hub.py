@@ -1,4 +1,4 @@
-"""A hub of models on this machine: what ``huggingface_hub`` asks of the real one, answered from directories."""
+"""A local hub that answers the requests of ``huggingface_hub`` from directories."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Fault", "LocalHub"]
 _API = re.compile(r"/api/models/(?P<id>.+?)(/revision/(?P<revision>[^/]+))?")
 _RESOLVE = re.compile(r"/(?P<id>.+?)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
 _CDN = re.compile(r"/cdn/(?P<id>.+)/(?P<name>[^/]+)")
-#: The hub keeps these in its large file storage: their address is another host, their ETag SHA-256.
+#: The hub keeps these in its large file storage, on another host, with their SHA-256 as ETag.
 _LARGE = {".bin", ".onnx", ".safetensors", ".h5", ".ot"}
 _MAIN = "main"
 
@@ -30,7 +30,7 @@ class Fault(Enum):
     CUT = auto()
     """The connection is closed in the middle."""
     CHANGED = auto()
-    """As many bytes as there should be, one of them another one."""
+    """The right number of bytes, one of them changed."""
 
 
 class LocalHub(LocalHttpServer):
@@ -38,13 +38,13 @@ class LocalHub(LocalHttpServer):
 
     Args:
         root: the directories.
-        aliases: names that the hub has given up, and what it calls the repositories now.
+        aliases: former ids of repositories, and their present ones.
 
     Attributes:
         url: for ``HF_ENDPOINT``.
-        downloads: ``id/file`` of everything that was sent, in order.
-        ranges: by ``id/file``, where the last one that was asked for in part began.
-        faults: by ``id/file``.
+        downloads: ``id/file`` of every file that was sent, in order.
+        ranges: offset of the last range request for a file, by ``id/file``.
+        faults: what goes wrong with a file, by ``id/file``.
         is_down: every request is answered with 503.
     """
 
@@ -60,17 +60,17 @@ class LocalHub(LocalHttpServer):
         self.url = f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """Stop; connections that are open are answered no more."""
+        """Stop; requests on open connections are no longer answered."""
         self.is_closed = True
         super().close()
 
     def files(self, hub_id: str) -> dict[str, Path]:
-        """The files of a repository by name; none if there is no such repository."""
+        """The files of a repository, by name; empty if there is no such repository."""
         directory = self.root / hub_id
         return {path.name: path for path in sorted(directory.iterdir())} if directory.is_dir() else {}
 
     def commit(self, hub_id: str) -> str:
-        """The one commit of a repository: 40 digits that its content decides."""
+        """The one commit of a repository: 40 digits that depend on its content."""
         content = "".join(f"{name} {_sha256(path)}\n" for name, path in self.files(hub_id).items())
         return hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
 

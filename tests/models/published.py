@@ -1,4 +1,4 @@
-"""The five published models and a sibling, in miniature: random weights in exactly their files and formats.
+"""Miniatures of the five published models and of a sibling: random weights in the same files and formats.
 
 Needs the ``prepare`` extra, and onnx with onnxruntime, whose quantizer writes QDQ nodes as the published ONNX file has.
 """
@@ -22,9 +22,9 @@ SPARSE = "yujiepan/bert-base-uncased-sst2-int8-unstructured80"
 INFERENCE = "typeform/distilbert-base-uncased-mnli"
 QUESTIONS = "distilbert/distilbert-base-uncased-distilled-squad"
 TINY = "Intel/dynamic_tinybert"
-#: What people type for a model that the hub has moved to its owner's name.
+#: The former id of a model that the hub has moved to its owner's name.
 ALIASES = {"distilbert-base-uncased-distilled-squad": QUESTIONS}
-#: The five by the name that is typed, and the file whose weights are served.
+#: The five by the id that users type, and the file whose weights are served.
 PUBLISHED = {
     ONNX: "model.onnx",
     SPARSE: "openvino_model.bin",
@@ -48,7 +48,7 @@ def publish(root: Path) -> None:
     """Write all repositories below ``root``, each as ``OWNER/NAME``."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # Tracing notes of torch, and advice of onnxruntime's quantizer.
+        # Warnings of torch's tracer and of onnxruntime's quantizer.
         warnings.simplefilter("ignore")
         _publish_onnx(root / ONNX)
         _publish_inc(root / INC)
@@ -100,7 +100,7 @@ def _publish_sparse(directory: Path) -> None:
     rows = [{name: row.numpy() for name, row in example.items()} | {"input_ids": ids_} for ids_ in _ids(30, 8)]
     graph = nncf.quantize(graph, nncf.Dataset(rows), model_type=nncf.ModelType.TRANSFORMER, subset_size=30)
     ov.save_model(graph, directory / "openvino_model.xml")
-    # What its training left beside it, and nobody needs.
+    # Files left by the training, which a preparation does not need.
     (directory / "training_args.bin").write_bytes(b"a pickle")
     (directory / "all_results.json").write_text("{}")
     torch.save(model.state_dict(), directory / "pytorch_model.bin")
@@ -131,7 +131,7 @@ def _publish_tiny(directory: Path) -> None:
 
     model = _bert("ForQuestionAnswering")
     _write_companions(directory, model, "apache-2.0")
-    # Of the tokenizer there is what BERT's own code reads, and nothing of the tokenizers library.
+    # Only the files of the slow tokenizer, none of the tokenizers library.
     (directory / "tokenizer.json").unlink()
     torch.save(model.state_dict(), directory / "pytorch_model.bin")
     (directory / "training_args.bin").write_bytes(b"a pickle")
@@ -170,7 +170,7 @@ def _bert(head: str, **fields: Any) -> Any:
 
 
 def _random(model: Any) -> Any:
-    """Weights that are larger than a fresh model's, so that answers differ."""
+    """Random weights larger than those of a new model, so that results differ."""
     import torch
 
     generator = torch.Generator().manual_seed(3)

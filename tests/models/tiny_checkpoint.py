@@ -87,7 +87,7 @@ def _weights(labels: Sequence[str] | None) -> dict[str, np.ndarray[Any, np.dtype
 
 
 def _safetensors(weights: dict[str, np.ndarray[Any, np.dtype[np.float32]]]) -> bytes:
-    """The format: the length of a JSON header in eight bytes, the header, the numbers."""
+    """The format: the length of a JSON header in eight bytes, the header, the values."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
     for name, values in weights.items():

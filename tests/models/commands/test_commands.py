@@ -30,7 +30,7 @@ def models_dir(tmp_path: Path, sentiment: StoredModel) -> Path:
 
 
 def run(models_dir: Path, *arguments: str) -> int:
-    """The exit status of a command."""
+    """Run a command and return its exit status."""
     return main(["--models-dir", str(models_dir), *arguments])
 
 

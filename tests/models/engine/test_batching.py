@@ -1,4 +1,4 @@
-"""How sequences are cut into batches, whatever their lengths are."""
+"""Sequences are divided into batches, whatever their lengths are."""
 
 from __future__ import annotations
 

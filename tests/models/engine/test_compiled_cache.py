@@ -1,4 +1,4 @@
-"""Compiled models on disk: the same answers, whatever is there, whoever else writes it."""
+"""Compiled models on disk: the same outputs, whatever the files contain and whoever else writes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST = 512
 
 
 def compute(model: StoredModel, cache_dir: Path | None) -> list[bytes]:
-    """What the model gives for some sequences, to the last bit."""
+    """The outputs of the model for some sequences, as bytes."""
     options = engine_options(cache_dir=cache_dir)
     engine = Engine(model.directory / MODEL_NAME, LONGEST, options, revision=model.manifest.revision)
     return [b"".join(output.tobytes() for output in outputs) for outputs in engine.compute(SEQUENCES)]
@@ -37,13 +37,13 @@ def blobs(directory: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def expected(sentiment: StoredModel) -> list[bytes]:
-    """Without a cache."""
+    """The outputs without a cache."""
     return compute(sentiment, None)
 
 
 @pytest.fixture(scope="module")
 def filled(sentiment: StoredModel, expected: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of the model in a cache that no test harms."""
+    """The file of the model in a cache that no test changes."""
     directory = tmp_path_factory.mktemp("filled")
     assert compute(sentiment, directory) == expected
     (path,) = blobs(directory)
@@ -52,11 +52,11 @@ def filled(sentiment: StoredModel, expected: list[bytes], tmp_path_factory: pyte
 
 @pytest.fixture
 def cached(filled: Path, tmp_path: Path) -> Iterator[Path]:
-    """The file of the model in a cache of the test's own, which is there when the test is over."""
+    """The file of the model in a cache of the test's own. It must exist at the end of the test."""
     path = Path(shutil.copy(filled, tmp_path))
     yield path
     assert blobs(tmp_path) == [path]
-    # The names that OpenVINO makes up differ in length.
+    # OpenVINO generates names of different lengths.
     assert path.stat().st_size == pytest.approx(filled.stat().st_size, rel=0.01)
 
 

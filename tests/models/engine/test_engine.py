@@ -20,19 +20,19 @@ CLS, SEP = 101, 102
 
 @pytest.fixture(scope="module")
 def engine(sentiment: StoredModel) -> Engine:
-    """Batches so small that most requests need several."""
+    """An engine with batches so small that most requests need several."""
     options = engine_options(threads=2, max_tokens=64, length_multiple=4)
     return Engine(sentiment.directory / MODEL_NAME, MAX_LENGTH, options)
 
 
 def sequences(lengths: list[int]) -> list[TokenSequence]:
-    """Sequences that differ from each other, also where their lengths do not."""
+    """Sequences that differ, even if they have the same length."""
     ids = [[CLS, *(2000 + (7 * n + 13 * i) % 9000 for i in range(size - 2)), SEP] for n, size in enumerate(lengths)]
     return [TokenSequence(row, [0] * len(row)) for row in ids]
 
 
 def logits(engine: Engine, lengths: list[int]) -> npt.NDArray[np.float32]:
-    """Outputs in the order of the sequences."""
+    """Logits in the order of the sequences, of shape (sequences, labels)."""
     rows: dict[int, npt.NDArray[np.float32]] = {}
     for batch in engine.run(sequences(lengths)):
         (output,) = batch.outputs

@@ -1,4 +1,4 @@
-"""Labelled data of each kind: known by its columns, asked as requests, judged by what the task is measured in."""
+"""Labelled data of each kind: recognized by its columns, sent as requests, judged by the metrics of its task."""
 
 from __future__ import annotations
 
@@ -182,21 +182,21 @@ def test_rows_that_are_no_valid_request_are_refused_with_the_file_which_they_are
     assert str(caught.value).startswith(f"{path}, rows 1 to {last}: {field}: ")
 
 
-def judged(kind: type[DataSet], row: dict[str, Any], outcome: Any) -> tuple[float, ...]:
-    return kind(Path("rows.jsonl"), [row]).judge(row, outcome)
+def judged(kind: type[DataSet], row: dict[str, Any], result: Any) -> tuple[float, ...]:
+    return kind(Path("rows.jsonl"), [row]).judge(row, result)
 
 
 @pytest.mark.parametrize(("label", "value"), [("POSITIVE", 1.0), ("NEGATIVE", 0.0), ("positive", 0.0)])
 def test_a_text_is_right_if_its_best_label_is_that_of_the_row(label: str, value: float) -> None:
-    outcome = [{"label": label, "score": 0.6}, {"label": "OTHER", "score": 0.4}]
-    assert judged(LabelledTexts, TEXT, outcome) == (value,)
-    assert judged(LabelledPairs, {**PAIR, "label": "POSITIVE"}, outcome) == (value,)
+    result = [{"label": label, "score": 0.6}, {"label": "OTHER", "score": 0.4}]
+    assert judged(LabelledTexts, TEXT, result) == (value,)
+    assert judged(LabelledPairs, {**PAIR, "label": "POSITIVE"}, result) == (value,)
 
 
 @pytest.mark.parametrize(("labels", "value"), [(["sports", "arts"], 1.0), (["arts", "sports"], 0.0)])
 def test_a_topic_is_right_if_it_is_the_best_of_all(labels: list[str], value: float) -> None:
-    outcome = {"sequence": "about sports", "labels": labels, "scores": [0.9, 0.1]}
-    assert judged(LabelledTopics, TOPICS[0], outcome) == (value,)
+    result = {"sequence": "about sports", "labels": labels, "scores": [0.9, 0.1]}
+    assert judged(LabelledTopics, TOPICS[0], result) == (value,)
 
 
 @pytest.mark.parametrize(

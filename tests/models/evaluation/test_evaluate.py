@@ -49,9 +49,9 @@ QUESTIONS = [
         "question": "who " * 400,
         "context": "Bob went to town. " * 100,
         "answers": [{"text": "Bob"}],
-    },  # no room: an error
+    },  # leaves no room for the context: an error
 ]
-#: Model, rows and further arguments; then metric, values and how many errors.
+#: Model, rows and further arguments; then the expected metric, values and number of errors.
 EVALUATIONS: dict[str, tuple[str, list[dict[str, Any]], list[str], str, dict[str, float], int]] = {
     "texts": ("sentiment", LABELLED, [], "accuracy", {"accuracy": 0.75}, 0),
     "pairs": ("nli", LABELLED_PAIRS, [], "accuracy", {"accuracy": 0.75}, 0),
@@ -61,7 +61,7 @@ EVALUATIONS: dict[str, tuple[str, list[dict[str, Any]], list[str], str, dict[str
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
+    """Run the command as people do."""
     command = [sys.executable, "-m", "models", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

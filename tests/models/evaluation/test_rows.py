@@ -1,4 +1,4 @@
-"""Rows of a JSON Lines file; a wrong one is named by its line."""
+"""Rows of a JSON Lines file; errors name the line."""
 
 from __future__ import annotations
 

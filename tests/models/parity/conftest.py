@@ -1,4 +1,4 @@
-"""The original of each checkpoint as FP32 OpenVINO model, and as ``transformers`` pipeline."""
+"""The original checkpoints as FP32 OpenVINO models and as ``transformers`` pipelines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def thinned(cases: Sequence[T]) -> Sequence[T]:
-    """All cases; every n-th with ``PARITY_EVERY=n``, for a quick look."""
+    """All cases, or every n-th with ``PARITY_EVERY=n`` for a quick check."""
     return cases[:: int(os.environ.get("PARITY_EVERY", "1"))]
 
 
@@ -91,10 +91,10 @@ def _manifest(name: str, task: TaskName, max_length: int) -> Manifest:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They all need the extra, and a while."""
+    """Mark the tests of this folder: they need the extra, and time."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.prepare)
             item.add_marker(pytest.mark.timeout(600))
-            # Of transformers 4.57 with numpy 2.
+            # From transformers 4.57 with numpy 2.
             item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"))

@@ -1,4 +1,4 @@
-"""Answers, places and scores are those of the ``question-answering`` pipeline of ``transformers``."""
+"""Answers, positions and scores are those of the ``question-answering`` pipeline of ``transformers``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Case = tuple[str, str, dict[str, Any]]
 
 
 def cases() -> list[Case]:
-    """At least 300 questions, every parameter and every two of them together."""
+    """At least 300 questions, with every parameter alone and every pair of parameters."""
     rng = seeded_random()
     alone = [{name: value} for name, values in VALUES.items() for value in values]
     together = [
@@ -70,12 +70,12 @@ def test_every_question_gets_the_answers_of_the_reference_at_the_same_places(
 
 
 def as_list(answer: Any) -> list[AnswerSpan]:
-    """The reference gives one answer of several asked for without its list."""
+    """If several answers are requested and there is one, the reference returns it without a list."""
     return answer if isinstance(answer, list) else [answer]
 
 
 def same(ours: list[AnswerSpan], theirs: list[AnswerSpan]) -> bool:
-    """The same spans in the same order, but for those whose scores are within 1e-6; scores within 1e-4."""
+    """Whether the spans are equal and in the same order, except for scores within 1e-6; scores may differ by 1e-4."""
     if len(ours) != len(theirs):
         return False
     left = list(enumerate(ours))

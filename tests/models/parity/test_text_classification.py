@@ -21,7 +21,7 @@ PARAMETERS = [
 
 
 def cases() -> list[tuple[Any, dict[str, Any]]]:
-    """At least 300 texts and pairs, every parameter and every two of them together."""
+    """At least 300 texts and pairs, with every combination of parameters."""
     rng = seeded_random()
     texts = [(text, PARAMETERS[index % len(PARAMETERS)]) for index, text in enumerate(PLAIN)]
     odd = [(text, parameters) for text in ODD for parameters in PARAMETERS[::5]]

@@ -26,7 +26,7 @@ TEMPLATES = [None, "This text is about {}.", "{}", "{0} or {0}?", "Es geht um {}
 
 
 def cases() -> list[tuple[str, str | list[str], dict[str, Any]]]:
-    """At least 300 texts, every parameter and every two of them together."""
+    """At least 300 texts, with every combination of parameters."""
     rng = seeded_random()
     everything = itertools.product(LABELS, TEMPLATES, (False, True), range(3))
     plain = [
@@ -54,6 +54,6 @@ def test_every_text_gets_the_labels_and_scores_of_the_reference(
 
 
 def in_order(ours: list[str], theirs: list[str], scores: list[float]) -> bool:
-    """The same order, but for labels whose scores are within 1e-6."""
+    """Whether the order is the same, except for labels whose scores are within 1e-6."""
     starts = [0, *(i for i in range(1, len(scores)) if scores[i - 1] - scores[i] > 1e-6), len(scores)]
     return all(sorted(ours[a:b]) == sorted(theirs[a:b]) for a, b in itertools.pairwise(starts))

@@ -60,5 +60,5 @@ def _contexts() -> list[str]:
     return [*long, *equal]
 
 
-#: From one sentence to a few windows, and some in which several answers are equally good.
+#: From one sentence to several windows, and some in which several answers are equally good.
 CONTEXTS = _contexts()

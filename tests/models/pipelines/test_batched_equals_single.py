@@ -1,4 +1,4 @@
-"""Five hundred requests of three tasks answered together: each has the answer that it has alone."""
+"""Five hundred requests of three tasks, answered together: each has the results that it has alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from producer.contract import (
 )
 from tests.models.parity.texts import CONTEXTS, ODD, QUESTIONS
 
-#: How far apart the two scores of one thing may be.
+#: Largest difference between the two scores of one label or answer.
 NEAR = 1e-3
 REQUESTS = 500
 LABELS = ["praise", "complaint", "order", "question", "news", "sports and games", "שלום", "🙂", "a"]
@@ -32,14 +32,14 @@ Ranked = list[tuple[Any, float]]
 
 
 def texts_of(rng: random.Random) -> str | list[str]:
-    """Mostly one text, sometimes several, once in a while a long one."""
+    """Mostly one text, sometimes several, rarely a long one."""
     if rng.random() < 0.06:
         return rng.choice(LONG)
     return rng.choices(TEXTS, k=rng.randint(1, 4)) if rng.random() < 0.2 else rng.choice(TEXTS)
 
 
 def some(rng: random.Random, **choices: list[Any]) -> dict[str, Any]:
-    """A few of the parameters, each with one of its values."""
+    """Some of the parameters, each with one of its values."""
     return {name: rng.choice(values) for name, values in choices.items() if rng.random() < 0.3}
 
 
@@ -88,36 +88,36 @@ MAKERS: dict[TaskName, Callable[[random.Random], Request]] = {
 
 
 def requests_of(task: TaskName) -> list[Request]:
-    """The requests of one task among the five hundred; the same ones every time."""
+    """The requests of one task among the five hundred, always the same ones."""
     rng = random.Random(500)  # noqa: S311 - requests for a test
     everything = [MAKERS[rng.choice(list(MAKERS))](rng) for _ in range(REQUESTS)]
     return [request for request in everything if request.task is task]
 
 
-def ranked(outcome: Any) -> Ranked:
-    """What an outcome says, best first, and the score of each."""
-    if isinstance(outcome, dict) and "labels" in outcome:
-        return list(zip(outcome["labels"], outcome["scores"], strict=True))
-    entries = outcome if isinstance(outcome, list) else [outcome]
+def ranked(result: Any) -> Ranked:
+    """The labels or answers of a result and their scores, best first."""
+    if isinstance(result, dict) and "labels" in result:
+        return list(zip(result["labels"], result["scores"], strict=True))
+    entries = result if isinstance(result, list) else [result]
     return [(tuple((key, entry[key]) for key in entry if key != "score"), entry["score"]) for entry in entries]
 
 
 def alike(ours: Ranked, theirs: Ranked) -> bool:
-    """The same things with scores near to each other, each list best first: then only near scores change places."""
+    """Whether both have the same entries, best first, with nearly the same scores."""
     if len(ours) != len(theirs) or any(one[1] < other[1] for one, other in pairwise(ours)):
         return False
     pairs = zip(sorted(ours), sorted(theirs), strict=True)
     return all(one == other and abs(a - b) <= NEAR for (one, a), (other, b) in pairs)
 
 
-def assert_belongs(outcome: Any, request: Request, index: int) -> None:
-    """The outcome is about the item in this place of this request."""
+def assert_belongs(result: Any, request: Request, index: int) -> None:
+    """Check that the result belongs to the item at this index of the request."""
     item = request.items[index]  # type: ignore[attr-defined]
     if isinstance(request, ZeroShotClassificationRequest):
-        assert outcome["sequence"] == item
-        assert sorted(outcome["labels"]) == sorted(request.labels)
+        assert result["sequence"] == item
+        assert sorted(result["labels"]) == sorted(request.labels)
     elif isinstance(request, QuestionAnsweringRequest):
-        for answer in outcome if isinstance(outcome, list) else [outcome]:
+        for answer in result if isinstance(result, list) else [result]:
             assert item[1][answer["start"] : answer["end"]] == answer["answer"]
 
 
@@ -131,9 +131,9 @@ def test_every_request_is_answered_together_as_it_is_alone(loaded: dict[TaskName
     requests = requests_of(task)
     assert len(requests) > REQUESTS // 4
     different = []
-    for request, outcomes in zip(requests, loaded[task].answer(requests), strict=True):
+    for request, results in zip(requests, loaded[task].answer(requests), strict=True):
         (alone,) = loaded[task].answer([request])
-        for index, (ours, theirs) in enumerate(zip(outcomes, alone, strict=True)):
+        for index, (ours, theirs) in enumerate(zip(results, alone, strict=True)):
             if isinstance(theirs, RequestError):
                 assert repr(ours) == repr(theirs)
                 continue

@@ -1,4 +1,4 @@
-"""Parts that were tokenized apart are joined as the tokenizer joins them, whatever its special tokens are."""
+"""Parts that were tokenized separately are joined as the tokenizer joins them, whatever its special tokens are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.store import TOKENIZER_NAME, StoredModel
 WORDS = ["<s>", "</s>", "<unk>", "a", "b", "red", "green", "blue"]
 VOCABULARY = {word: index for index, word in enumerate(WORDS)}
 SPECIAL = [("<s>", 0), ("</s>", 1)]
-#: Post-processor, special tokens of a pair, first token, where the second part starts behind three tokens.
+#: Post-processor; number of special tokens, first token, start of the second part after a first one of three tokens.
 TEMPLATES = {
     "bert": (BertProcessing(("</s>", 1), ("<s>", 0)), 3, 0, 5),
     "roberta": (RobertaProcessing(("</s>", 1), ("<s>", 0)), 4, 0, 6),
@@ -47,7 +47,7 @@ PARTS = st.lists(st.sampled_from([*WORDS, "unknown"]), max_size=12).map(" ".join
 
 
 def tokenizer_with(processor: Any) -> Any:
-    """Splits at spaces; its special tokens are those of the processor."""
+    """A tokenizer that splits at spaces and has the special tokens of the processor."""
     tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="<unk>"))  # noqa: S106 - a token of another kind
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.add_special_tokens(["<s>", "</s>"])

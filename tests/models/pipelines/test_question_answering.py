@@ -28,7 +28,7 @@ ODD_CONTEXTS = [
     "\u200bThe\u200bbridge \ufeffwas designed by Zoë Ångström\u200b.",
     "ﬁne ＦＵＬＬ width 𝒜 says: the bridge was designed by Zoë Ångström.",
 ]
-#: What trips offsets: more than one code point a character, none, right to left, ligatures, and what is cut into words.
+#: Hard for offsets: several code points per character, zero width, right to left, ligatures, and parts of words.
 CHARACTERS = "🙂👩\u200d\u0301\u030aéÅשלוםمر你好。ﬁＦ𝒜\t\n\r \u200b\ufeff\xadabc de.,-'[]"
 FACT = "The secret code of the vault is 7391. "
 FILLER = "The weather stayed calm and the boats were tied to the pier. "
@@ -39,17 +39,17 @@ LONG_WORDS = (
 
 
 def ask(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -> Any:
-    """The outcome of one question."""
+    """The result of one question."""
     request = QuestionAnsweringRequest.parse({"question": question, "context": context, **parameters})
-    ((outcome,),) = pipeline.answer([request])
-    return outcome
+    ((result,),) = pipeline.answer([request])
+    return result
 
 
 def answers_of(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -> list[AnswerSpan]:
     """The answers to one question, each checked against its position."""
-    outcome = ask(pipeline, question, context, **parameters)
-    assert not isinstance(outcome, RequestError), outcome
-    answers: list[AnswerSpan] = outcome if isinstance(outcome, list) else [outcome]
+    result = ask(pipeline, question, context, **parameters)
+    assert not isinstance(result, RequestError), result
+    answers: list[AnswerSpan] = result if isinstance(result, list) else [result]
     for answer in answers:
         assert answer.keys() == {"score", "start", "end", "answer"}
         assert 0 <= answer["start"] <= len(context)
@@ -131,7 +131,7 @@ def test_one_answer_is_an_object_and_more_are_a_list_best_first(questions: AnyPi
     assert isinstance(best, dict)
     assert isinstance(several, list)
     assert len(several) == 4
-    # More spans are looked at for more answers, and those of the same words are one answer with their scores' sum.
+    # More answers are searched in more spans, and spans with the same words are one answer with the sum of the scores.
     assert {**several[0], "score": None} == {**best, "score": None}
     assert several[0]["score"] == pytest.approx(best["score"], abs=1e-3)
     assert [answer["score"] for answer in several] == sorted((answer["score"] for answer in several), reverse=True)
@@ -191,7 +191,7 @@ def test_no_answer_is_as_likely_as_in_the_window_where_it_is_least_likely(questi
 
 
 def ends_of_words(context: str) -> set[int]:
-    """Where a word begins or ends, punctuation being a word of its own."""
+    """Positions at which a word begins or ends; punctuation counts as words."""
     return {position for word in re.finditer(r"\w+|[^\w\s]", context) for position in word.span()}
 
 

@@ -1,4 +1,4 @@
-"""A question that cannot be asked as it stands is answered with the field and the limit, and no other is touched."""
+"""A question that breaks a limit gets an error with the field and the limit; other questions are not affected."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from models.pipelines.base import AnyPipeline, EncodedItem
 from producer.contract import MAX_SEQUENCES, ErrorCode, InvalidRequest, QuestionAnsweringRequest
 
 MODEL_READS = 512
-#: [CLS], and [SEP] behind either part.
+#: [CLS], and [SEP] after each part.
 SPECIAL = 3
 DEFAULT_WINDOW = 384
 Error = tuple[ErrorCode, str | None, int | float | str | None]
 
 
 def flat(pipeline: AnyPipeline, question: str | list[str], context: str | list[str], **parameters: Any) -> list[Any]:
-    """The items of one request: the sequences of each, or what is wrong with it."""
+    """The items of one request: the sequences of each, or its error."""
     request = QuestionAnsweringRequest.parse({"question": question, "context": context, **parameters})
     (items,) = pipeline.preprocess([request])
     return [item.sequences if isinstance(item, EncodedItem) else item for item in items]
 
 
 def error_of(pipeline: AnyPipeline, question: str, context: str, **parameters: Any) -> Error:
-    """What is wrong with one question."""
+    """The error of one question."""
     request = QuestionAnsweringRequest.parse({"question": question, "context": context, **parameters})
     ((error,),) = pipeline.answer([request])
     assert isinstance(error, InvalidRequest)
@@ -34,7 +34,7 @@ def error_of(pipeline: AnyPipeline, question: str, context: str, **parameters: A
 
 
 def words(count: int) -> str:
-    """A text of so many tokens."""
+    """A text of this many tokens."""
     return "a " * count
 
 
@@ -136,8 +136,8 @@ def test_of_several_questions_only_the_bad_one_has_the_error_and_other_requests_
 
 def test_a_request_of_bad_questions_alone_is_answered_with_their_errors(questions: AnyPipeline) -> None:
     request = QuestionAnsweringRequest.parse({"question": [words(400)] * 2, "context": [words(600)] * 2})
-    (outcomes,) = questions.answer([request])
-    assert [isinstance(outcome, InvalidRequest) for outcome in outcomes] == [True, True]
+    (results,) = questions.answer([request])
+    assert [isinstance(result, InvalidRequest) for result in results] == [True, True]
 
 
 def test_every_window_has_the_question_and_its_part_of_the_context(questions: AnyPipeline) -> None:

@@ -1,4 +1,4 @@
-"""The best spans of a window are those of the plain square that ``transformers`` searches."""
+"""The best spans of a window are the ones that ``transformers`` finds in the whole square."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Window(NamedTuple):
 
 
 def square(window: Window) -> tuple[Floats, float]:
-    """The score of every span by first and last token, 0 where it is none; and the score of "no answer"."""
+    """The score of every span by first and last token, 0 for what is not a span; and the score of "no answer"."""
     start, end = (np.where(window.answerable, logits, np.float32(-10000)) for logits in (window.start, window.end))
     start, end = (np.exp(logits - logits.max()) for logits in (start, end))
     start, end = start / start.sum(), end / end.sum()
@@ -39,7 +39,7 @@ def square(window: Window) -> tuple[Floats, float]:
 
 
 def reference(window: Window) -> list[Span]:
-    """``decode_spans`` of transformers 4.57, but for a count of exactly all spans, on which that raises."""
+    """``decode_spans`` of transformers 4.57, except that it also works for a count of exactly all spans."""
     scores, _ = square(window)
     flat = scores.ravel()
     if window.wanted == 1:
@@ -64,7 +64,7 @@ def arrays(values: st.SearchStrategy[float], tokens: int) -> st.SearchStrategy[F
 
 @st.composite
 def windows(draw: st.DrawFn, *, values: st.SearchStrategy[float]) -> Window:
-    """Any mask, with as few or as many answers asked for as there are."""
+    """Any mask, and any number of requested spans."""
     tokens = draw(st.integers(1, 24))
     answerable = np.array(draw(st.lists(st.booleans(), min_size=tokens, max_size=tokens)))
     answerable[0] = True
@@ -74,7 +74,7 @@ def windows(draw: st.DrawFn, *, values: st.SearchStrategy[float]) -> Window:
 
 
 def window_of(tokens: int, **fields: Any) -> Window:
-    """All tokens answerable, logits that differ."""
+    """A window whose tokens are all answerable and have different logits."""
     rng = np.random.default_rng(3)
     start, end = rng.normal(0, 2, (2, tokens)).astype(np.float32)
     known = {"start": start, "end": end, "answerable": np.ones(tokens, np.bool_), "wanted": 5, "max_length": 15}

@@ -32,15 +32,15 @@ MIXED = [GOOD, BAD, "good " * 90, "the film was shot in two weeks", "no", "bad "
 
 
 def ask(pipeline: AnyPipeline, **arguments: Any) -> list[Any]:
-    """The outcomes of one request."""
-    (outcomes,) = pipeline.answer([TextClassificationRequest.parse(arguments)])
-    return outcomes
+    """The results of one request."""
+    (results,) = pipeline.answer([TextClassificationRequest.parse(arguments)])
+    return results
 
 
 def scores(pipeline: AnyPipeline, text: Any, **arguments: Any) -> dict[str, float]:
     """The score of every label of one text."""
-    (outcome,) = ask(pipeline, inputs=text, top_k=None, **arguments)
-    return {entry["label"]: entry["score"] for entry in outcome}
+    (result,) = ask(pipeline, inputs=text, top_k=None, **arguments)
+    return {entry["label"]: entry["score"] for entry in result}
 
 
 @pytest.mark.parametrize(("text", "label"), [(GOOD, "POSITIVE"), (BAD, "NEGATIVE")])
@@ -52,18 +52,18 @@ def test_the_best_label_of_a_clear_text_is_the_right_one(pipeline: AnyPipeline, 
 
 @pytest.mark.parametrize("text", [GOOD, BAD])
 def test_all_labels_come_best_first_and_their_scores_sum_to_one(pipeline: AnyPipeline, text: str) -> None:
-    (outcome,) = ask(pipeline, inputs=text, top_k=None)
-    assert {entry["label"] for entry in outcome} == {"NEGATIVE", "POSITIVE"}
-    assert outcome[0]["score"] > outcome[1]["score"]
-    assert sum(entry["score"] for entry in outcome) == pytest.approx(1.0)
+    (result,) = ask(pipeline, inputs=text, top_k=None)
+    assert {entry["label"] for entry in result} == {"NEGATIVE", "POSITIVE"}
+    assert result[0]["score"] > result[1]["score"]
+    assert sum(entry["score"] for entry in result) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("top_k", "labels"), [(1, 1), (2, 2), (5, 2), (10**30, 2), (None, 2)])
 def test_as_many_labels_are_returned_as_were_asked_for_and_exist(
     pipeline: AnyPipeline, top_k: int | None, labels: int
 ) -> None:
-    (outcome,) = ask(pipeline, inputs=GOOD, top_k=top_k)
-    assert len(outcome) == labels
+    (result,) = ask(pipeline, inputs=GOOD, top_k=top_k)
+    assert len(result) == labels
 
 
 def test_the_function_is_applied_to_the_same_logits_and_the_default_is_softmax(pipeline: AnyPipeline) -> None:
@@ -80,9 +80,9 @@ def test_the_function_is_applied_to_the_same_logits_and_the_default_is_softmax(p
 def test_texts_answered_together_are_answered_as_each_alone(sentiment: StoredModel) -> None:
     small_batches = pipelines.load(sentiment, engine_options(threads=2, max_tokens=128))
     together = ask(small_batches, inputs=MIXED, top_k=None)
-    for text, outcome in zip(MIXED, together, strict=True):
+    for text, result in zip(MIXED, together, strict=True):
         alone = scores(small_batches, text)
-        assert {entry["label"]: entry["score"] for entry in outcome} == pytest.approx(alone, abs=1e-3)
+        assert {entry["label"]: entry["score"] for entry in result} == pytest.approx(alone, abs=1e-3)
 
 
 def test_requests_answered_together_keep_their_items_and_their_parameters(pipeline: AnyPipeline) -> None:
@@ -96,12 +96,12 @@ def test_requests_answered_together_keep_their_items_and_their_parameters(pipeli
     ]
     answers: list[list[Any]] = pipeline.answer(requests)
     first, second, third = answers
-    assert [[entry["label"] for entry in outcome] for outcome in first] == [
+    assert [[entry["label"] for entry in result] for result in first] == [
         ["NEGATIVE", "POSITIVE"],
         ["POSITIVE", "NEGATIVE"],
         ["NEGATIVE", "POSITIVE"],
     ]
-    assert [[entry["label"] for entry in outcome] for outcome in (*second, *third)] == [["POSITIVE"], ["NEGATIVE"]]
+    assert [[entry["label"] for entry in result] for result in (*second, *third)] == [["POSITIVE"], ["NEGATIVE"]]
     assert third[0][0]["score"] > 1
 
 

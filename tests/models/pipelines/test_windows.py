@@ -1,4 +1,4 @@
-"""Where a long context is cut: into the windows that the ``tokenizers`` library cuts too."""
+"""A long context is split into the same windows as by the ``tokenizers`` library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cuts(draw: st.DrawFn, tokens: st.SearchStrategy[int]) -> tuple[int, int, int
 
 @pytest.fixture(scope="module")
 def tokenizer(qa: StoredModel) -> Any:
-    """A tokenizer of this module's own, since truncation is a setting of it."""
+    """A tokenizer for this module alone, since truncation is one of its settings."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(qa.directory / TOKENIZER_NAME))

@@ -27,32 +27,32 @@ MATCH = "The goalkeeper saved a penalty in the last minute and the team won the 
 SOUP = "This soup is delicious, I loved it."
 PARCEL = "The parcel never arrived and nobody answers my calls. I want my money back."
 TOPICS = ["business", "sports", "food", "science"]
-#: Tokens that a pair of the bundled model has room for, beside its three special tokens.
+#: Most tokens in a pair of the bundled model, besides its three special tokens.
 ROOM = 509
 TEMPLATES = ["This example is {}.", "{}", "{0} or {0}?", "Nobody would say that it is {}.", "{{}} {}"]
 
 
 def ask(pipeline: AnyPipeline, **arguments: Any) -> list[Any]:
-    """The outcomes of one request."""
-    (outcomes,) = pipeline.answer([ZeroShotClassificationRequest.parse(arguments)])
-    return outcomes
+    """The results of one request."""
+    (results,) = pipeline.answer([ZeroShotClassificationRequest.parse(arguments)])
+    return results
 
 
 def scores(pipeline: AnyPipeline, text: str, labels: str | list[str], **arguments: Any) -> dict[str, float]:
     """The score of every label of one text."""
-    (outcome,) = ask(pipeline, inputs=text, candidate_labels=labels, **arguments)
-    return dict(zip(outcome["labels"], outcome["scores"], strict=True))
+    (result,) = ask(pipeline, inputs=text, candidate_labels=labels, **arguments)
+    return dict(zip(result["labels"], result["scores"], strict=True))
 
 
 def entailed_against_contradicted(
     inference: dict[TaskName, AnyPipeline], text: str, hypothesis: str
 ) -> dict[str, float]:
-    """What the same model says of the pair as a classifier."""
+    """The logits of the same model when it classifies the pair."""
     pair = {"text": text, "text_pair": hypothesis}
     request = TextClassificationRequest.parse({"inputs": pair, "top_k": None, "function_to_apply": "none"})
     answers: list[list[Any]] = inference[TaskName.TEXT_CLASSIFICATION].answer([request])
-    ((outcome,),) = answers
-    return {entry["label"]: entry["score"] for entry in outcome}
+    ((result,),) = answers
+    return {entry["label"]: entry["score"] for entry in result}
 
 
 def test_a_model_of_inference_classifies_pairs_too_and_is_compiled_once(
@@ -75,18 +75,18 @@ def test_a_model_of_inference_classifies_pairs_too_and_is_compiled_once(
 def test_the_best_label_of_a_clear_text_is_the_right_one(
     zero_shot: AnyPipeline, text: str, labels: list[str], best: str, multi_label: bool
 ) -> None:
-    (outcome,) = ask(zero_shot, inputs=text, candidate_labels=labels, multi_label=multi_label)
-    assert outcome["labels"][0] == best
+    (result,) = ask(zero_shot, inputs=text, candidate_labels=labels, multi_label=multi_label)
+    assert result["labels"][0] == best
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_an_outcome_has_the_text_and_every_label_best_first(zero_shot: AnyPipeline, multi_label: bool) -> None:
-    (outcome,) = ask(zero_shot, inputs=MATCH, candidate_labels=TOPICS, multi_label=multi_label)
-    assert outcome.keys() == {"sequence", "labels", "scores"}
-    assert outcome["sequence"] == MATCH
-    assert sorted(outcome["labels"]) == sorted(TOPICS)
-    assert outcome["scores"] == sorted(outcome["scores"], reverse=True)
-    assert all(0 < score < 1 for score in outcome["scores"])
+def test_a_result_has_the_text_and_every_label_best_first(zero_shot: AnyPipeline, multi_label: bool) -> None:
+    (result,) = ask(zero_shot, inputs=MATCH, candidate_labels=TOPICS, multi_label=multi_label)
+    assert result.keys() == {"sequence", "labels", "scores"}
+    assert result["sequence"] == MATCH
+    assert sorted(result["labels"]) == sorted(TOPICS)
+    assert result["scores"] == sorted(result["scores"], reverse=True)
+    assert all(0 < score < 1 for score in result["scores"])
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
@@ -144,18 +144,18 @@ def test_another_template_gives_other_scores(zero_shot: AnyPipeline) -> None:
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_a_label_given_twice_is_answered_twice_with_one_score(zero_shot: AnyPipeline, multi_label: bool) -> None:
-    (outcome,) = ask(zero_shot, inputs=MATCH, candidate_labels=["food", "sports", "food"], multi_label=multi_label)
-    assert outcome["labels"] == ["sports", "food", "food"]
-    assert outcome["scores"][1] == pytest.approx(outcome["scores"][2])
-    assert (sum(outcome["scores"]) == pytest.approx(1.0)) is not multi_label
+    (result,) = ask(zero_shot, inputs=MATCH, candidate_labels=["food", "sports", "food"], multi_label=multi_label)
+    assert result["labels"] == ["sports", "food", "food"]
+    assert result["scores"][1] == pytest.approx(result["scores"][2])
+    assert (sum(result["scores"]) == pytest.approx(1.0)) is not multi_label
 
 
 def test_the_texts_of_one_request_are_answered_in_their_order_and_as_each_alone(zero_shot: AnyPipeline) -> None:
     texts = [MATCH, SOUP, "x", MATCH, "word " * 300, PARCEL]
     together = ask(zero_shot, inputs=texts, candidate_labels=TOPICS)
-    assert [outcome["sequence"] for outcome in together] == texts
-    for text, outcome in zip(texts, together, strict=True):
-        both = dict(zip(outcome["labels"], outcome["scores"], strict=True))
+    assert [result["sequence"] for result in together] == texts
+    for text, result in zip(texts, together, strict=True):
+        both = dict(zip(result["labels"], result["scores"], strict=True))
         assert both == pytest.approx(scores(zero_shot, text, TOPICS), abs=1e-3)
 
 
@@ -178,15 +178,15 @@ def test_a_list_of_one_text_is_answered_as_the_text(zero_shot: AnyPipeline) -> N
 def test_whatever_the_text_and_the_labels_are_there_is_an_answer(
     zero_shot: AnyPipeline, text: str, labels: list[str], multi_label: bool
 ) -> None:
-    (outcome,) = ask(zero_shot, inputs=text, candidate_labels=labels, multi_label=multi_label)
-    assert sorted(outcome["labels"]) == sorted(labels)
-    assert all(0 <= score <= 1 for score in outcome["scores"])
+    (result,) = ask(zero_shot, inputs=text, candidate_labels=labels, multi_label=multi_label)
+    assert sorted(result["labels"]) == sorted(labels)
+    assert all(0 <= score <= 1 for score in result["scores"])
     if len(labels) > 1 and not multi_label:
-        assert sum(outcome["scores"]) == pytest.approx(1.0)
+        assert sum(result["scores"]) == pytest.approx(1.0)
 
 
 def hypothesis_of(tokens: int) -> dict[str, Any]:
-    """Arguments whose one hypothesis has so many tokens; a label alone may have 250 at most."""
+    """Arguments with one hypothesis of this many tokens; a label alone can have 250 at most."""
     return {"candidate_labels": ["a " * 125], "hypothesis_template": "{0}{0}{0}{0}" + " b" * (tokens - 500)}
 
 
@@ -210,8 +210,8 @@ def test_a_hypothesis_that_leaves_no_room_is_an_error_of_its_request_and_the_oth
 
 
 def test_a_hypothesis_of_as_many_tokens_as_the_limit_says_is_answered(zero_shot: AnyPipeline) -> None:
-    (outcome,) = ask(zero_shot, inputs=MATCH * 50, **hypothesis_of(ROOM - 1))
-    assert len(outcome["scores"]) == 1
+    (result,) = ask(zero_shot, inputs=MATCH * 50, **hypothesis_of(ROOM - 1))
+    assert len(result["scores"]) == 1
 
 
 def test_one_label_that_is_too_long_is_an_error_also_beside_short_ones(zero_shot: AnyPipeline) -> None:

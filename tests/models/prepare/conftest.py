@@ -19,7 +19,7 @@ Prepare = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="session")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All repositories, made once; no test changes them."""
+    """All repositories, created once; no test changes them."""
     for module in ("optimum", "torch", "transformers", "nncf", "onnx", "onnxruntime"):
         if find_spec(module) is None:
             pytest.skip(f"needs the prepare and dev extras: there is no {module}")
@@ -30,19 +30,19 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_repositories(repositories: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """A copy that the test may change."""
     return shutil.copytree(repositories, tmp_path / "hub")
 
 
 @pytest.fixture
 def hub(repositories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    """The hub, with nothing cached."""
+    """The hub, with an empty cache."""
     yield from serve(repositories, tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def own_hub(own_repositories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    """A hub of the test's own repositories, with nothing cached."""
+    """A hub with the test's own repositories and an empty cache."""
     yield from serve(own_repositories, tmp_path, monkeypatch)
 
 

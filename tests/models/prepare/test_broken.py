@@ -1,4 +1,4 @@
-"""What cannot be prepared ends with a typed error and status 1, and leaves nothing behind."""
+"""A model that cannot be prepared ends with a typed error and status 1, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.models.prepare.conftest import Prepare, left_behind
 from tests.models.published import INFERENCE, ONNX, QUESTIONS, SPARSE, TINY
 
 pytestmark = pytest.mark.prepare
-#: Enough for a tokenizer, too little for the graph.
+#: Enough for a tokenizer, too small for the graph.
 _FILE_BYTES = 20_000
 
 
 @pytest.fixture
 def refused(prepare: Prepare, tmp_path: Path) -> Callable[..., str]:
-    """Prepares what must be refused, and gives the last line that is said."""
+    """Prepares a model that must be refused, and returns the message."""
 
     def refuse(origin: str | Path, *arguments: str) -> str:
         status, message = prepare(origin, *arguments)
@@ -78,7 +78,7 @@ def test_missing_files_are_refused_by_their_name(
 
 
 class Malice:
-    """Leaves a file where it is unpickled."""
+    """Creates a directory when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.prepare
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the checkpoints are; the tests that need them need the extra too."""
+    """A directory for checkpoints; tests that use it need the extra."""
     for module in ("optimum", "torch", "transformers", "nncf"):
         if find_spec(module) is None:
             pytest.skip(f"needs the prepare extra: there is no {module}")
@@ -63,7 +63,7 @@ def prepare(models_dir: Path, checkpoint: Path, *evaluations: list[dict[str, Any
         "a test",
     ]
     measured = [argument for file in files for argument in ("--evaluate", file)]
-    # With random weights a row is won or lost by chance: any drop will do.
+    # With random weights accuracy is a matter of chance, so any loss is allowed.
     arguments += ["--max-drop", "100"]
     command = [sys.executable, "-m", "models", *arguments, "--calibration", files[0], *measured]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -75,7 +75,7 @@ def prepare(models_dir: Path, checkpoint: Path, *evaluations: list[dict[str, Any
 
 @pytest.fixture(scope="module")
 def prepared(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The models directory with the prepared model, and what the command printed."""
+    """The models directory with the prepared model, and the output of the command."""
     models_dir = tmp_path_factory.mktemp("models")
     return models_dir, prepare(models_dir, checkpoint, [{"text": text, "label": "YES"} for text in TEXTS])
 
@@ -86,10 +86,10 @@ def test_a_prepared_model_is_found_verified_and_served(prepared: tuple[Path, str
     pipeline = pipelines.load(model, engine_options(threads=2))
     request = TextClassificationRequest.parse({"inputs": ["the film was good", "it is bad " * 50], "top_k": None})
     ((one, two),) = pipeline.answer([request])
-    for outcome in (one, two):
-        assert isinstance(outcome, list)
-        assert {entry["label"] for entry in outcome} == {"NO", "PERHAPS", "YES"}
-        assert sum(entry["score"] for entry in outcome) == pytest.approx(1.0)
+    for result in (one, two):
+        assert isinstance(result, list)
+        assert {entry["label"] for entry in result} == {"NO", "PERHAPS", "YES"}
+        assert sum(entry["score"] for entry in result) == pytest.approx(1.0)
 
 
 def test_the_manifest_and_the_card_say_what_it_was_made_from(prepared: tuple[Path, str], checkpoint: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_model_of_inference_is_measured_on_pairs_and_topics_and_serves_zero_sh
     loaded = pipelines.load_all(model, engine_options(threads=2))
     request: dict[str, Any] = {"inputs": ["the film was good", "it is bad " * 50], "candidate_labels": "good, bad"}
     answers: list[list[Any]] = loaded[model.manifest.task].answer([ZeroShotClassificationRequest.parse(request)])
-    for outcome in answers[0]:
-        assert sorted(outcome["labels"]) == ["bad", "good"]
-        assert sum(outcome["scores"]) == pytest.approx(1.0)
+    for result in answers[0]:
+        assert sorted(result["labels"]) == ["bad", "good"]
+        assert sum(result["scores"]) == pytest.approx(1.0)
     pair = {"inputs": {"text": "it is bad " * 50, "text_pair": "it is good"}, "top_k": None}
     ((scores,),) = loaded[TaskName.TEXT_CLASSIFICATION].answer([TextClassificationRequest.parse(pair)])
     assert isinstance(scores, list)
@@ -162,9 +162,9 @@ def test_a_model_for_questions_is_measured_by_f1_and_reads_no_more_than_its_toke
     contexts = ["the film was good .", "it is bad . " * 50]
     several = {"question": ["it is ?"] * 2, "context": contexts, "top_k": 3}
     answers: list[list[Any]] = pipeline.answer([QuestionAnsweringRequest.parse(several)])
-    for context, outcome in zip(contexts, answers[0], strict=True):
-        assert len(outcome) == 3
-        assert all(context[answer["start"] : answer["end"]] == answer["answer"] for answer in outcome)
+    for context, result in zip(contexts, answers[0], strict=True):
+        assert len(result) == 3
+        assert all(context[answer["start"] : answer["end"]] == answer["answer"] for answer in result)
     too_long = {"question": "it is ?", "context": contexts[1], "max_seq_len": 41}
     ((error,),) = pipeline.answer([QuestionAnsweringRequest.parse(too_long)])
     assert isinstance(error, InvalidRequest)

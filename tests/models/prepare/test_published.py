@@ -160,7 +160,7 @@ def test_the_sparse_model_is_known_as_sparse_and_the_report_says_whether_the_cpu
 def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernels_for_them(
     models: dict[str, StoredModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # OpenVINO takes the option on every CPU and leaves the weights alone where it has no kernels for it.
+    # OpenVINO accepts the option on every CPU, and ignores it if it has no kernels for sparse weights.
     path = models["sparse"].directory / MODEL_NAME
     sequences = [TokenSequence([2, 40, 50, 60, 3], [0] * 5)]
     monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: True)

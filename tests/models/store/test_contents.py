@@ -1,4 +1,4 @@
-"""A served directory holds a graph, JSON and a card; nothing that could run, and nothing from elsewhere."""
+"""A served directory contains a graph, JSON and a card; nothing that could run, and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.models.store.test_manifest import FILES, make
 
 
 def problem(directory: Path) -> CorruptModelError:
-    """What is wrong with a directory."""
+    """The error of a directory that is not valid."""
     with pytest.raises(CorruptModelError) as caught:
         Manifest.read(directory).verify(directory)
     return caught.value

@@ -1,4 +1,4 @@
-"""A model is found by its name or its path."""
+"""Models are found by name or path, listed and removed."""
 
 from __future__ import annotations
 

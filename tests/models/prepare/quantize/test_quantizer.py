@@ -22,7 +22,7 @@ from tests.models.published import INFERENCE
 
 pytestmark = pytest.mark.prepare
 SEQUENCES = [TokenSequence([2, *range(10, 10 + length), 3], [0] * (length + 2)) for length in range(1, 20)]
-#: How attention may be compiled, and how many nodes two layers then have.
+#: The layer types to which attention may be compiled, and how many nodes two layers then have.
 ATTENTION = {"MatMul in Subgraph": 2, "ScaledDotProductAttention": 2, "MatMul": 4}
 RECIPES = recipes_from(QuantizationRecipe(smooth_quant_alpha=0.95))
 
@@ -43,7 +43,7 @@ def test_a_recipe_quantizes_what_it_says(fp32: Path, tmp_path: Path, recipe: Qua
 
     quantize(fp32, tmp_path, SEQUENCES, recipe)
     operations = count_operations(tmp_path / MODEL_NAME)
-    # The attention of two layers: a fused node each, or two products each on a CPU without VNNI.
+    # The attention of two layers: one fused node each, or two products each on a CPU without VNNI.
     products = {kind: sum(operations.get(kind, {}).values()) for kind in ATTENTION}
     assert products in ({**dict.fromkeys(ATTENTION, 0), kind: count} for kind, count in ATTENTION.items()), products
     # Two layers of six products with weights, one behind an activation function, and the head's two.
@@ -71,7 +71,7 @@ def test_an_fp32_graph_runs_no_product_in_int8(fp32: Path) -> None:
 
 
 def labelled_by_the_original(repository: Path, directory: Path) -> Path:
-    """Pairs with the labels that the FP32 model gives: it is right on all of them."""
+    """Pairs labelled by the FP32 model, so that its accuracy is 1."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -105,7 +105,7 @@ def test_a_recipe_that_loses_too_much_is_followed_by_the_next_and_the_manifest_s
     manifest = find("mine", tmp_path / "models").manifest
     (measured,) = manifest.measurements
     assert measured.fp32 == 1.0
-    # With random weights the first recipe turns the labels of more rows than that, on the CPUs that this ran on.
+    # With random weights the first recipe changes the labels of more rows than that, on the CPUs tried so far.
     assert measured.int8 >= 0.97
     assert lost[-1].endswith(f": {(1 - measured.int8) * 100:.2f} points lost")
     assert manifest.recipe.get("tried_before", "") == "; ".join(lost[:-1])

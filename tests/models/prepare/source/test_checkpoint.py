@@ -1,4 +1,4 @@
-"""What a checkpoint's files say of it, before anything is exported."""
+"""What a checkpoint's files say about it, before anything is exported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching: what is needed, once, and only if it is what the hub says it is."""
+"""Only necessary files are fetched, once, and only if they match the hub's checksums."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_hub_that_is_down_is_an_error_that_names_the_settings(hub: LocalHub) -
 def test_an_interrupted_download_is_an_error_and_goes_on_where_it_stopped(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is written at once, and kept; it is larger than these files.
+    # What is written at once, and kept after an interruption; the default is larger than these files.
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1_000)
     weights = f"{ONNX}/model.onnx"
     hub.faults[weights] = Fault.CUT

@@ -1,4 +1,4 @@
-"""A hub id is told from a path."""
+"""Hub ids and paths are told apart."""
 
 from __future__ import annotations
 
