@@ -29,7 +29,6 @@ __all__ = ["DataSet", "read_data_set"]
 Row = Mapping[str, Any]
 #: Longest answer, in tokens, as in SQuAD's own script; the pipeline's default of 15 cuts 2 % of the answers short.
 _MAX_ANSWER_TOKENS = 30
-_TEMPLATE = "This example is {}."
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class DataSet(ABC):
     Attributes:
         path: the file that they were read from.
         rows: the rows.
-        template: hypothesis template, for zero-shot classification.
+        template: hypothesis template for zero-shot classification; the request's default if None.
         inputs: type of each column that a request needs, by name.
         label: type of each column that judging a result needs, by name.
         task: the task of the requests.
@@ -48,7 +47,7 @@ class DataSet(ABC):
 
     path: Path
     rows: Sequence[Row]
-    template: str = _TEMPLATE
+    template: str | None = None
 
     inputs: ClassVar[dict[str, type]]
     label: ClassVar[dict[str, type]] = {"label": str}
@@ -146,12 +145,9 @@ class LabelledTopics(DataSet):
         return max(1, min(MAX_INPUTS, MAX_SEQUENCES // len(self._labels)))
 
     def _request(self, rows: Sequence[Row]) -> Request:
+        template = {"hypothesis_template": self.template} if self.template else {}
         return ZeroShotClassificationRequest.parse(
-            {
-                "inputs": [row["text"] for row in rows],
-                "candidate_labels": self._labels,
-                "hypothesis_template": self.template,
-            }
+            {"inputs": [row["text"] for row in rows], "candidate_labels": self._labels, **template}
         )
 
     def _judge(self, row: Row, result: Any) -> tuple[float, ...]:
@@ -205,7 +201,7 @@ def read_data_set(
         path: one JSON object per line, UTF-8.
         task: the task that the model is made for.
         labelled: whether results will be judged; rows for calibration need no label.
-        template: hypothesis template, ``This example is {}.`` if None.
+        template: hypothesis template for zero-shot classification; the request's default if None.
         limit: use only this many rows, from the start of the file.
 
     Raises:
@@ -216,6 +212,6 @@ def read_data_set(
     for kind, required in columns.items():
         if required.keys() <= rows[0].keys():
             rows = read_rows(path, required, kind.find_problem)[:limit]
-            return kind(path, rows, template or _TEMPLATE)
+            return kind(path, rows, template)
     choices = " or ".join(", ".join(required) for required in columns.values())
     raise InvalidDataError(f"{path}, line 1: a model for {task.value} needs rows with {choices}")
