@@ -13,7 +13,7 @@ from typing import Any
 from models.engine.engine import Engine
 from worker import app
 from worker.pool import execute
-from worker.pool.task_pool import TaskPool
+from worker.pool.dispatcher import Dispatcher
 from worker.transport.fetcher import Fetcher
 
 __all__ = ["app"]
@@ -22,8 +22,8 @@ __all__ = ["app"]
 _WRAPPED: tuple[tuple[Any, str, str, str], ...] = (
     (Fetcher, "_on_push", "the server has woken the parent", ""),
     (Fetcher, "_take_reply", "the fetch is answered", ""),
-    (TaskPool, "_submit", "Celery's strategy and our checks are done", "the batch is handed to the pool"),
-    (execute, "_answers", "the process has it", "the answers are there"),
+    (Dispatcher, "_submit", "Celery's strategy and our checks are done", "the batch is handed to the pool"),
+    (execute, "_compute", "the process has it", "the answers are there"),
     (Engine, "_pack", "tokenized", ""),
     (Engine, "_count", "the model is done", ""),
     (execute, "_trace", "", "Celery's tracer is done"),

@@ -127,7 +127,7 @@ def _trace(tracer: Any, count: int) -> None:
 
     for number in range(count // BATCH * BATCH):
         if number % BATCH == 0:
-            work_context.begin([_Request()] * BATCH).note_end()
+            work_context.begin([_Request()] * BATCH).mark_computed()
         delivery = {"routing_key": _Request.task, "exchange": ""}
         request = {"id": f"id-{number}", "delivery_info": delivery, "headers": None, "ignore_result": True}
         tracer(request["id"], (), {"inputs": "so good"}, request)

@@ -32,9 +32,8 @@ _PARENT: Parts = {
     "forming and writing batches": (
         "worker/pool/batch_queue.py",
         "worker/pool/slots.py",
+        "worker/pool/dispatcher.py",
         "_write_job",
-        "_cut",
-        "_dispatch",
     ),
     "reading results": ("_recv_message", "worker/pool/pipe_reader.py", "on_state_change", "worker/pool/batch.py"),
     "the pool's bookkeeping": ("worker/pool/", "celery/concurrency/"),

@@ -12,7 +12,7 @@ from worker.inference.answering import answer
 from worker.inference.arguments import arguments_by_name, named_model
 from worker.inference.hidden_result import HiddenResult
 from worker.inference.request_cost import estimate_tokens
-from worker.pool import Answer, BatchTask, Call
+from worker.pool import TaskResult, BatchTask, Call
 from worker.runtime import WorkerRuntime, runtime_of
 
 __all__ = ["InferenceTask", "register_tasks"]
@@ -32,7 +32,7 @@ class InferenceTask(BatchTask):
     #: Its name in the contract.
     task_name: TaskName
 
-    def compute(self, calls: Sequence[Call]) -> list[Answer]:
+    def compute(self, calls: Sequence[Call]) -> list[TaskResult]:
         """See :meth:`BatchTask.compute`."""
         settings = self._runtime.settings
         pipelines = self._runtime.loaded_models().pipelines[self.task_name]
@@ -66,7 +66,7 @@ def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:
         app.register_task(kind())
 
 
-def _hide(answer: Answer) -> Answer:
+def _hide(answer: TaskResult) -> TaskResult:
     if answer.error is not None:
         return answer
-    return Answer(HiddenResult(answer.value), context=answer.context)
+    return TaskResult(HiddenResult(answer.value), context=answer.context)

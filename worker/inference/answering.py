@@ -20,7 +20,7 @@ from producer.contract import (
     TaskName,
     UnknownModel,
 )
-from worker.pool import Answer, Call
+from worker.pool import TaskResult, Call
 from worker.results.answer_facts import AnswerFacts
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 def answer(
     task: TaskName, calls: Sequence[Call], pipelines: Mapping[str, AnyPipeline], *, count_tokens: bool = False
-) -> list[Answer]:
-    """Answer the requests of a batch together.
+) -> list[TaskResult]:
+    """TaskResult the requests of a batch together.
 
     Args:
         task: the task of all requests.
@@ -49,17 +49,17 @@ def answer(
     Raises:
         RuntimeError, MemoryError: a model raised over more than one request; one of them may be at fault.
     """
-    answers: list[Answer | None] = [None] * len(calls)
+    answers: list[TaskResult | None] = [None] * len(calls)
     by_pipeline: dict[AnyPipeline, list[tuple[int, Any]]] = {}
     for index, call in enumerate(calls):
         try:
             parsed = _parse(task, call)
             if parsed.request is None:
-                answers[index] = Answer(parsed.merge([]))
+                answers[index] = TaskResult(parsed.merge([]))
             else:
                 by_pipeline.setdefault(_choose(task, parsed.request, pipelines), []).append((index, parsed))
         except RequestError as error:
-            answers[index] = Answer(error=error)
+            answers[index] = TaskResult(error=error)
     for pipeline, members in by_pipeline.items():
         computed = _compute(pipeline, [parsed for _, parsed in members], [] if count_tokens else None)
         for (index, _), result in zip(members, computed, strict=True):
@@ -97,7 +97,7 @@ def _choose(task: TaskName, request: Request, pipelines: Mapping[str, AnyPipelin
         ) from None
 
 
-def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[int] | None) -> list[Answer]:
+def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[int] | None) -> list[TaskResult]:
     facts = AnswerFacts(pipeline.model.name, pipeline.model.manifest.revision)
     try:
         outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
@@ -111,11 +111,11 @@ def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[i
         problem = f"model {pipeline.model.name} failed: {type(error).__name__}"
         facts = replace(facts, tokens=token_counts[0] if token_counts else None, cause=error)
         failure = ModelFailed.of(ErrorCode.MODEL_FAILED, problem)
-        return [Answer(error=failure, context=facts.as_context())]
+        return [TaskResult(error=failure, context=facts.as_context())]
 
 
-def _merge(parsed: Any, outcomes: list[Any], facts: AnswerFacts) -> Answer:
+def _merge(parsed: Any, outcomes: list[Any], facts: AnswerFacts) -> TaskResult:
     try:
-        return Answer(parsed.merge(outcomes), context=facts.as_context())
+        return TaskResult(parsed.merge(outcomes), context=facts.as_context())
     except RequestError as error:
-        return Answer(error=error, context=facts.as_context())
+        return TaskResult(error=error, context=facts.as_context())

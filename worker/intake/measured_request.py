@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from producer.contract import RequestError
 from worker.intake.request import WorkerRequest
 from worker.observability.metrics.meter import Meter, RequestOutcome, RequestSeries, Since
-from worker.pool.pending_request import exception_of
+from worker.pool.exception_info import exception_of
 from worker.runtime import runtime_of
 
 __all__ = ["MeasuredRequest"]

@@ -26,9 +26,9 @@ def subject_of(record: logging.LogRecord) -> dict[str, object]:
     """
     found = _named_by(record) or _at_work()
     batch = work_context.batch()
-    if batch is not None and batch.calls and found:
+    if batch is not None and batch.requests and found:
         found.setdefault("task", batch.task)
-        found["batch"] = len(batch.calls)
+        found["batch"] = len(batch.requests)
     return found
 
 
@@ -65,7 +65,7 @@ def _at_work() -> dict[str, object]:
     if one is not None:
         return {"task_id": one.task_id, "task": one.task}
     batch = work_context.batch()
-    if batch is not None and batch.calls:
+    if batch is not None and batch.requests:
         return {"task_ids": batch.task_ids}
     return {}
 

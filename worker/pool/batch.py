@@ -1,89 +1,89 @@
-"""A batch in the worker's parent: one billiard job, and what its end means for each of its members."""
+"""A batch in the worker's parent: one job, and what its end means for each of its requests."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
 from worker.pool import work_context
-from worker.pool.execute import BatchReport, Outcome
+from worker.pool.exception_info import exception_info, exception_of
+from worker.pool.execute import BatchReport, CallOutcome
 from worker.pool.hooks import PoolHooks
-from worker.pool.pending_request import Member, exception_info, exception_of
+from worker.pool.pending_request import PendingRequest
 
 __all__ = ["MAX_DEATHS", "Batch"]
 
 logger = logging.getLogger(__name__)
 
-#: Processes that may die with a request before it is given up.
+#: How many processes may die with a request before it fails.
 MAX_DEATHS = 3
 
 
 class Batch:
-    """The callbacks of one billiard job, fanned out to the members of a batch.
+    """Passes the callbacks of one job on to the requests of its batch.
 
     Args:
-        members: of equal key; at least one.
-        give_back: takes a member that has to run again.
-        observe: takes the members, the seconds and the usage of a batch that was computed.
-        hooks: say which error a request ends with when its processes died.
+        requests: of equal key; at least one.
+        requeue: takes a request that has to run again.
+        observe: takes the requests, the seconds and the usage of a batch that was computed.
+        hooks: name the error with which a request fails after its processes died.
     """
 
     def __init__(
         self,
-        members: Sequence[Member],
-        give_back: Callable[[Member], None],
-        observe: Callable[[Sequence[Member], float, Any], None],
+        requests: Sequence[PendingRequest],
+        requeue: Callable[[PendingRequest], None],
+        observe: Callable[[Sequence[PendingRequest], float, object], None],
         hooks: PoolHooks,
     ) -> None:
-        self.members = members
-        self._give_back = give_back
+        self.requests = requests
+        self._requeue = requeue
         self._observe = observe
         self._hooks = hooks
         self._accepted_s: float | None = None
-        #: Whose time limit the job has hit; billiard tells that it has failed before it tells why.
-        self._timed_out: list[Member] = []
+        #: The requests whose time limit the job has exceeded; billiard reports the failure before its reason.
+        self._timed_out: list[PendingRequest] = []
 
     @property
     def soft_limit_s(self) -> float | None:
-        """The smallest soft time limit of the members."""
-        return _smallest(member.soft_limit_s for member in self.members)
+        """The smallest soft time limit of the requests."""
+        return _smallest(request.soft_limit_s for request in self.requests)
 
     @property
     def hard_limit_s(self) -> float | None:
-        """The smallest hard time limit of the members."""
-        return _smallest(member.hard_limit_s for member in self.members)
+        """The smallest hard time limit of the requests."""
+        return _smallest(request.hard_limit_s for request in self.requests)
 
-    def on_accepted(self, pid: int, time_accepted: float) -> None:
+    def on_accepted(self, pid: int, accepted_s: float) -> None:
         """A process has begun with the batch."""
         self._accepted_s = time.monotonic()
-        for member in self.members:
-            member.accept(pid, time_accepted)
+        for request in self.requests:
+            request.accept(pid, accepted_s)
 
     def on_results(self, report: BatchReport) -> None:
-        """The process has been through the whole batch."""
+        """The process has finished the batch."""
         if self._accepted_s is not None:
-            self._observe(self.members, time.monotonic() - self._accepted_s, report.usage)
+            self._observe(self.requests, time.monotonic() - self._accepted_s, report.usage)
         again = []
-        for member, (outcome, value) in zip(self.members, report.results, strict=True):
-            if outcome is Outcome.TRACED:
-                member.succeed(value)
-            elif outcome is Outcome.RAISED:
-                member.fail(value)
+        for request, (outcome, value) in zip(self.requests, report.calls, strict=True):
+            if outcome is CallOutcome.TRACED:
+                request.succeed(value)
+            elif outcome is CallOutcome.RAISED:
+                request.fail(value)
             else:
-                # EXPIRED: the line finds that it is too late, by the same clock, and announces it.
-                member.alone |= outcome is Outcome.ALONE
-                again.append(member)
+                # EXPIRED: the queue finds that it is too late, by the same clock, and announces it.
+                request.runs_alone |= outcome is CallOutcome.REQUEUE_ALONE
+                again.append(request)
         self._run_again(again)
 
     def on_error(self, error: ExceptionInfo) -> None:
-        """The job has failed as a whole, most often with its process."""
-        with work_context.on_batch(self.members):
+        """The job has failed as a whole, usually because its process died."""
+        with work_context.on_batch(self.requests):
             self._on_error(error)
 
     def _on_error(self, error: ExceptionInfo) -> None:
@@ -94,95 +94,96 @@ class Batch:
             self._limit_exceeded(error)
         elif isinstance(exception, (WorkerLostError, SystemExit, KeyboardInterrupt)):
             self._process_died(exception)
-        elif len(self.members) > 1:
-            logger.error("a batch of %d failed, its requests run alone: %r", len(self.members), exception)
-            self._run_alone(self.members)
+        elif len(self.requests) > 1:
+            logger.error("a batch of %d requests failed, each now runs alone: %r", len(self.requests), exception)
+            self._run_alone(self.requests)
         else:
-            self.members[0].fail(error)
+            self.requests[0].fail(error)
 
     def on_timeout(self, *, soft: bool, timeout: float | None) -> None:
-        """A time limit has passed; for the hard one :meth:`on_error` was called before."""
-        targets = _nearest(self.members, soft=True) if soft else self._timed_out
+        """A time limit has passed. For the hard limit, :meth:`on_error` was called before."""
+        targets = _with_smallest_limit(self.requests, soft=True) if soft else self._timed_out
         if len(targets) == 1:
-            with work_context.on_batch(self.members):
+            with work_context.on_batch(self.requests):
                 targets[0].time_out(soft=soft, limit_s=timeout)
 
     def _terminated(self, error: ExceptionInfo) -> None:
-        """The process was killed to end one of the members; the others have done nothing."""
-        for member in self.members:
-            if member.terminated is not None:
-                member.fail(error)
-        self._run_again(_without_stored([member for member in self.members if member.terminated is None]))
+        """The process was killed to end one of the requests; the others are not at fault."""
+        for request in self.requests:
+            if request.terminated_by is not None:
+                request.fail(error)
+        self._run_again(_without_stored([request for request in self.requests if request.terminated_by is None]))
 
     def _limit_exceeded(self, error: ExceptionInfo) -> None:
-        """One member had less time than all others: it was that one. Else each shows alone what it needs."""
-        targets = _nearest(self.members, soft=False)
+        """Fail the request with the smallest limit. If several share it, each runs alone to find out which it was."""
+        targets = _with_smallest_limit(self.requests, soft=False)
         if len(targets) > 1:
-            self._run_alone(self.members)
+            self._run_alone(self.requests)
             return
         self._timed_out = targets
         targets[0].fail(error)
-        self._run_again([member for member in self.members if member is not targets[0]])
+        self._run_again([request for request in self.requests if request is not targets[0]])
 
     def _process_died(self, exception: BaseException) -> None:
         again = []
-        for member in _without_stored(self.members):
-            member.deaths += 1
-            if member.deaths < MAX_DEATHS:
-                again.append(member)
+        for request in _without_stored(self.requests):
+            request.deaths += 1
+            if request.deaths < MAX_DEATHS:
+                again.append(request)
             else:
-                self._give_up(member, exception)
+                self._give_up(request, exception)
         if again:
-            about = {"task_ids": [member.task_id for member in again]}
-            logger.warning("%d requests run alone, their process died: %s", len(again), exception, extra=about)
+            about = {"task_ids": [request.task_id for request in again]}
+            logger.warning(
+                "the process of %d requests died, each now runs alone: %s", len(again), exception, extra=about
+            )
         self._run_alone(again)
 
-    def _give_up(self, member: Member, exception: BaseException) -> None:
-        problem = f"{member.deaths} processes died while they computed this request; the last: {exception}"
-        logger.error("gave up %s[%s]: %s", *member.args[:2], problem)
-        member.fail(exception_info(self._hooks.process_died(problem)))
+    def _give_up(self, request: PendingRequest, exception: BaseException) -> None:
+        problem = f"{request.deaths} processes died while they computed this request; the last: {exception}"
+        logger.error("gave up %s[%s]: %s", request.task, request.task_id, problem)
+        request.fail(exception_info(self._hooks.process_died(problem)))
 
-    def _run_alone(self, members: Sequence[Member]) -> None:
-        for member in members:
-            member.alone = True
-        self._run_again(members)
+    def _run_alone(self, requests: Sequence[PendingRequest]) -> None:
+        for request in requests:
+            request.runs_alone = True
+        self._run_again(requests)
 
-    def _run_again(self, members: Sequence[Member]) -> None:
-        # Each goes to the front of the line.
-        for member in reversed(members):
-            self._give_back(member)
+    def _run_again(self, requests: Sequence[PendingRequest]) -> None:
+        # Each goes to the front of the queue.
+        for request in reversed(requests):
+            self._requeue(request)
 
 
-def _without_stored(members: Sequence[Member]) -> Sequence[Member]:
-    """Those without a result; the process may have died after it had stored some, which then are done."""
-    open_ = []
-    for member, is_stored in zip(members, _are_stored(members), strict=True):
+def _without_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
+    """The requests without a stored result; the others are ended: their process died after it had stored theirs."""
+    unfinished = []
+    for request, is_stored in zip(requests, _are_stored(requests), strict=True):
         if is_stored:
-            # What Celery is told of a process that died after it had stored a success: it announces that success.
-            member.fail(exception_info(WorkerLostError("the process has ended")))
+            # For this error Celery looks for a stored success, and announces it.
+            request.fail(exception_info(WorkerLostError("the process died after it had stored the result")))
         else:
-            open_.append(member)
-    return open_
+            unfinished.append(request)
+    return unfinished
 
 
-def _are_stored(members: Sequence[Member]) -> Sequence[bool]:
-    if not members:
-        return []
+def _are_stored(requests: Sequence[PendingRequest]) -> Sequence[bool]:
+    if not requests or requests[0].celery_request is None:
+        return [False] * len(requests)
     try:
-        backend = members[0].request.task.backend
-        found = backend.mget([backend.get_key_for_task(member.args[1]) for member in members])
+        backend = requests[0].celery_request.task.backend
+        found = backend.mget([backend.get_key_for_task(request.task_id) for request in requests])
         return [bool(meta) and backend.decode(meta)["status"] == SUCCESS for meta in found]
     except Exception:
-        # No backend, one without this, or none that answers: they run again.
-        logger.debug("could not look for stored results", exc_info=True)
-        return [False] * len(members)
+        # There is no backend, it has no mget, or it does not answer: the requests run again.
+        logger.debug("could not look up stored results", exc_info=True)
+        return [False] * len(requests)
 
 
-def _smallest(limits: Any) -> float | None:
-    return min((limit for limit in limits if limit), default=None)
+def _smallest(limits_s: Iterable[float | None]) -> float | None:
+    return min((limit_s for limit_s in limits_s if limit_s), default=None)
 
 
-def _nearest(members: Sequence[Member], *, soft: bool) -> list[Member]:
-    """The members with the smallest limit."""
-    limits = [(member.soft_limit_s if soft else member.hard_limit_s) or float("inf") for member in members]
-    return [member for member, limit in zip(members, limits, strict=True) if limit == min(limits)]
+def _with_smallest_limit(requests: Sequence[PendingRequest], *, soft: bool) -> list[PendingRequest]:
+    limits_s = [(request.soft_limit_s if soft else request.hard_limit_s) or float("inf") for request in requests]
+    return [request for request, limit_s in zip(requests, limits_s, strict=True) if limit_s == min(limits_s)]

@@ -1,166 +1,180 @@
-"""The line of requests that wait while every process is busy, and how batches are cut from it."""
+"""The queue of requests that wait while every process is busy, and how batches are taken from it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from worker.pool.limits import BatchLimits
-from worker.pool.pending_request import Member, Place
+from worker.pool.pending_request import PendingRequest, RequestState
 
-__all__ = ["Line"]
+__all__ = ["BatchQueue"]
 
-#: A batch is chosen from the oldest members: as many as fill so many batches.
+#: A batch is chosen from the oldest requests: as many as fill this many batches.
 _WINDOW_BATCHES = 8
 
 
-#: A member with the number of its arrival.
-_Entry = tuple[int, Member]
+#: A request with its sequence number; requeued requests have negative ones.
+_Entry = tuple[int, PendingRequest]
+_number = itemgetter(0)
 
 
 @dataclass
-class _Class:
-    """The waiting members of one class, by key and in order of arrival."""
+class _RequestClass:
+    """The waiting requests of one class, interactive or bulk, by key and in order of arrival."""
 
     by_key: dict[Hashable, deque[_Entry]] = field(default_factory=dict)
     length: int = 0
     cost: int = 0
 
-    def __iter__(self) -> Iterator[Member]:
-        return (member for queue in self.by_key.values() for _, member in queue)
+    def __iter__(self) -> Iterator[PendingRequest]:
+        return (request for entries in self.by_key.values() for _, request in entries)
 
-    def oldest(self) -> Hashable:
-        """The key whose first member came first."""
+    def oldest_key(self) -> Hashable:
+        """The key of the request that came first."""
         return min(self.by_key, key=lambda key: self.by_key[key][0][0])
 
-    def count(self, member: Member, sign: int) -> None:
-        """A member has come, or goes."""
-        self.length += sign
-        self.cost += sign * member.cost
+    def append(self, entry: _Entry) -> None:
+        """Add a request at the end."""
+        self._add(entry[1]).append(entry)
+
+    def prepend(self, entry: _Entry) -> None:
+        """Add a request at the front."""
+        self._add(entry[1]).appendleft(entry)
+
+    def discount(self, request: PendingRequest) -> None:
+        """Stop counting a request that has left."""
+        self.length -= 1
+        self.cost -= request.cost
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all requests."""
         self.by_key.clear()
         self.length = self.cost = 0
 
+    def _add(self, request: PendingRequest) -> deque[_Entry]:
+        self.length += 1
+        self.cost += request.cost
+        # Requests of other than batch tasks share the key None, and each runs alone.
+        return self.by_key.setdefault(request.key, deque())
 
-class Line:
-    """Waiting members: interactive before bulk, the oldest first, and with it those of equal key and similar cost.
+
+class BatchQueue:
+    """Waiting requests, interactive before bulk, oldest first. A batch has equal keys and similar costs.
 
     Args:
         limits: of a batch.
-        cost_in: the cost that a process is expected to do in so many seconds, by key.
+        cost_in: the cost that a process is expected to compute in so many seconds, by key.
     """
 
     def __init__(self, limits: BatchLimits, cost_in: Callable[[Hashable, float], int] = lambda *_: 0) -> None:
         self._limits = limits
         self._cost_in = cost_in
-        self._interactive = _Class()
-        self._bulk = _Class()
-        self._arrivals = 0
-        self._returns = 0
+        self._interactive = _RequestClass()
+        self._bulk = _RequestClass()
+        self._last_number = 0
+        self._first_number = 0
 
     def __len__(self) -> int:
         return self._interactive.length + self._bulk.length
 
-    def add(self, member: Member) -> None:
-        """Put a member last."""
-        self._arrivals += 1
-        self._queue(member).append((self._arrivals, member))
+    def add(self, request: PendingRequest) -> None:
+        """Add a request at the end."""
+        self._last_number += 1
+        self._class_of(request).append((self._last_number, request))
 
-    def put_back(self, member: Member) -> None:
-        """Put a member that was in a batch first."""
-        member.wait_again()
-        self._returns -= 1
-        self._queue(member).appendleft((self._returns, member))
+    def requeue(self, request: PendingRequest) -> None:
+        """Add a request that was in a batch at the front."""
+        request.mark_waiting()
+        self._first_number -= 1
+        self._class_of(request).prepend((self._first_number, request))
 
-    def clear(self) -> list[Member]:
-        """Forget all members without a word to anybody: the broker gives them again.
+    def drain(self) -> list[PendingRequest]:
+        """Remove all requests without ending them: the broker delivers them again, except those it has forgotten.
+
+        Celery announces the forgotten ones that are revoked or expired.
 
         Returns:
-            Those that it does not, since their messages are acknowledged.
+            The other forgotten ones, whose messages are acknowledged: only this worker can run or end them.
         """
-        members = [member for waiting in (self._interactive, self._bulk) for member in waiting]
-        kept = [member for member in members if member.is_acknowledged and not member.is_out()]
-        for member in members:
-            member.place = Place.GONE
+        requests = [*self._interactive, *self._bulk]
+        kept = [request for request in requests if request.is_acknowledged and not request.drop_if_cancelled()]
+        for request in requests:
+            request.state = RequestState.GONE
         self._interactive.clear()
         self._bulk.clear()
         return kept
 
     def fills(self, batches: int) -> bool:
-        """Whether what waits is enough for so many full batches, of the class that is next."""
+        """Whether the requests of the class that is next fill so many batches."""
         waiting = self._next_class()
         return waiting.length >= batches * self._limits.requests or waiting.cost >= batches * self._limits.cost
 
-    def cut(self, processes: int) -> list[Member]:
-        """Take the members of the next batch; the last ones are shared evenly by ``processes``.
+    def take_batch(self, processes: int) -> list[PendingRequest]:
+        """Remove the requests of the next batch.
 
-        The oldest member is among them, and those of the next ones whose cost is nearest to its own: sequences of
-        equal length are computed together.
+        The batch has the oldest request, and of the next ones those whose costs are nearest to its own, because
+        sequences of equal length are computed together. If less than a batch per process is left, ``processes``
+        share it evenly. Requests that are cancelled are dropped.
 
         Returns:
-            At least one member if any waits and has not been revoked meanwhile, the oldest first.
+            At least one request, oldest first; empty if none is left.
         """
         while len(self):
             waiting = self._next_class()
-            key = waiting.oldest()
-            members = self._take(waiting, key, processes)
+            key = waiting.oldest_key()
+            requests = self._take(waiting, key, processes)
             if not waiting.by_key[key]:
                 del waiting.by_key[key]
-            if members:
-                return members
+            if requests:
+                return requests
         return []
 
-    def _take(self, waiting: _Class, key: Hashable, processes: int) -> list[Member]:
-        queue = waiting.by_key[key]
-        while queue and queue[0][1].is_out():
-            waiting.count(queue.popleft()[1], -1)
-        if not queue:
+    def _take(self, waiting: _RequestClass, key: Hashable, processes: int) -> list[PendingRequest]:
+        entries = waiting.by_key[key]
+        while entries and entries[0][1].drop_if_cancelled():
+            waiting.discount(entries.popleft()[1])
+        if not entries:
             return []
-        share = min(-(-len(queue) // processes), self._limits.requests)
-        taken = [queue.popleft()]
+        share = min(-(-len(entries) // processes), self._limits.requests)
+        taken = [entries.popleft()]
         first = taken[0][1]
-        if share > 1 and not first.alone:
-            room = self._most_cost(waiting, key) - first.cost
-            taken += self._take_similar(waiting, queue, first.cost, share - 1, room)
-        waiting.count(first, -1)
-        for _, member in taken:
-            member.place = Place.IN_BATCH
-        return [member for _, member in sorted(taken, key=_arrival)]
+        if share > 1 and not first.runs_alone:
+            cost_left = self._max_cost(waiting, key) - first.cost
+            taken += self._take_similar(waiting, entries, first.cost, share - 1, cost_left)
+        waiting.discount(first)
+        for _, request in taken:
+            request.state = RequestState.IN_BATCH
+        return [request for _, request in sorted(taken, key=_number)]
 
-    def _take_similar(self, waiting: _Class, queue: deque[_Entry], cost: int, most: int, room: int) -> list[_Entry]:
-        """Take those whose cost is nearest to ``cost``, up to ``most`` members and ``room`` in all."""
-        window = [queue.popleft() for _ in range(min(len(queue), _WINDOW_BATCHES * self._limits.requests))]
+    def _take_similar(
+        self, waiting: _RequestClass, entries: deque[_Entry], cost: int, max_requests: int, cost_left: int
+    ) -> list[_Entry]:
+        """Take the requests whose costs are nearest to ``cost``, within two limits."""
+        window = [entries.popleft() for _ in range(min(len(entries), _WINDOW_BATCHES * self._limits.requests))]
         taken: list[_Entry] = []
         left: list[_Entry] = []
         for entry in sorted(window, key=lambda entry: (abs(entry[1].cost - cost), entry[0])):
-            member = entry[1]
-            if len(taken) == most or member.cost > room or member.alone:
+            request = entry[1]
+            if len(taken) == max_requests or request.cost > cost_left or request.runs_alone:
                 left.append(entry)
                 continue
-            waiting.count(member, -1)
-            if not member.is_out():
+            waiting.discount(request)
+            if not request.drop_if_cancelled():
                 taken.append(entry)
-                room -= member.cost
-        queue.extendleft(sorted(left, key=_arrival, reverse=True))
+                cost_left -= request.cost
+        entries.extendleft(sorted(left, key=_number, reverse=True))
         return taken
 
-    def _most_cost(self, waiting: _Class, key: Hashable) -> int:
+    def _max_cost(self, waiting: _RequestClass, key: Hashable) -> int:
         if waiting is self._interactive:
             return self._limits.cost
         return max(self._limits.cost, self._cost_in(key, self._limits.bulk_s))
 
-    def _next_class(self) -> _Class:
+    def _next_class(self) -> _RequestClass:
         return self._interactive if self._interactive.by_key else self._bulk
 
-    def _queue(self, member: Member) -> deque[_Entry]:
-        waiting = self._bulk if member.is_bulk else self._interactive
-        waiting.count(member, 1)
-        # Tasks without a batch form: each is its own batch, in its place among the others.
-        return waiting.by_key.setdefault(member.key, deque())
-
-
-def _arrival(entry: _Entry) -> int:
-    return entry[0]
+    def _class_of(self, request: PendingRequest) -> _RequestClass:
+        return self._bulk if request.is_bulk else self._interactive

@@ -1,4 +1,4 @@
-"""A task that answers several requests at once."""
+"""A task that computes several requests at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from celery import Task
 from celery.exceptions import Retry
 
-__all__ = ["Answer", "BatchTask", "Call"]
+__all__ = ["BatchTask", "Call", "TaskResult"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Call:
 
     Attributes:
         headers: the message's headers.
-        args: positional arguments, as they came.
-        kwargs: keyword arguments, as they came.
+        args: positional arguments, unchanged.
+        kwargs: keyword arguments, unchanged.
     """
 
     headers: Mapping[str, Any]
@@ -30,20 +30,20 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of one call.
+class TaskResult:
+    """What the task computed for one call.
 
     Attributes:
-        value: what the task returns for it.
-        error: what the task raises for it instead; ``Ignore`` and ``Reject`` mean what they mean in Celery, and
-            ``Retry(exc=…, when=…)`` has the task call its ``retry``.
-        context: attributes to set on the task's request (``self.request``) before it returns or raises.
-        seconds: its share of the time that its batch took.
+        value: what the task returns for the call.
+        error: what the task raises for the call instead. ``Ignore`` and ``Reject`` mean what they mean in Celery;
+            ``Retry(exc=…, when=…)`` makes the task call its ``retry``.
+        context: attributes to set on the task's request (``self.request``) before the task returns or raises.
+        seconds: the call's share of the time that its batch took; the pool sets it.
     """
 
-    value: Any = None
+    value: object = None
     error: BaseException | None = None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -51,75 +51,81 @@ T = TypeVar("T")
 
 
 class BatchTask(Task):
-    """A task whose requests are answered together.
+    """A task whose requests are computed together.
 
-    The answers of a batch are computed first; Celery's own tracer then runs the task once per request, and the body
-    only gives the answer out. Results, retries, links, chords, signals and events are therefore a plain task's.
+    The results of a batch are computed first. Celery's own tracer then runs the task once per request, and the task's
+    body only hands out the result. Stored results, retries, links, chords, signals and events are therefore those of
+    an ordinary task.
     """
 
     abstract = True
 
     def __init__(self) -> None:
-        #: The answer of the request that is being traced; a process traces one request at a time.
-        self._known_answer: Answer | None = None
+        #: The result of the request that is being traced; a process traces one request at a time.
+        self._computed: TaskResult | None = None
         self._traced_s = 0.0
 
     @abstractmethod
-    def compute(self, calls: Sequence[Call]) -> Sequence[Answer]:
-        """Answer some calls, in order; runs in a pool process.
+    def compute(self, calls: Sequence[Call]) -> Sequence[TaskResult]:
+        """Compute the results of some calls, in the order of the calls. Runs in a pool process.
 
-        What is wrong with one call belongs into its answer. An exception is taken for the fault of one of them: the
-        batch is split until that one stands alone.
+        Report a problem with one call in its result. If this raises, the pool assumes that one of the calls caused it,
+        and splits the batch until that call is alone.
         """
 
     def batch_key(self, call: Call) -> Hashable:  # noqa: ARG002 - for subclasses
-        """Calls with equal keys share batches, beside being for the same task; runs in the worker's parent."""
+        """Calls of this task with equal keys may share a batch. Runs in the worker's parent process."""
         return None
 
     def batch_cost(self, call: Call, body_bytes: int) -> int:  # noqa: ARG002 - for subclasses
-        """How much of a batch's budget a call takes, at least 1; runs in the worker's parent, for every request."""
+        """How much of a batch's cost limit a call uses, at least 1. Runs in the parent process for every request."""
         return 1
 
-    def take_usage(self) -> Any:
-        """What the computations since the last call took, for ``TaskPool.on_batch`` in the parent; in a pool process.
+    def take_usage(self) -> object:
+        """Resources that were used since the last call, for ``PoolHooks.on_batch``. Runs in a pool process.
 
-        Anything that can be pickled.
+        Returns:
+            Anything that can be pickled.
         """
         return None
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Give out the answer that the batch has; without a batch (Celery's own pool, ``apply``) compute it alone."""
-        answer, self._known_answer = self._known_answer, None
-        if answer is None:
-            (answer,) = self.compute([Call(vars(self.request), args, kwargs)])
-        for name, value in answer.context.items():
-            setattr(self.request, name, value)
-        self._traced_s += answer.seconds
-        if isinstance(answer.error, Retry):
-            self._retry(answer.error)
-        if answer.error is not None:
-            raise answer.error
-        return answer.value
+    def run(self, *args: object, **kwargs: object) -> object:
+        """Hand out the result that was computed; compute it here if there is no batch (Celery's own pool, ``apply``).
 
-    def trace_with(self, answer: Answer, trace: Callable[[], T]) -> T:
-        """Trace a request whose answer is known: :meth:`run` returns or raises it."""
-        self._known_answer = answer
+        Raises:
+            BaseException: the result's ``error``.
+        """
+        result, self._computed = self._computed, None
+        if result is None:
+            (result,) = self.compute([Call(vars(self.request), args, kwargs)])
+        for name, value in result.context.items():
+            setattr(self.request, name, value)
+        self._traced_s += result.seconds
+        if isinstance(result.error, Retry):
+            self._retry(result.error)
+        if result.error is not None:
+            raise result.error
+        return result.value
+
+    def trace_with(self, result: TaskResult, trace: Callable[[], T]) -> T:
+        """Trace a request whose result is already computed: :meth:`run` returns or raises it."""
+        self._computed = result
         try:
             return trace()
         finally:
-            self._known_answer = None
+            self._computed = None
 
     def clock(self) -> float:
-        """A monotonic clock, in seconds, for Celery's tracer.
+        """A monotonic clock for Celery's tracer, in seconds.
 
-        While a request's answer is given out, the request's share of its batch passes on it, so that the runtime
-        which Celery reports is that share.
+        While :meth:`run` hands out a result, the clock advances by the request's share of its batch, so that Celery
+        reports that share as the runtime.
         """
         return time.monotonic() + self._traced_s
 
     def _retry(self, wanted: Retry) -> NoReturn:
-        """Send the request once more, which only its own task can: :meth:`compute` has many."""
-        when: dict[str, Any] = {}
+        """Send the request again. This needs the request's own context, which :meth:`compute` does not have."""
+        when: dict[str, object] = {}
         if wanted.when is not None:
             when["countdown" if isinstance(wanted.when, (int, float)) else "eta"] = wanted.when
         raise self.retry(exc=wanted.exc, **when)

@@ -1,4 +1,4 @@
-"""Errors of the pool itself."""
+"""Errors that the pool itself raises."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class PoolError(Exception):
 
 
 class ProcessDied(PoolError):
-    """Processes died while they computed a request, as often as it may be tried."""
+    """Every process that computed the request died, and it may not be tried again."""

@@ -1,4 +1,4 @@
-"""What a pool process does with a batch: compute all answers, then trace each request with its own."""
+"""What a pool process does with a batch: compute all results, then trace each request with its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -21,169 +21,172 @@ from billiard.pool import MaybeEncodingError
 from celery import current_app
 from celery.app import trace
 from celery.app.task import Context
+from celery.backends.base import Backend
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.states import STARTED
 
 from worker.pool import work_context
-from worker.pool.batch_task import Answer, BatchTask, Call
-from worker.pool.pending_request import exception_info
+from worker.pool.batch_task import BatchTask, Call, TaskResult
+from worker.pool.celery_adapter import Payload, Tracer, process_app
+from worker.pool.exception_info import exception_info
 
-__all__ = ["BatchCall", "BatchReport", "Outcome", "Result", "run_batch", "use_batch_clock"]
+__all__ = ["BatchReport", "CallOutcome", "CallReport", "DispatchedRequest", "run_batch", "use_batch_clock"]
 
 logger = logging.getLogger(__name__)
 
 
-class Outcome(Enum):
-    """What became of one member of a batch."""
+class CallOutcome(Enum):
+    """What became of one request of a batch in the process."""
 
-    #: It went through Celery's tracer, and its result is stored.
+    #: It passed through Celery's tracer, and its result is stored.
     TRACED = auto()
-    #: Celery's tracer let an exception through.
+    #: Celery's tracer raised.
     RAISED = auto()
-    #: Its deadline was over before the computation.
+    #: It had expired before the computation.
     EXPIRED = auto()
-    #: Something went wrong of which it may be the cause.
-    ALONE = auto()
-    #: Something went wrong of which it is not the cause.
-    AGAIN = auto()
+    #: Something went wrong, possibly because of it: it has to run again, alone.
+    REQUEUE_ALONE = auto()
+    #: Something went wrong, not because of it: it has to run again.
+    REQUEUE = auto()
 
 
-#: What the parent gets for each member: with TRACED, what the tracer returned; with RAISED, the error.
-Result = tuple[Outcome, Any]
+#: What the parent gets for each request: its outcome, and what the tracer returned (TRACED) or raised (RAISED).
+CallReport = tuple[CallOutcome, Any]
 
 
 class BatchReport(NamedTuple):
     """What the process sends back."""
 
-    #: One per call, in order.
-    results: list[Result]
-    #: What the computation took, as :meth:`BatchTask.take_usage` tells.
-    usage: Any
+    #: One per request, in order.
+    calls: list[CallReport]
+    #: Resources that the computation used, see :meth:`BatchTask.take_usage`.
+    usage: object
 
 
-class BatchCall(NamedTuple):
-    """One member, as it travels to the process."""
+class DispatchedRequest(NamedTuple):
+    """One request of a batch, as it is sent to the process."""
 
     task: str
     task_id: str
     headers: dict[str, Any]
-    #: Arguments, keyword arguments, and Celery's own part of the body; decoded by the parent.
-    payload: tuple[Sequence[Any], Mapping[str, Any], Mapping[str, Any] | None]
+    #: Decoded by the parent.
+    payload: Payload
     soft_limit_s: float | None
-    #: When it is too late to begin, as the parent's :class:`celery.worker.request.Request` has it.
+    #: When it is too late to begin, as in the parent's :class:`celery.worker.request.Request`.
     expires: datetime | None
 
 
 def use_batch_clock(sender: str | None = None, **_: object) -> None:
-    """Have every batch task's tracer measure with a clock that knows the request's share of its batch.
+    """Make the tracer of every batch task measure each request's share of its batch.
 
     Args:
-        sender: the worker's node name, as ``worker_process_init`` has it.
+        sender: the worker's node name, as ``worker_process_init`` sends it.
     """
-    app = current_app._get_current_object()  # noqa: SLF001 - the app itself, which the tracer wants
+    app = process_app()
     for name, task in app.tasks.items():
         if isinstance(task, BatchTask):
             task.__trace__ = trace.build_tracer(name, task, app.loader, sender, app=app, monotonic=task.clock)
 
 
-def run_batch(target: Callable[..., Any], calls: Sequence[BatchCall]) -> BatchReport:
-    """Answer a batch.
+def run_batch(target: Tracer, requests: Sequence[DispatchedRequest]) -> BatchReport:
+    """Compute a batch and store its results.
 
     Args:
         target: Celery's tracer.
-        calls: for one task.
+        requests: for one task; at least one.
     """
     started_s = time.monotonic()
-    late = [_is_late(call.expires) for call in calls]
-    members = [call for call, is_late in zip(calls, late, strict=True) if not is_late]
-    batch = work_context.begin(members)
+    late = [_is_late(request.expires) for request in requests]
+    in_time = [request for request, is_late in zip(requests, late, strict=True) if not is_late]
+    batch = work_context.begin(in_time)
     try:
-        answers = iter(_answers(members, started_s) if members else [])
-        outcomes = [Outcome.EXPIRED if is_late else next(answers) for is_late in late]
-        batch.note_end()
-        traced = [(call, answer) for call, answer in zip(calls, outcomes, strict=True) if isinstance(answer, Answer)]
-        returned = iter(_trace(target, traced))
-        results = [next(returned) if isinstance(outcome, Answer) else (outcome, None) for outcome in outcomes]
-        return BatchReport(results, current_app.tasks[calls[0].task].take_usage())
+        results = iter(_compute(in_time, started_s) if in_time else [])
+        computed = [CallOutcome.EXPIRED if is_late else next(results) for is_late in late]
+        batch.mark_computed()
+        pairs = zip(requests, computed, strict=True)
+        to_trace = [(request, result) for request, result in pairs if isinstance(result, TaskResult)]
+        traced = iter(_trace(target, to_trace))
+        reports = [next(traced) if isinstance(result, TaskResult) else (result, None) for result in computed]
+        return BatchReport(reports, current_app.tasks[requests[0].task].take_usage())
     finally:
         work_context.end()
 
 
-def _answers(members: Sequence[BatchCall], started_s: float) -> list[Answer | Outcome]:
-    task = current_app.tasks[members[0].task]
+def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[TaskResult | CallOutcome]:
+    task = current_app.tasks[requests[0].task]
     try:
-        _announce_started(task, members)
-        answers = _isolate(task, [Call(call.headers, *call.payload[:2]) for call in members])
+        _announce_started(task, requests)
+        results = _isolate(task, [Call(request.headers, *request.payload[:2]) for request in requests])
     except SoftTimeLimitExceeded:
-        return _interrupted(members, time.monotonic() - started_s)
-    share_s = (time.monotonic() - started_s) / len(members)
-    return [replace(a, seconds=share_s) if isinstance(a, Answer) else a for a in answers]
+        return _interrupted(requests, time.monotonic() - started_s)
+    share_s = (time.monotonic() - started_s) / len(requests)
+    return [replace(result, seconds=share_s) if isinstance(result, TaskResult) else result for result in results]
 
 
-def _announce_started(task: BatchTask, members: Sequence[BatchCall]) -> None:
-    """Store that they have started, if that is wanted: the tracer would do so when all is computed."""
+def _announce_started(task: BatchTask, requests: Sequence[DispatchedRequest]) -> None:
+    """Store that the requests have started, if the task wants it: the tracer would do so after the computation."""
     if not task.track_started:
         return
     try:
-        with _gathering(task.backend, [call.task_id for call in members]):
-            for call in members:
-                request = Context(call.headers)
-                if not trace.get_actual_ignore_result(task, request):
-                    started = {"pid": os.getpid(), "hostname": call.headers.get("hostname")}
-                    task.backend.store_result(call.task_id, started, STARTED, request=request)
+        with _storing_together(task.backend, [request.task_id for request in requests]):
+            for request in requests:
+                context = Context(request.headers)
+                if not trace.get_actual_ignore_result(task, context):
+                    started = {"pid": os.getpid(), "hostname": request.headers.get("hostname")}
+                    task.backend.store_result(request.task_id, started, STARTED, request=context)
     except SoftTimeLimitExceeded:
         raise
     except Exception:
-        logger.exception("could not store that %d requests have started", len(members))
+        logger.exception("could not store that %d requests have started", len(requests))
 
 
-def _trace(target: Callable[..., Any], answered: Sequence[tuple[BatchCall, Answer]]) -> list[Result]:
+def _trace(target: Tracer, computed: Sequence[tuple[DispatchedRequest, TaskResult]]) -> list[CallReport]:
     """Run Celery's tracer for each request; what they store is stored together."""
-    if not answered:
+    if not computed:
         return []
-    backend = current_app.tasks[answered[0][0].task].backend
+    backend = current_app.tasks[computed[0][0].task].backend
     try:
-        with _undisturbed(), _gathering(backend, [call.task_id for call, _ in answered]):
-            return [_trace_one(target, call, answer) for call, answer in answered]
+        with _signals_deferred(), _storing_together(backend, [request.task_id for request, _ in computed]):
+            return [_trace_one(target, request, result) for request, result in computed]
     except Exception:
-        # None of the results is there: whoever takes the requests next stores them.
-        logger.exception("could not store the results of %d requests, which go back to the broker", len(answered))
+        # No result is stored: whichever worker gets the requests next stores them.
+        logger.exception("could not store the results of %d requests, which go back to the broker", len(computed))
         rejected = exception_info(Reject("its result could not be stored", requeue=True))
-        return [(Outcome.TRACED, (1, rejected, 0.0))] * len(answered)
+        return [(CallOutcome.TRACED, (1, rejected, 0.0))] * len(computed)
 
 
-def _trace_one(target: Callable[..., Any], call: BatchCall, answer: Answer) -> Result:
-    # The parent has decoded the body: no content type says so to the tracer.
-    arguments = (call.task, call.task_id, call.headers, call.payload, None, None)
+def _trace_one(target: Tracer, request: DispatchedRequest, result: TaskResult) -> CallReport:
+    # The parent has decoded the body; without a content type, the tracer does not decode it again.
+    arguments = (request.task, request.task_id, request.headers, request.payload, None, None)
     try:
-        task: BatchTask = current_app.tasks[call.task]
-        failed, value, runtime = task.trace_with(answer, partial(target, *arguments))
-    except Exception:  # noqa: BLE001 - what Celery lets through is one request's (Reject, MemoryError)
-        return Outcome.RAISED, _sendable(ExceptionInfo())
-    return Outcome.TRACED, (failed, _sendable(value) if failed else value, runtime)
+        task: BatchTask = current_app.tasks[request.task]
+        failed, value, runtime_s = task.trace_with(result, partial(target, *arguments))
+    except Exception:  # noqa: BLE001 - what the tracer raises concerns one request only (Reject, MemoryError)
+        return CallOutcome.RAISED, _picklable(ExceptionInfo())
+    return CallOutcome.TRACED, (failed, _picklable(value) if failed else value, runtime_s)
 
 
-def _sendable(error: ExceptionInfo) -> ExceptionInfo:
-    """``error``, or what billiard would say of it: the parent has to unpickle it, and the others with it."""
+def _picklable(error: ExceptionInfo) -> ExceptionInfo:
+    """``error``, or billiard's replacement if the parent could not unpickle it, nor then the rest of the batch."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made right here
-    except Exception as problem:  # noqa: BLE001 - whatever its class does
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled right here
+    except Exception as problem:  # noqa: BLE001 - an exception's class may raise anything
         return exception_info(MaybeEncodingError(problem, error.exception))
     return error
 
 
-def _isolate(task: BatchTask, calls: Sequence[Call]) -> list[Answer | Outcome]:
-    """Compute; what raises is split until the call at fault stands alone."""
+def _isolate(task: BatchTask, calls: Sequence[Call]) -> list[TaskResult | CallOutcome]:
+    """Compute the calls; if that raises, split them until the call at fault is alone."""
     try:
-        return [answer for _, answer in zip(calls, task.compute(calls), strict=True)]
+        return [result for _, result in zip(calls, task.compute(calls), strict=True)]
     except SoftTimeLimitExceeded:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is one call's, and becomes its answer
+    except Exception as error:  # noqa: BLE001 - whatever it is, one call causes it, and gets it as its result
         if len(calls) == 1:
-            return [Answer(error=error)]
+            return [TaskResult(error=error)]
         ids = [str(call.headers.get("id")) for call in calls]
         problem = type(error).__name__
-        logger.warning("%d requests are computed in halves: %s", len(calls), problem, extra={"task_ids": ids})
+        logger.warning("splitting a batch of %d requests: %s", len(calls), problem, extra={"task_ids": ids})
     except (SystemExit, KeyboardInterrupt):
         if terminate_handler_fired() or len(calls) == 1:
             raise
@@ -191,39 +194,39 @@ def _isolate(task: BatchTask, calls: Sequence[Call]) -> list[Answer | Outcome]:
     return [*_isolate_half(task, calls[:half]), *_isolate_half(task, calls[half:])]
 
 
-def _isolate_half(task: BatchTask, calls: Sequence[Call]) -> list[Answer | Outcome]:
+def _isolate_half(task: BatchTask, calls: Sequence[Call]) -> list[TaskResult | CallOutcome]:
     try:
         return _isolate(task, calls)
     except (SystemExit, KeyboardInterrupt):
         if terminate_handler_fired() or len(calls) > 1:
             raise
-        # It would end this process, and with it the others of its batch: alone it may.
-        return [Outcome.ALONE]
+        # It would end this process and with it the rest of the batch. Once it runs alone, it may.
+        return [CallOutcome.REQUEUE_ALONE]
 
 
-def _interrupted(members: Sequence[BatchCall], after_s: float) -> list[Answer | Outcome]:
-    """One member had less time than all others: it was that one. Else each shows alone what it needs."""
-    limits = [call.soft_limit_s or float("inf") for call in members]
-    smallest_s = min(limits)
+def _interrupted(requests: Sequence[DispatchedRequest], after_s: float) -> list[TaskResult | CallOutcome]:
+    """Fail the request with the smallest limit. If several share it, each runs alone to find out which it was."""
+    limits_s = [request.soft_limit_s or float("inf") for request in requests]
+    smallest_s = min(limits_s)
     if smallest_s < float("inf") and after_s < smallest_s / 2:
-        # Meant for the batch before, whose end the parent had not seen yet.
-        return [Outcome.AGAIN] * len(members)
-    if len(members) == 1:
-        return [Answer(error=SoftTimeLimitExceeded(), seconds=after_s)]
-    if limits.count(smallest_s) > 1:
-        return [Outcome.ALONE] * len(members)
+        # Meant for the previous batch, whose end the parent had not seen yet.
+        return [CallOutcome.REQUEUE] * len(requests)
+    if len(requests) == 1:
+        return [TaskResult(error=SoftTimeLimitExceeded(), seconds=after_s)]
+    if limits_s.count(smallest_s) > 1:
+        return [CallOutcome.REQUEUE_ALONE] * len(requests)
     return [
-        Answer(error=SoftTimeLimitExceeded(), seconds=after_s) if limit == smallest_s else Outcome.AGAIN
-        for limit in limits
+        TaskResult(error=SoftTimeLimitExceeded(), seconds=after_s) if limit_s == smallest_s else CallOutcome.REQUEUE
+        for limit_s in limits_s
     ]
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """All is computed: what is stored is stored before this process ends for another's sake.
+def _signals_deferred() -> Iterator[None]:
+    """Let this process store what it has computed before it ends because of one request.
 
-    A soft limit that passes now would hit whichever request is being stored, and is dropped. Handlers are exchanged,
-    since a blocked signal would be delivered to another thread of the process.
+    A soft limit that passes now would hit whichever request is being stored, and is dropped. This swaps handlers
+    rather than block the signals, because a blocked signal would be delivered to another thread of the process.
     """
     terminated: list[int] = []
     soft_limit = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -237,8 +240,8 @@ def _undisturbed() -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _gathering(backend: Any, task_ids: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-    """Store all results in one go, with a backend that can."""
+def _storing_together(backend: Backend, task_ids: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """Store all results at once if the backend can."""
     gather = getattr(backend, "gather", None)
     if gather is None:
         return contextlib.nullcontext()

@@ -1,7 +1,7 @@
-"""What the pool asks of its app, and what it tells it.
+"""What the pool asks its app, and what it reports to it.
 
-An app hands its hooks over as its attribute ``pool_hooks``. An app without one is a plain Celery app, which the
-defaults suit.
+An app provides its hooks as its attribute ``pool_hooks``. An app without that attribute is a plain Celery app, and
+the defaults apply.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ComputedBatch:
     Attributes:
         key: what its requests have in common: the task's name and the task's ``batch_key``.
         requests: number of requests.
-        size_bytes: length of all message bodies.
-        seconds: from when the process began with it until its results arrived.
+        size_bytes: total length of the message bodies.
+        seconds: time from the moment the process accepted the batch until its results arrived.
         usage: what the task's ``take_usage`` returned in the process.
     """
 
@@ -37,13 +37,13 @@ class ComputedBatch:
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """The end of a pool process while the pool takes jobs, or while it shuts down.
+    """The end of a pool process.
 
     Attributes:
         pid: the process.
         status: its exit status or signal, in words.
         had_started: whether it had reported that it is up.
-        was_ordered: whether the pool had told it to end, or recycled it.
+        was_ordered: whether the pool had told it to exit, or recycled it.
         is_pool_running: False while the pool shuts down.
     """
 
@@ -55,27 +55,27 @@ class ProcessExit:
 
 
 class PoolHooks:
-    """The hooks of a plain Celery app: nothing is leased, watched or counted. An app overrides what it needs.
+    """The hooks of a plain Celery app, which do nothing. An app overrides those that it needs.
 
-    All of them run in the worker's parent, on its event loop.
+    All of them run in the worker's parent process, on its event loop.
     """
 
-    #: Limits of a batch. Costs are what the tasks say; a task that says nothing has requests of cost 1.
+    #: Limits of a batch. The task defines what a request costs; by default each costs 1.
     batch_limits = BatchLimits(requests=64, cost=2048, bulk_s=1.0)
 
     def before_grow(self, count: int) -> None:
-        """Make sure that ``count`` more processes may start.
+        """Check whether ``count`` more processes may start.
 
         Raises:
             ValueError: they may not; the message says why.
         """
 
     def before_fork(self, index: int, alive: Collection[int]) -> None:
-        """Get ready for a new process.
+        """Prepare for a new process.
 
         Args:
-            index: of the new process; a replacement has the index of the process that it replaces.
-            alive: indices of the processes that are there.
+            index: the new process's index; a replacement has the index of the process that it replaces.
+            alive: indices of the existing processes.
         """
 
     def on_started(self, pid: int, up: int, wanted: int) -> None:
@@ -84,44 +84,45 @@ class PoolHooks:
         Args:
             pid: the process.
             up: how many processes are up now.
-            wanted: how many the pool is to have.
+            wanted: how many the pool should have.
         """
 
     def on_exit(self, process: ProcessExit, alive: Collection[int], wanted: int) -> None:
         """React to the end of a process.
 
         Args:
-            process: the one that has ended.
-            alive: indices of the others.
-            wanted: how many processes the pool is to have.
+            process: the process that has ended.
+            alive: indices of the remaining processes.
+            wanted: how many processes the pool should have.
         """
 
     def on_batch(self, batch: ComputedBatch) -> None:
-        """Take in what a batch has taken."""
+        """React to a batch that was computed."""
 
     def is_bulk(self, queue: str | None) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether requests from a queue may wait for all others."""
+        """Whether requests from a queue yield to all others."""
         return False
 
     def process_died(self, problem: str) -> Exception:
-        """The error that a request ends with when its processes died.
+        """The error with which a request fails after its processes died.
 
-        Anything but Celery's ``WorkerLostError``, for which Celery may deliver the request again, without end.
+        Do not return Celery's ``WorkerLostError``: depending on the task's settings, Celery then redelivers the
+        request, without limit.
         """
         return ProcessDied(problem)
 
     def describe(self) -> Mapping[str, Any]:
-        """What ``inspect stats`` shows of the pool in addition."""
+        """Additional entries for the pool's part of ``inspect stats``."""
         return {}
 
 
 @runtime_checkable
 class HasPoolHooks(Protocol):
-    """An app that hands hooks over."""
+    """An app that provides hooks."""
 
     pool_hooks: PoolHooks
 
 
 def hooks_of(app: object) -> PoolHooks:
-    """The hooks of an app, the defaults where it has none."""
+    """An app's hooks, or the defaults if it has none."""
     return app.pool_hooks if isinstance(app, HasPoolHooks) else PoolHooks()

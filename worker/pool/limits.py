@@ -12,9 +12,10 @@ class BatchLimits:
     """Limits of one batch.
 
     Attributes:
-        requests: most requests.
-        cost: most cost in all; a single request that costs more goes alone.
-        bulk_s: a batch of bulk requests may cost more, up to what a process is expected to do in this time, in seconds.
+        requests: maximum number of requests.
+        cost: maximum total cost. A single request that costs more runs alone.
+        bulk_s: a batch of bulk requests may exceed ``cost`` as long as a process is expected to finish it in this
+            time, in seconds.
     """
 
     requests: int

@@ -3,203 +3,184 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, NoReturn
 
-from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated
-from celery.worker import state
+from celery.worker import state as worker_state
 
 from worker.pool import work_context
+from worker.pool.billiard_adapter import Job
+from worker.pool.celery_adapter import (
+    CeleryRequest,
+    JobOptions,
+    Tracer,
+    TracerArguments,
+    TracerReturn,
+    is_cancelled,
+)
+from worker.pool.exception_info import exception_info, without_memory_error
 
-__all__ = ["Member", "OutOfMemory", "Place", "exception_info", "exception_of"]
+__all__ = ["PendingRequest", "RequestState"]
 
 logger = logging.getLogger(__name__)
 
 
-class Place(Enum):
-    """Where a member is."""
+class RequestState(Enum):
+    """Where a request is."""
 
+    #: In the queue.
     WAITING = auto()
+    #: Handed over to a process.
     IN_BATCH = auto()
+    #: Ended, revoked, or left to the broker.
     GONE = auto()
 
 
-class OutOfMemory(Exception):
-    """A ``MemoryError`` of a task, for Celery's callbacks.
-
-    They take the original for one of the worker's own and raise it again: the request is then neither acknowledged
-    nor announced as failed, and comes again (celery/celery#10462).
-    """
-
-    def __repr__(self) -> str:
-        return f"MemoryError{self.args!r}"
-
-
 @dataclass(eq=False)
-class Member:
-    """What Celery handed to the pool for one request, and what it holds on to, as it would on billiard's result.
+class PendingRequest:
+    """What Celery passes to the pool for one request. Celery keeps it, as it keeps billiard's result.
 
     Attributes:
         target: Celery's tracer.
-        args: its arguments: task name, id, headers, body, content type, content encoding.
+        args: the tracer's arguments.
         options: callbacks and time limits, as for billiard.
-        request: Celery's request; None if somebody else uses the pool.
-        key: members with equal keys can share a batch; None for a task without a batch form.
-        cost: how much of a batch's budget it takes.
+        celery_request: Celery's request; None if it is not Celery's consumer that uses the pool.
+        key: requests with equal keys may share a batch; None for a task that is not a :class:`BatchTask`.
+        cost: how much of a batch's cost limit it uses.
         size_bytes: length of the message's body.
-        is_bulk: whether interactive members go first.
-        alone: run it in a batch of its own.
+        is_bulk: whether it yields to interactive requests.
+        runs_alone: whether it must not share a batch.
         deaths: how many processes have died with it.
-        terminated: the signal with which it was revoked, if it was.
-        place: where it is.
-        job: billiard's result, for a task without a batch form.
+        terminated_by: the signal with which it was revoked, if it was.
+        state: where it is.
+        job: billiard's job, for a task that is not a :class:`BatchTask`.
     """
 
-    target: Callable[..., Any]
-    args: Sequence[Any]
-    options: Mapping[str, Any]
-    request: Any = None
+    target: Tracer
+    args: TracerArguments
+    options: JobOptions
+    celery_request: CeleryRequest | None = None
     key: Hashable = None
     cost: int = 1
     size_bytes: int = 0
     is_bulk: bool = False
-    alone: bool = False
+    runs_alone: bool = False
     deaths: int = 0
-    terminated: int | None = None
-    place: Place = field(default=Place.WAITING)
-    job: Any = None
+    terminated_by: int | None = None
+    state: RequestState = RequestState.WAITING
+    job: Job | None = None
 
     @property
     def task(self) -> str:
         """Its task's name."""
-        name: str = self.args[0]
-        return name
+        return self.args[0]
 
     @property
     def task_id(self) -> str:
         """Its id."""
-        task_id: str = self.args[1]
-        return task_id
+        return self.args[1]
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that it came from; None if unknown."""
+        if self.celery_request is None:
+            return None
+        queue: str | None = self.celery_request.delivery_info.get("routing_key")
+        return queue
 
     @property
     def soft_limit_s(self) -> float | None:
         """Its soft time limit."""
-        limit: float | None = self.options.get("soft_timeout")
-        return limit
+        return self.options.get("soft_timeout")
 
     @property
     def hard_limit_s(self) -> float | None:
         """Its hard time limit."""
-        limit: float | None = self.options.get("timeout")
-        return limit
+        return self.options.get("timeout")
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether nobody but this worker can run it."""
-        return self.request is not None and bool(self.request.acknowledged)
+        """Whether the broker has forgotten it, so that no other worker can run it."""
+        return self.celery_request is not None and self.celery_request.acknowledged
 
     def terminate(self, signum: int) -> None:
         """Celery calls this when the request is revoked with ``terminate``, or cancelled."""
-        self.terminated = signum
+        self.terminated_by = signum
         if self.job is not None:
             self.job.terminate(signum)
-        elif self.place is Place.WAITING and not self.is_out():
+        elif self.state is RequestState.WAITING and not self.drop_if_cancelled():
             self.fail(exception_info(Terminated(signum)))
 
-    def is_out(self) -> bool:
-        """Whether it needs no answer any more: gone, given to another worker, revoked or too late (announced here)."""
-        if self.place is Place.GONE:
+    def drop_if_cancelled(self) -> bool:
+        """Drop the request if nobody needs its result any more.
+
+        That is so if it was given back to the broker, was revoked, or has expired. In the latter two cases Celery
+        announces it here.
+
+        Returns:
+            Whether it is gone, now or from before.
+        """
+        if self.state is RequestState.GONE:
             return True
-        if self.request is None:
+        if self.celery_request is None:
             return False
-        if self.request._already_cancelled or self._is_revoked():  # noqa: SLF001 - Celery has no other way to ask
-            self.place = Place.GONE
+        if is_cancelled(self.celery_request) or self._announce_if_revoked(self.celery_request):
+            self.state = RequestState.GONE
             return True
         return False
 
-    def wait_again(self) -> None:
-        """It goes back into the line.
+    def mark_waiting(self) -> None:
+        """Move the request back from a batch into the queue.
 
-        For Celery it is reserved again and no longer active: a revocation would end the process that had it, which may
-        be computing others by now.
+        For Celery it is reserved again and no longer active. Otherwise a revocation would kill the process that had
+        it, which may be computing other requests by now.
         """
-        self.place = Place.WAITING
-        if self.request is not None:
-            self.request.time_start = self.request.worker_pid = None
-            state.active_requests.discard(self.request)
-            state.task_reserved(self.request)
+        self.state = RequestState.WAITING
+        if self.celery_request is not None:
+            self.celery_request.time_start = self.celery_request.worker_pid = None
+            worker_state.active_requests.discard(self.celery_request)
+            worker_state.task_reserved(self.celery_request)
 
-    def accept(self, pid: int, time_accepted: float) -> None:
-        """A process has begun with it."""
-        self._call("accept_callback", pid, time_accepted)
+    def accept(self, pid: int, accepted_s: float) -> None:
+        """Tell Celery that a process has begun with it, at a time on the monotonic clock."""
+        self._notify(self.options.get("accept_callback"), pid, accepted_s)
 
-    def succeed(self, result: Any) -> None:
-        """Its tracer has returned ``(failed, value, runtime)``."""
-        self.place = Place.GONE
-        failed, value, runtime = result
-        self._call("callback", (failed, _bearable(value) if failed else value, runtime))
+    def succeed(self, returned: TracerReturn) -> None:
+        """End the request with what its tracer has returned."""
+        self.state = RequestState.GONE
+        failed, value, runtime_s = returned
+        self._notify(
+            self.options.get("callback"), (failed, without_memory_error(value) if failed else value, runtime_s)
+        )
 
     def fail(self, error: ExceptionInfo) -> None:
-        """It did not get through its tracer."""
-        self.place = Place.GONE
-        # Celery's line about it does not say which request it is.
+        """End the request with an error that did not pass through its tracer."""
+        self.state = RequestState.GONE
+        # Celery's log line about it does not name the request.
         with work_context.on_request(self):
-            self._call("error_callback", _bearable(error))
+            self._notify(self.options.get("error_callback"), without_memory_error(error))
 
     def time_out(self, *, soft: bool, limit_s: float | None) -> None:
         """Tell Celery that its time limit has passed."""
-        self._call("timeout_callback", soft=soft, timeout=limit_s)
+        self._notify(self.options.get("timeout_callback"), soft=soft, timeout=limit_s)
 
-    def _is_revoked(self) -> bool:
+    def _announce_if_revoked(self, celery_request: CeleryRequest) -> bool:
         try:
-            return bool(self.request.revoked())
+            return celery_request.revoked()
         except Exception:
-            # Only what is revoked, or late, is announced. Its message is not acknowledged, and will come again.
-            logger.exception("could not announce that %s[%s] is revoked", *self.args[:2])
+            # Only a revoked or expired request is announced. It is not acknowledged, and is delivered again.
+            logger.exception("could not announce the revocation of %s[%s]", self.task, self.task_id)
             return True
 
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> None:
-        callback = self.options.get(name)
+    def _notify(self, callback: Callable[..., object] | None, *args: object, **kwargs: object) -> None:
         if callback is None:
             return
         try:
             callback(*args, **kwargs)
         except Exception:
-            # What one request's bookkeeping raises must not keep the others of its batch from theirs.
-            logger.exception("the %s of %s[%s] failed", name, *self.args[:2])
-
-
-def exception_info(error: BaseException) -> ExceptionInfo:
-    """``error`` in the form that Celery's callbacks take."""
-    try:
-        _raise(error)
-    except BaseException:  # noqa: BLE001 - raised right here
-        info = ExceptionInfo()
-        # Events would show billiard's wrapper, which is for what travels between processes.
-        info.exception = error
-        return info
-
-
-def exception_of(error: ExceptionInfo) -> BaseException:
-    """The exception itself; billiard wraps those that have travelled."""
-    exception: BaseException = error.exception
-    if isinstance(exception, ExceptionWithTraceback):
-        exception = exception.exc
-    return exception
-
-
-def _bearable(error: ExceptionInfo) -> ExceptionInfo:
-    exception = exception_of(error)
-    if not isinstance(exception, MemoryError):
-        return error
-    replaced = exception_info(OutOfMemory(*exception.args))
-    replaced.traceback = error.traceback
-    return replaced
-
-
-def _raise(error: BaseException) -> NoReturn:
-    # What billiard is handling at the moment is no part of its story.
-    raise error from error.__cause__
+            # An error in one request's callback must not affect the others of its batch.
+            name = getattr(callback, "__name__", "callback")
+            logger.exception("Celery's %s failed for %s[%s]", name, self.task, self.task_id)

@@ -1,33 +1,35 @@
-"""Reading what processes report: a message that is there in part is read to its end, whatever happens in between."""
+"""Reads what processes report. A message of which a part was read is read to its end, whatever happens in between."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from celery.concurrency.asynpool import ResultHandler
 
-__all__ = ["ResultReader"]
+from worker.pool.billiard_adapter import PoolProcess, has_output, is_alive
+from worker.pool.celery_adapter import EventLoop
+
+__all__ = ["PipeReader"]
 
 
-class ResultReader(ResultHandler):
-    """Celery's reader, which forgets what it has read of a message when the event loop is reset.
+class PipeReader(ResultHandler):
+    """Celery's reader, which remembers partly read messages when the event loop is reset.
 
-    It then takes the rest for the beginning of another message, and the process is never heard of again. The results
-    of a batch are often larger than a pipe, so that its messages come in pieces.
+    Celery's own forgets them. It then takes the rest of a message for the beginning of another, and never hears of
+    the process again. The results of a batch are often larger than a pipe, so their messages come in parts.
     """
 
-    #: Seconds to wait for more from a process that may have died in the middle of a message.
+    #: How long to wait for the rest of a message before checking whether its process has died, in seconds.
     partial_read_timeout = 0.1
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: By file descriptor: the process, and the reading of its message.
-        self._partial: dict[int, tuple[Any, Iterator[None]]] = {}
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        #: By file descriptor: the process, and the generator that reads its message.
+        self._partial: dict[int, tuple[PoolProcess, Iterator[None]]] = {}
         super().__init__(*args, **kwargs)
 
-    def _make_process_result(self, hub: Any) -> Callable[[int], None]:
-        """What the event loop calls when a process has written something."""
+    def _make_process_result(self, hub: EventLoop) -> Callable[[int], None]:
+        """Make the function that the event loop calls when a process has written something."""
 
         def on_result_readable(fd: int) -> None:
             process = self.fileno_to_outq.get(fd)
@@ -47,15 +49,15 @@ class ResultReader(ResultHandler):
 
         return on_result_readable
 
-    def finish_partial_read(self, process: Any) -> bool:
-        """Read the rest of a message that a process has begun.
+    def finish_partial_read(self, process: PoolProcess) -> bool:
+        """Read the rest of a process's message if a part of it was read.
 
         Returns:
-            Whether there was one that has no end, since its process is gone.
+            Whether there is such a message that cannot be completed, because its process is gone.
         """
         return self._finish_partial_read(process.outqR_fd, process)
 
-    def _finish_partial_read(self, fd: int, process: Any) -> bool:
+    def _finish_partial_read(self, fd: int, process: PoolProcess) -> bool:
         reading = self._pop_partial(fd, process)
         if reading is None:
             return False
@@ -63,15 +65,15 @@ class ResultReader(ResultHandler):
         while True:
             try:
                 next(reading)
-                has_more = process.outq._reader.poll(self.partial_read_timeout)  # noqa: SLF001 - as the base class
+                has_more = has_output(process, self.partial_read_timeout)
             except StopIteration:
                 return False
             except (OSError, EOFError):
                 return True
-            if not has_more and (not process._is_alive() or time.monotonic() > give_up_s):  # noqa: SLF001
+            if not has_more and (not is_alive(process) or time.monotonic() > give_up_s):
                 return True
 
-    def _pop_partial(self, fd: int, process: Any) -> Iterator[None] | None:
+    def _pop_partial(self, fd: int, process: PoolProcess) -> Iterator[None] | None:
         owner, reading = self._partial.pop(fd, (None, None))
-        # The descriptor of a process that has ended may be another's by now.
+        # The descriptor of a process that has ended may belong to another process by now.
         return reading if owner is process else None

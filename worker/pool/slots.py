@@ -7,24 +7,25 @@ from collections.abc import Callable, Collection
 
 __all__ = ["JOBS_AHEAD", "Slots"]
 
-#: Jobs written to a process beyond the one that it computes.
+#: How many jobs are written to a process in addition to the one that it computes.
 JOBS_AHEAD = 1
 
 
 class Slots:
-    """Takes the place of ``AsynPool._busy_workers``, a set of file descriptors, and counts.
+    """Replaces ``AsynPool._busy_workers``, a set of file descriptors, and counts jobs.
 
     Args:
-        processes: descriptors of the processes that are up, as the pool keeps them.
+        processes: descriptors of the processes that are up; the pool updates this set.
         fits_ahead: whether the next job fits into a process's pipe behind the one that it computes. Otherwise it would
-            stay half written until the process reads on, which may not read before its parent has read its result.
+            stay half written until the process reads on, and the process may not do so until its parent has read its
+            result.
     """
 
     def __init__(self, processes: Collection[int], fits_ahead: Callable[[int], bool]) -> None:
         self._processes = processes
         self._fits_ahead = fits_ahead
         self._jobs: Counter[int] = Counter()
-        #: Processes that have become idle, the last one last: its caches are warm.
+        #: Processes that have become idle, in order.
         self._idled: dict[int, None] = {}
 
     @property
@@ -34,15 +35,15 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more jobs can be written in all, as far as they are small enough."""
+        """How many more jobs can be written in total, if they are small enough."""
         return sum(max(0, 1 + JOBS_AHEAD - self._jobs[process]) for process in self._processes)
 
     def add(self, process: int) -> None:
-        """A job is being written to a process."""
+        """Count a job that is being written to a process."""
         self._jobs[process] += 1
 
     def discard(self, process: int) -> None:
-        """A process is through with a job."""
+        """Stop counting a job that a process has finished."""
         if self._jobs[process] > 1:
             self._jobs[process] -= 1
         else:
@@ -51,15 +52,15 @@ class Slots:
             self._idled[process] = None
 
     def forget(self, process: int) -> None:
-        """A process has ended, and its descriptor may be used by another."""
+        """Forget a process that has ended; another may get its descriptor."""
         del self._jobs[process]
         self._idled.pop(process, None)
 
     def intersection_update(self, _: Collection[int]) -> None:
-        """After a loss of the connection: what was written is computed all the same, and frees its place then."""
+        """Do nothing after a loss of the connection: a job that was written is computed, and counts until then."""
 
     def __contains__(self, process: object) -> bool:
-        """Whether a process shall not get the next job: it cannot take it, or others have less to do."""
+        """Whether a process should not get the next job: it cannot take it, or others have less to do."""
         if not isinstance(process, int):
             return False
         if not self._jobs[process]:
@@ -71,7 +72,7 @@ class Slots:
         return sum(self._is_full(process) for process in self._processes)
 
     def _warmest(self, otherwise: int) -> int:
-        """The idle process that was busy last: a lone request finds the model in its caches."""
+        """The idle process that was busy last: it still has the model in the CPU's caches."""
         idle = (process for process in reversed(self._idled) if not self._jobs[process])
         return next((process for process in idle if process in self._processes), otherwise)
 

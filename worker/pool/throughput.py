@@ -1,68 +1,66 @@
-"""How long work takes: seconds per unit of cost, as measured lately, for each kind of it."""
+"""How long work takes: seconds per unit of cost, averaged over recent batches."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-__all__ = ["UNKNOWN_REQUEST_S", "ByteThroughput", "Pace"]
+__all__ = ["UNKNOWN_REQUEST_S", "ByteThroughput", "Throughput"]
 
-#: Each batch weighs down what came before it by this factor, so that the estimate follows the load.
-_MEMORY = 0.9
-#: A unit may seem to take no time at all.
-_LEAST_SECONDS = 1e-12
+#: Assumed time of a request before any was measured, in seconds: about that of a short text.
+UNKNOWN_REQUEST_S = 0.01
+#: Assumed time per byte before anything was measured, in seconds: a 6-layer INT8 MiniLM on one core takes about this.
+_UNKNOWN_BYTE_S = 2e-5
+#: Each batch multiplies the weight of all batches before it by this factor, so that the average follows the load.
+_DECAY = 0.9
+#: Lower bound of the time per unit, which may be measured as zero.
+_MIN_UNIT_S = 1e-12
 
 
-class Pace:
-    """Averages over the recent batches of each kind by their cost.
+class Throughput:
+    """Time per unit of cost, measured separately for each kind of work.
 
     Args:
-        guess_s: seconds per unit before anything of a kind was measured; None where nothing shall be expected of it.
+        guess_s: assumed seconds per unit for a kind that was never measured; None to assume nothing.
     """
 
     def __init__(self, guess_s: float | None = None) -> None:
         self._guess_s = guess_s
-        #: Cost and seconds, by kind.
-        self._seen: dict[Hashable, tuple[float, float]] = {}
+        #: Decayed cost and seconds, by kind.
+        self._measured: dict[Hashable, tuple[float, float]] = {}
 
     def observe(self, kind: Hashable, cost: int, seconds: float) -> None:
-        """Take in a batch that was computed."""
-        costs, spent_s = self._seen.get(kind, (0.0, 0.0))
-        self._seen[kind] = costs * _MEMORY + cost, spent_s * _MEMORY + seconds
+        """Add a batch that was computed."""
+        costs, spent_s = self._measured.get(kind, (0.0, 0.0))
+        self._measured[kind] = costs * _DECAY + cost, spent_s * _DECAY + seconds
 
     def seconds_for(self, kind: Hashable, cost: int) -> float:
-        """How long one process takes for this much; 0 where nothing is expected."""
-        return cost * (self._seconds_a_unit(kind) or 0.0)
+        """How long one process needs for this cost; 0 if unknown."""
+        return cost * (self._unit_s(kind) or 0.0)
 
     def cost_in(self, kind: Hashable, seconds: float) -> int:
-        """How much one process does in this time; 0 where nothing is expected."""
-        each_s = self._seconds_a_unit(kind)
-        return 0 if each_s is None else max(0, int(seconds / max(each_s, _LEAST_SECONDS)))
+        """The cost that one process computes in this time; 0 if unknown."""
+        unit_s = self._unit_s(kind)
+        return 0 if unit_s is None else max(0, int(seconds / max(unit_s, _MIN_UNIT_S)))
 
-    def _seconds_a_unit(self, kind: Hashable) -> float | None:
-        costs, spent_s = self._seen.get(kind, (0.0, 0.0))
+    def _unit_s(self, kind: Hashable) -> float | None:
+        costs, spent_s = self._measured.get(kind, (0.0, 0.0))
         return spent_s / costs if costs else self._guess_s
 
 
-#: Expected seconds of a request before any was seen: a short text takes about this long.
-UNKNOWN_REQUEST_S = 0.01
-#: Before anything is measured: a 6-layer INT8 MiniLM on one core takes about this.
-_FIRST_SECONDS_PER_BYTE = 2e-5
-
-
 class ByteThroughput:
-    """Seconds of one process per byte of request, over all kinds: the kind is unknown until a message is fetched."""
+    """Time per byte of message body, for work whose kind is unknown, such as a message that is not fetched yet."""
 
     def __init__(self) -> None:
-        self._pace = Pace(_FIRST_SECONDS_PER_BYTE)
+        self._throughput = Throughput(_UNKNOWN_BYTE_S)
 
     def observe(self, size_bytes: int, seconds: float) -> None:
-        """Take in one finished batch."""
-        self._pace.observe(None, size_bytes, seconds)
+        """Add a batch that was computed."""
+        self._throughput.observe(None, size_bytes, seconds)
 
     def estimate_s(self, size_bytes: int) -> float:
-        """Seconds that one process will take for this much."""
-        return self._pace.seconds_for(None, size_bytes)
+        """How long one process needs for this many bytes, in seconds."""
+        return self._throughput.seconds_for(None, size_bytes)
 
     def bytes_in(self, seconds: float) -> int:
-        """How much one process does in this time."""
-        return self._pace.cost_in(None, seconds)
+        """The number of bytes that one process computes in this time."""
+        return self._throughput.cost_in(None, seconds)

@@ -1,4 +1,4 @@
-"""What is being worked on at the moment, for log lines and traces: one request, or the batch that is computed."""
+"""What this thread is working on, for log lines and traces: one request, or the batch that is computed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["BatchAtWork", "HasTask", "batch", "begin", "end", "on_batch", "on_request", "request"]
+__all__ = ["BatchContext", "TaskRequest", "batch", "begin", "end", "on_batch", "on_request", "request"]
 
 
-class HasTask(Protocol):
-    """A request, by its task's name and its id."""
+class TaskRequest(Protocol):
+    """A request, identified by its task's name and its id."""
 
     @property
     def task(self) -> str:
@@ -25,60 +25,60 @@ class HasTask(Protocol):
 
 
 @dataclass
-class BatchAtWork:
-    """A batch, from the moment when its process takes it.
+class BatchContext:
+    """The batch that log lines and traces are about.
 
     Attributes:
-        calls: its requests.
-        started_at: when the computation began, in seconds since the epoch.
-        ended_at: when the answers were there; None before.
+        requests: its requests.
+        started_at: when the process began to compute it, in seconds since the epoch.
+        ended_at: when its results were computed, in seconds since the epoch; None before.
     """
 
-    calls: Sequence[HasTask]
+    requests: Sequence[TaskRequest]
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
 
     @property
     def task(self) -> str:
         """The task of all its requests."""
-        return self.calls[0].task
+        return self.requests[0].task
 
     @property
     def task_ids(self) -> list[str]:
         """The ids of its requests."""
-        return [call.task_id for call in self.calls]
+        return [request.task_id for request in self.requests]
 
-    def note_end(self) -> None:
-        """The answers are there."""
+    def mark_computed(self) -> None:
+        """Record that the results are computed."""
         self.ended_at = time.time()
 
 
-# Each thread has its own: what another thread of the worker logs belongs to no request.
-_batch: ContextVar[BatchAtWork | None] = ContextVar("celeriac_batch", default=None)
-_request: ContextVar[HasTask | None] = ContextVar("celeriac_request", default=None)
+# One value per thread: what another thread of the worker logs belongs to no request.
+_batch: ContextVar[BatchContext | None] = ContextVar("celeriac_batch", default=None)
+_request: ContextVar[TaskRequest | None] = ContextVar("celeriac_request", default=None)
 
-#: The batch that this thread works on, None if there is none.
+#: Returns the batch that this thread works on, or None.
 batch = _batch.get
-#: The one request that this thread works on, where Celery does not know it as its current task.
+#: Returns the one request that this thread works on if it is not Celery's current task, or None.
 request = _request.get
 
 
-def begin(calls: Sequence[HasTask]) -> BatchAtWork:
-    """Begin a batch; one is at work at a time."""
-    begun = BatchAtWork(calls)
+def begin(requests: Sequence[TaskRequest]) -> BatchContext:
+    """Begin a batch; a process computes one at a time."""
+    begun = BatchContext(requests)
     _batch.set(begun)
     return begun
 
 
 def end() -> None:
-    """The batch is through."""
+    """End the batch."""
     _batch.set(None)
 
 
 @contextlib.contextmanager
-def on_batch(calls: Sequence[HasTask]) -> Iterator[None]:
-    """Say that what happens inside is about these requests."""
-    token = _batch.set(BatchAtWork(calls))
+def on_batch(requests: Sequence[TaskRequest]) -> Iterator[None]:
+    """Attribute what happens inside to these requests."""
+    token = _batch.set(BatchContext(requests))
     try:
         yield
     finally:
@@ -86,8 +86,8 @@ def on_batch(calls: Sequence[HasTask]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def on_request(about: HasTask) -> Iterator[None]:
-    """Say that what happens inside is about one request."""
+def on_request(about: TaskRequest) -> Iterator[None]:
+    """Attribute what happens inside to one request."""
     token = _request.set(about)
     try:
         yield

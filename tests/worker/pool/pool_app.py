@@ -22,7 +22,7 @@ from celery.worker.request import Request as CeleryRequest
 
 from producer.contract import ErrorCode, ModelFailed
 from worker.intake.request import WorkerRequest
-from worker.pool import Answer, BatchTask, Call, PoolHooks
+from worker.pool import TaskResult, BatchTask, Call, PoolHooks
 from worker.results.backend import RESULT_BACKENDS
 
 CONFIG_VARIABLE = "POOL_APP_CONFIG"
@@ -126,13 +126,13 @@ class Probe(BatchTask):
 
     abstract = True
 
-    def compute(self, calls: Sequence[Call]) -> list[Answer]:
+    def compute(self, calls: Sequence[Call]) -> list[TaskResult]:
         """See :meth:`BatchTask.compute`."""
         note(computed=[call.headers["id"] for call in calls])
         for call in calls:
             if call.kwargs.get("do") in DEEDS:
                 DEEDS[call.kwargs["do"]](call.kwargs.get("value"))
-        return [self._answer(call, len(calls)) for call in calls]
+        return [self._result(call, len(calls)) for call in calls]
 
     def batch_key(self, call: Call) -> Hashable:
         """Calls with the same ``key``."""
@@ -143,12 +143,12 @@ class Probe(BatchTask):
         """The call's ``cost``, or 1."""
         return int(call.kwargs.get("cost", 1))
 
-    def _answer(self, call: Call, size: int) -> Answer:
+    def _result(self, call: Call, size: int) -> TaskResult:
         retries = int(call.headers.get("retries") or 0)
         error = _error_of(call.kwargs.get("do", ""), call.kwargs.get("value"), retries)
         if error is not None:
-            return Answer(error=error)
-        return Answer({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
+            return TaskResult(error=error)
+        return TaskResult({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
 
     def on_success(self, _: Any, task_id: str, __: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Celery's hook."""

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.local_stack import PATIENCE_S
-from worker.pool import Answer, BatchTask, Call, batch_task, execute
-from worker.pool.execute import BatchCall, Outcome, run_batch, use_batch_clock
-from worker.pool.pending_request import exception_of
+from worker.pool import BatchTask, Call, TaskResult, batch_task, execute
+from worker.pool.exception_info import exception_of
+from worker.pool.execute import CallOutcome, DispatchedRequest, run_batch, use_batch_clock
 
 PAST = datetime.now(UTC) - timedelta(days=1)
 FUTURE = datetime.now(UTC) + timedelta(days=1)
@@ -33,10 +33,10 @@ class Probe(BatchTask):
     name = "probe"
     ignore_result = True
     sizes: list[int]
-    behave: Callable[[Sequence[Call]], Sequence[Answer]]
+    behave: Callable[[Sequence[Call]], Sequence[TaskResult]]
     after: Callable[[Any], None]
 
-    def compute(self, calls: Sequence[Call]) -> Sequence[Answer]:
+    def compute(self, calls: Sequence[Call]) -> Sequence[TaskResult]:
         self.sizes.append(len(calls))
         return self.behave(calls)
 
@@ -44,8 +44,8 @@ class Probe(BatchTask):
         self.after(retval)
 
 
-def echo(calls: Sequence[Call]) -> Sequence[Answer]:
-    return [Answer(call.args[0]) for call in calls]
+def echo(calls: Sequence[Call]) -> Sequence[TaskResult]:
+    return [TaskResult(call.args[0]) for call in calls]
 
 
 def ignore(_: Any) -> None:
@@ -72,20 +72,22 @@ def probe(app: Celery) -> Probe:
 
 def calls(
     *values: Any, soft_s: Sequence[float | None] = (), expires: Sequence[datetime | None] = ()
-) -> list[BatchCall]:
+) -> list[DispatchedRequest]:
     limits = soft_s or [None] * len(values)
     ends = expires or [None] * len(values)
     return [
-        BatchCall("probe", f"id-{index}", {"id": f"id-{index}", "task": "probe"}, ([value], {}, None), limit, end)
+        DispatchedRequest(
+            "probe", f"id-{index}", {"id": f"id-{index}", "task": "probe"}, ([value], {}, None), limit, end
+        )
         for index, (value, limit, end) in enumerate(zip(values, limits, ends, strict=True))
     ]
 
 
-def computed(batch: Sequence[BatchCall]) -> list[tuple[Outcome, Any]]:
+def computed(batch: Sequence[DispatchedRequest]) -> list[tuple[CallOutcome, Any]]:
     """Outcomes, with what Celery would make of each: the text of a result, or the error."""
-    found: list[tuple[Outcome, Any]] = []
-    for outcome, value in run_batch(trace.trace_task_ret, batch).results:
-        if outcome is Outcome.TRACED:
+    found: list[tuple[CallOutcome, Any]] = []
+    for outcome, value in run_batch(trace.trace_task_ret, batch).calls:
+        if outcome is CallOutcome.TRACED:
             failed, shown, _ = value
             found.append((outcome, exception_of(shown) if failed else shown))
         else:
@@ -94,16 +96,16 @@ def computed(batch: Sequence[BatchCall]) -> list[tuple[Outcome, Any]]:
 
 
 def test_every_request_gets_its_own_answer(probe: Probe) -> None:
-    assert computed(calls(1, 2, 3)) == [(Outcome.TRACED, "1"), (Outcome.TRACED, "2"), (Outcome.TRACED, "3")]
+    assert computed(calls(1, 2, 3)) == [(CallOutcome.TRACED, "1"), (CallOutcome.TRACED, "2"), (CallOutcome.TRACED, "3")]
     assert probe.sizes == [3]
 
 
 def test_what_is_too_late_is_not_computed(probe: Probe) -> None:
     found = computed(calls(1, 2, 3, expires=[PAST, FUTURE, None]))
 
-    assert found == [(Outcome.EXPIRED, None), (Outcome.TRACED, "2"), (Outcome.TRACED, "3")]
+    assert found == [(CallOutcome.EXPIRED, None), (CallOutcome.TRACED, "2"), (CallOutcome.TRACED, "3")]
     assert probe.sizes == [2]
-    assert computed(calls(1, expires=[PAST])) == [(Outcome.EXPIRED, None)]
+    assert computed(calls(1, expires=[PAST])) == [(CallOutcome.EXPIRED, None)]
     assert probe.sizes == [2]
 
 
@@ -112,7 +114,7 @@ def test_whoever_raises_stands_alone_in_the_end(guilty: list[bool]) -> None:
     task = Probe.__new__(Probe)
     task.sizes = []
 
-    def behave(batch: Sequence[Call]) -> Sequence[Answer]:
+    def behave(batch: Sequence[Call]) -> Sequence[TaskResult]:
         if any(guilty[call.args[0]] for call in batch):
             raise ValueError("guilty")
         return echo(batch)
@@ -122,7 +124,7 @@ def test_whoever_raises_stands_alone_in_the_end(guilty: list[bool]) -> None:
     answers = execute._isolate(task, [Call({}, [index], {}) for index in range(len(guilty))])
 
     for index, answer in enumerate(answers):
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, TaskResult)
         assert answer.value == (None if guilty[index] else index)
         assert isinstance(answer.error, ValueError) == guilty[index]
     # Each guilty one costs the way down to it, no more.
@@ -131,14 +133,18 @@ def test_whoever_raises_stands_alone_in_the_end(guilty: list[bool]) -> None:
 
 @pytest.mark.parametrize("leave", [SystemExit(3), KeyboardInterrupt()])
 def test_one_that_would_end_the_process_is_held_back_until_it_is_alone(probe: Probe, leave: BaseException) -> None:
-    def behave(batch: Sequence[Call]) -> Sequence[Answer]:
+    def behave(batch: Sequence[Call]) -> Sequence[TaskResult]:
         if any(call.args[0] == "leave" for call in batch):
             raise leave
         return echo(batch)
 
     probe.behave = behave
 
-    assert computed(calls(1, "leave", 2)) == [(Outcome.TRACED, "1"), (Outcome.ALONE, None), (Outcome.TRACED, "2")]
+    assert computed(calls(1, "leave", 2)) == [
+        (CallOutcome.TRACED, "1"),
+        (CallOutcome.REQUEUE_ALONE, None),
+        (CallOutcome.TRACED, "2"),
+    ]
     with pytest.raises(type(leave)):
         computed(calls("leave"))
 
@@ -156,7 +162,7 @@ def interrupted(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> Callable[[floa
     monkeypatch.setattr(execute, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
 
     def interrupt(after_s: float) -> None:
-        def behave(_: Sequence[Call]) -> Sequence[Answer]:
+        def behave(_: Sequence[Call]) -> Sequence[TaskResult]:
             now_s[0] += after_s
             raise SoftTimeLimitExceeded
 
@@ -170,14 +176,14 @@ def test_the_soft_limit_is_that_of_the_one_with_the_least_time(interrupted: Call
 
     found = computed(calls(1, 2, 3, soft_s=[None, 2.0, 5.0]))
 
-    assert [outcome for outcome, _ in found] == [Outcome.AGAIN, Outcome.TRACED, Outcome.AGAIN]
+    assert [outcome for outcome, _ in found] == [CallOutcome.REQUEUE, CallOutcome.TRACED, CallOutcome.REQUEUE]
     assert isinstance(found[1][1], SoftTimeLimitExceeded)
 
 
 def test_equal_soft_limits_show_alone_whose_it_was(interrupted: Callable[[float], None]) -> None:
     interrupted(2.0)
 
-    assert computed(calls(1, 2, soft_s=[2.0, 2.0])) == [(Outcome.ALONE, None)] * 2
+    assert computed(calls(1, 2, soft_s=[2.0, 2.0])) == [(CallOutcome.REQUEUE_ALONE, None)] * 2
     assert isinstance(computed(calls(1, soft_s=[2.0]))[0][1], SoftTimeLimitExceeded)
     assert isinstance(computed(calls(1))[0][1], SoftTimeLimitExceeded)
 
@@ -185,7 +191,7 @@ def test_equal_soft_limits_show_alone_whose_it_was(interrupted: Callable[[float]
 def test_a_soft_limit_that_comes_too_early_was_the_batch_befores(interrupted: Callable[[float], None]) -> None:
     interrupted(0.5)
 
-    assert computed(calls(1, 2, soft_s=[2.0, 5.0])) == [(Outcome.AGAIN, None)] * 2
+    assert computed(calls(1, 2, soft_s=[2.0, 5.0])) == [(CallOutcome.REQUEUE, None)] * 2
 
 
 def test_the_runtime_of_each_is_its_share(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,13 +200,13 @@ def test_the_runtime_of_each_is_its_share(probe: Probe, monkeypatch: pytest.Monk
     monkeypatch.setattr(execute, "time", clock)
     monkeypatch.setattr(batch_task, "time", clock)
 
-    def behave(batch: Sequence[Call]) -> Sequence[Answer]:
+    def behave(batch: Sequence[Call]) -> Sequence[TaskResult]:
         now_s[0] += 8.0
         return echo(batch)
 
     probe.behave = behave
 
-    results = run_batch(trace.trace_task_ret, calls(1, 2, 3, 4)).results
+    results = run_batch(trace.trace_task_ret, calls(1, 2, 3, 4)).calls
 
     assert [value[2] for _, value in results] == pytest.approx([2.0] * 4)
 
@@ -211,7 +217,7 @@ class Unloadable(Exception):
 
 
 def test_what_cannot_be_unpickled_is_not_sent(probe: Probe) -> None:
-    probe.behave = lambda batch: [Answer(error=Reject(Unloadable("a", "b"))) for _ in batch]
+    probe.behave = lambda batch: [TaskResult(error=Reject(Unloadable("a", "b"))) for _ in batch]
 
     (_, error), (_, other) = computed(calls(1, 2))
 
@@ -227,10 +233,10 @@ def test_what_celery_lets_through_is_one_requests(probe: Probe) -> None:
 
     first, second, third = computed(calls(1, 2, 3))
 
-    assert first == (Outcome.TRACED, "1")
-    assert second[0] is Outcome.RAISED
+    assert first == (CallOutcome.TRACED, "1")
+    assert second[0] is CallOutcome.RAISED
     assert isinstance(exception_of(second[1]), Reject)
-    assert third == (Outcome.TRACED, "3")
+    assert third == (CallOutcome.TRACED, "3")
 
 
 def test_a_retry_is_sent_by_its_own_task(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +249,7 @@ def test_a_retry_is_sent_by_its_own_task(probe: Probe, monkeypatch: pytest.Monke
     monkeypatch.setattr(probe, "retry", retry)
     at = datetime(2030, 1, 1, tzinfo=UTC)
     cause = ValueError("again")
-    probe.behave = lambda batch: [Answer(error=Retry(exc=cause, when=when)) for when in (7, at, None)][: len(batch)]
+    probe.behave = lambda batch: [TaskResult(error=Retry(exc=cause, when=when)) for when in (7, at, None)][: len(batch)]
 
     outcomes = [value for _, value in computed(calls(1, 2, 3))]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from billiard.pool import READY
 
-from worker.pool.pipe_reader import ResultReader
+from worker.pool.pipe_reader import PipeReader
 
 JOB = 5
 
@@ -33,10 +33,16 @@ class Hub:
 class Process:
     """A process whose results are written by the test."""
 
+    exitcode = -9
+    _controlled_termination = False
+
     def __init__(self) -> None:
+        self.index = self.pid = 0
+        self.inqW_fd = -1
         self.outqR_fd, self.write_fd = os.pipe()
         os.set_blocking(self.outqR_fd, False)
-        self.outq = SimpleNamespace(_reader=SimpleNamespace(poll=lambda _: False))
+        self._popen: Any = None
+        self.outq: Any = SimpleNamespace(_reader=SimpleNamespace(poll=lambda _: False))
 
     def _is_alive(self) -> bool:
         return False
@@ -56,11 +62,11 @@ def results() -> list[Any]:
 
 
 @pytest.fixture
-def reader(process: Process, results: list[Any]) -> ResultReader:
+def reader(process: Process, results: list[Any]) -> PipeReader:
     def on_job_ready(job: int, _: Any, result: Any, __: int) -> None:
         results.append((job, result))
 
-    return ResultReader(
+    return PipeReader(
         None, None, {}, None, None, None, None, None, on_job_ready,
         fileno_to_outq={process.outqR_fd: process}, on_process_alive=None,
     )  # fmt: skip
@@ -71,14 +77,14 @@ def message(result: str) -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-def connect(reader: ResultReader) -> None:
+def connect(reader: PipeReader) -> None:
     """As the pool does at first, and after each loss of the connection."""
     reader.register_with_event_loop(Hub())
 
 
 @pytest.mark.parametrize("cut", [2, 4, 20])
 def test_a_message_goes_on_after_the_event_loop_was_reset(
-    reader: ResultReader, process: Process, results: list[Any], cut: int
+    reader: PipeReader, process: Process, results: list[Any], cut: int
 ) -> None:
     whole = message("first")
     connect(reader)
@@ -95,9 +101,7 @@ def test_a_message_goes_on_after_the_event_loop_was_reset(
     assert results == [(JOB, "first"), (JOB, "second")]
 
 
-def test_what_a_process_wrote_before_it_died_is_read(
-    reader: ResultReader, process: Process, results: list[Any]
-) -> None:
+def test_what_a_process_wrote_before_it_died_is_read(reader: PipeReader, process: Process, results: list[Any]) -> None:
     whole = message("last")
     connect(reader)
     os.write(process.write_fd, whole[:20])
@@ -109,7 +113,7 @@ def test_what_a_process_wrote_before_it_died_is_read(
 
 
 def test_a_message_without_an_end_is_given_up_with_its_process(
-    reader: ResultReader, process: Process, results: list[Any]
+    reader: PipeReader, process: Process, results: list[Any]
 ) -> None:
     connect(reader)
     os.write(process.write_fd, message("lost")[:20])
@@ -121,7 +125,7 @@ def test_a_message_without_an_end_is_given_up_with_its_process(
 
 
 def test_another_process_with_the_same_descriptor_begins_anew(
-    reader: ResultReader, process: Process, results: list[Any]
+    reader: PipeReader, process: Process, results: list[Any]
 ) -> None:
     connect(reader)
     os.write(process.write_fd, message("lost")[:20])

@@ -36,7 +36,7 @@ def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) ->
         tags["queue"] = str(delivery["routing_key"])
     batch = work_context.batch()
     if batch is not None:
-        tags["batch_size"] = str(len(batch.calls))
+        tags["batch_size"] = str(len(batch.requests))
     return tags | _tokens(request, arguments)
 
 

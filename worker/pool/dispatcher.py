@@ -1,0 +1,182 @@
+"""Hands waiting requests over to the processes, in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from worker.pool.batch import Batch
+from worker.pool.batch_queue import BatchQueue
+from worker.pool.billiard_adapter import Job
+from worker.pool.celery_adapter import JobOptions, payload_of
+from worker.pool.exception_info import exception_info
+from worker.pool.execute import DispatchedRequest, run_batch
+from worker.pool.hooks import ComputedBatch, PoolHooks
+from worker.pool.pending_request import PendingRequest
+from worker.pool.processes import ProcessPool
+from worker.pool.throughput import UNKNOWN_REQUEST_S, Throughput
+
+__all__ = ["Dispatcher"]
+
+T = TypeVar("T")
+
+#: Headers that the tracer sets itself, from the payload.
+_HEADERS_IN_PAYLOAD = frozenset({"args", "kwargs"})
+
+
+class Dispatcher:
+    """Keeps the queue, and takes batches from it for the processes.
+
+    A batch is taken at the end of a turn of the event loop, so that requests that arrive together are computed
+    together.
+
+    Args:
+        processes: the pool's processes.
+        hooks: the app's.
+    """
+
+    def __init__(self, processes: ProcessPool, hooks: PoolHooks) -> None:
+        self._processes = processes
+        self._hooks = hooks
+        self._throughput = Throughput()
+        #: The same by queue, for a request of any kind.
+        self._queue_throughput = Throughput(UNKNOWN_REQUEST_S)
+        self._queue = BatchQueue(hooks.batch_limits, self._throughput.cost_in)
+        #: Billiard's jobs that may take long, by batch or request: nothing is written behind them.
+        self._long_jobs: dict[object, Job] = {}
+        self._batches = self._batched = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a process."""
+        return len(self._queue)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Batches that were handed over, their requests, and the requests that wait."""
+        return {"count": self._batches, "requests": self._batched, "waiting": self.waiting}
+
+    def seconds_of(self, queue: str | None) -> float:
+        """How long a process is expected to need for a request from a queue, in seconds."""
+        return self._queue_throughput.seconds_for(queue, 1)
+
+    def enqueue(self, request: PendingRequest) -> None:
+        """Add a request, to be handed over at the end of this turn or later."""
+        self._queue.add(request)
+
+    def dispatch(self) -> None:
+        """Hand batches over to the processes that can take them."""
+        processes = self._processes
+        while processes.is_running and self.waiting and (processes.idle > 0 or self._may_write_ahead()):
+            requests = self._queue.take_batch(max(1, processes.num_up))
+            if requests:
+                self._submit(requests)
+
+    def flush(self) -> None:
+        """Forget what the broker delivers again. Called when the connection is lost."""
+        for request in reversed(self._queue.drain()):
+            self._requeue(request)
+        self._processes.flush()
+        # Billiard silently forgets the jobs that no process has begun.
+        self._long_jobs = {key: job for key, job in self._long_jobs.items() if job.accepted() and not job.ready()}
+
+    def close(self) -> None:
+        """Leave what waits to the broker, and fail what the broker has forgotten."""
+        for request in self._queue.drain():
+            self._fail_if_acknowledged(request)
+
+    def _may_write_ahead(self) -> bool:
+        """Whether a job may be written to a process that is computing another. It cannot go to another one then.
+
+        Only if the waiting requests fill a batch for each process: each gets its share of them.
+        """
+        processes = self._processes
+        return not self._long_jobs and self._queue.fills(max(1, processes.num_up)) and processes.ahead > 0
+
+    def _submit(self, requests: Sequence[PendingRequest]) -> None:
+        if requests[0].key is None:
+            self._submit_alone(requests[0])
+        else:
+            self._submit_batch(Batch(requests, self._requeue, self._observe, self._hooks))
+
+    def _submit_batch(self, batch: Batch) -> None:
+        first = batch.requests[0]
+        options = JobOptions(
+            accept_callback=batch.on_accepted,
+            callback=self._forgetting(batch, batch.on_results),
+            error_callback=self._forgetting(batch, batch.on_error),
+            timeout_callback=batch.on_timeout,
+            soft_timeout=batch.soft_limit_s,
+            timeout=batch.hard_limit_s,
+            callbacks_propagate=first.options.get("callbacks_propagate", ()),
+            waitforslot=False,
+        )
+        try:
+            calls = [_dispatched(request) for request in batch.requests]
+            job = self._processes.apply_async(run_batch, (first.target, calls), {}, **options)
+        except Exception as error:  # noqa: BLE001 - a request that cannot be pickled (nested too deeply)
+            batch.on_error(exception_info(error))
+            return
+        self._batches += 1
+        self._batched += len(batch.requests)
+        if sum(request.cost for request in batch.requests) > self._hooks.batch_limits.cost:
+            self._long_jobs[batch] = job
+
+    def _submit_alone(self, request: PendingRequest) -> None:
+        """Run a task that is not a batch task, exactly as Celery's own pool does."""
+        options = request.options.copy()
+        options["callback"] = self._forgetting(request, options.get("callback"))
+        options["error_callback"] = self._forgetting(request, options.get("error_callback"))
+        try:
+            job: Job = self._processes.apply_async(request.target, request.args, {}, **options)
+        except Exception as error:  # noqa: BLE001 - it cannot be pickled
+            request.fail(exception_info(error))
+        else:
+            request.job = self._long_jobs[request] = job
+
+    def _forgetting(self, key: object, callback: Callable[[T], object] | None) -> Callable[[T], object]:
+        """``callback``, preceded by the end of a long job."""
+
+        def on_end(result: T) -> object:
+            self._long_jobs.pop(key, None)
+            return callback(result) if callback else None
+
+        return on_end
+
+    def _observe(self, requests: Sequence[PendingRequest], seconds: float, usage: object) -> None:
+        """Measure a batch that was computed."""
+        key, size_bytes = requests[0].key, sum(request.size_bytes for request in requests)
+        self._hooks.on_batch(ComputedBatch(key, len(requests), size_bytes, seconds, usage))
+        self._throughput.observe(key, sum(request.cost for request in requests), seconds)
+        for queue, count in Counter(request.queue for request in requests).items():
+            self._queue_throughput.observe(queue, count, seconds * count / len(requests))
+
+    def _requeue(self, request: PendingRequest) -> None:
+        """Take a request that has to run again."""
+        if self._processes.is_running:
+            self._queue.requeue(request)
+        else:
+            self._fail_if_acknowledged(request)
+
+    def _fail_if_acknowledged(self, request: PendingRequest) -> None:
+        """End a request while the worker shuts down: the broker does not deliver an acknowledged one again."""
+        if request.is_acknowledged:
+            request.fail(
+                exception_info(self._hooks.process_died("its process ended while its worker was shutting down"))
+            )
+
+
+def _dispatched(request: PendingRequest) -> DispatchedRequest:
+    celery_request = request.celery_request
+    if celery_request is None:
+        raise ValueError(f"{request.task}[{request.task_id}] did not come from Celery's consumer")
+    headers = {name: value for name, value in request.args[2].items() if name not in _HEADERS_IN_PAYLOAD}
+    return DispatchedRequest(
+        request.task,
+        request.task_id,
+        headers,
+        payload_of(celery_request),
+        request.soft_limit_s,
+        celery_request.expires,
+    )
