@@ -12,7 +12,7 @@ from worker.inference.answering import answer
 from worker.inference.arguments import arguments_by_name, named_model
 from worker.inference.hidden_result import HiddenResult
 from worker.inference.request_cost import estimate_tokens
-from worker.pool import TaskResult, BatchTask, Call
+from worker.pool import BatchTask, Call, TaskResult
 from worker.runtime import WorkerRuntime, runtime_of
 
 __all__ = ["InferenceTask", "register_tasks"]

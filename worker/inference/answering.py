@@ -20,7 +20,7 @@ from producer.contract import (
     TaskName,
     UnknownModel,
 )
-from worker.pool import TaskResult, Call
+from worker.pool import Call, TaskResult
 from worker.results.answer_facts import AnswerFacts
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from celery.worker.request import Request as CeleryRequest
 
 from producer.contract import ErrorCode, ModelFailed
 from worker.intake.request import WorkerRequest
-from worker.pool import TaskResult, BatchTask, Call, PoolHooks
+from worker.pool import BatchTask, Call, PoolHooks, TaskResult
 from worker.results.backend import RESULT_BACKENDS
 
 CONFIG_VARIABLE = "POOL_APP_CONFIG"
