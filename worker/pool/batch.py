@@ -112,7 +112,7 @@ class Batch:
         for request in self.requests:
             if request.terminated_by is not None:
                 request.fail(error)
-        self._run_again(_without_stored([request for request in self.requests if request.terminated_by is None]))
+        self._run_again(_end_stored([request for request in self.requests if request.terminated_by is None]))
 
     def _limit_exceeded(self, error: ExceptionInfo) -> None:
         """Fail the request with the smallest limit. If several share it, each runs alone to find out which it was."""
@@ -126,7 +126,7 @@ class Batch:
 
     def _process_died(self, exception: BaseException) -> None:
         again = []
-        for request in _without_stored(self.requests):
+        for request in _end_stored(self.requests):
             request.deaths += 1
             if request.deaths < MAX_DEATHS:
                 again.append(request)
@@ -155,16 +155,20 @@ class Batch:
             self._requeue(request)
 
 
-def _without_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
-    """The requests without a stored result; the others are ended: their process died after it had stored theirs."""
-    unfinished = []
+def _end_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
+    """End the requests whose process died after it had stored their results.
+
+    Returns:
+        The other requests.
+    """
+    others = []
     for request, is_stored in zip(requests, _are_stored(requests), strict=True):
         if is_stored:
             # For this error Celery looks for a stored success, and announces it.
             request.fail(exception_info(WorkerLostError("the process died after it had stored the result")))
         else:
-            unfinished.append(request)
-    return unfinished
+            others.append(request)
+    return others
 
 
 def _are_stored(requests: Sequence[PendingRequest]) -> Sequence[bool]:

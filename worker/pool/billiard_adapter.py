@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Protocol, TypedDict
 
 from billiard.pool import EX_RECYCLE
 
 __all__ = [
     "Job",
+    "JobOptions",
     "PoolProcess",
     "drop_callbacks",
     "exit_was_ordered",
@@ -27,6 +28,20 @@ __all__ = [
 
 #: A pipe is filled page by page, and a job is written in two pieces.
 _PAGE_BYTES = 4096
+
+
+class JobOptions(TypedDict, total=False):
+    """Options of ``Pool.apply_async``: callbacks, and time limits in seconds."""
+
+    accept_callback: Callable[[int, float], object] | None
+    callback: Callable[[Any], object] | None
+    error_callback: Callable[[Any], object] | None
+    timeout_callback: Callable[..., object] | None
+    soft_timeout: float | None
+    timeout: float | None
+    callbacks_propagate: Sequence[type[BaseException]]
+    waitforslot: bool
+    correlation_id: str
 
 
 class Job(Protocol):

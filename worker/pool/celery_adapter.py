@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 from celery import Celery, Task, current_app
+
+from worker.pool.billiard_adapter import JobOptions
 
 __all__ = [
     "CeleryRequest",
     "EventLoop",
-    "JobOptions",
     "Payload",
     "Tracer",
     "TracerArguments",
@@ -65,20 +66,6 @@ class CeleryRequest(Protocol):
 
     def revoked(self) -> bool:
         """Whether it is revoked or expired; announces it if so."""
-
-
-class JobOptions(TypedDict, total=False):
-    """What Celery and the pool pass to billiard's ``apply_async`` with a job."""
-
-    accept_callback: Callable[[int, float], object] | None
-    callback: Callable[[Any], object] | None
-    error_callback: Callable[[Any], object] | None
-    timeout_callback: Callable[..., object] | None
-    soft_timeout: float | None
-    timeout: float | None
-    callbacks_propagate: Sequence[type[BaseException]]
-    waitforslot: bool
-    correlation_id: str
 
 
 class EventLoop(Protocol):

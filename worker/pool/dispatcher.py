@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from billiard.einfo import ExceptionInfo
+
 from worker.pool.batch import Batch
 from worker.pool.batch_queue import BatchQueue
-from worker.pool.billiard_adapter import Job
-from worker.pool.celery_adapter import JobOptions, payload_of
+from worker.pool.billiard_adapter import Job, JobOptions
+from worker.pool.celery_adapter import payload_of
 from worker.pool.exception_info import exception_info
 from worker.pool.execute import DispatchedRequest, run_batch
 from worker.pool.hooks import ComputedBatch, PoolHooks
@@ -112,11 +114,9 @@ class Dispatcher:
             callbacks_propagate=first.options.get("callbacks_propagate", ()),
             waitforslot=False,
         )
-        try:
-            calls = [_dispatched(request) for request in batch.requests]
-            job = self._processes.apply_async(run_batch, (first.target, calls), {}, **options)
-        except Exception as error:  # noqa: BLE001 - a request that cannot be pickled (nested too deeply)
-            batch.on_error(exception_info(error))
+        dispatched = [_dispatched(request) for request in batch.requests]
+        job = self._start(run_batch, (first.target, dispatched), options, batch.on_error)
+        if job is None:
             return
         self._batches += 1
         self._batched += len(batch.requests)
@@ -128,12 +128,23 @@ class Dispatcher:
         options = request.options.copy()
         options["callback"] = self._forgetting(request, options.get("callback"))
         options["error_callback"] = self._forgetting(request, options.get("error_callback"))
-        try:
-            job: Job = self._processes.apply_async(request.target, request.args, {}, **options)
-        except Exception as error:  # noqa: BLE001 - it cannot be pickled
-            request.fail(exception_info(error))
-        else:
+        job = self._start(request.target, request.args, options, request.fail)
+        if job is not None:
             request.job = self._long_jobs[request] = job
+
+    def _start(
+        self,
+        target: Callable[..., object],
+        args: Sequence[object],
+        options: JobOptions,
+        on_error: Callable[[ExceptionInfo], None],
+    ) -> Job | None:
+        try:
+            job: Job = self._processes.apply_async(target, args, {}, **options)
+        except Exception as error:  # noqa: BLE001 - a request cannot be pickled (nested too deeply)
+            on_error(exception_info(error))
+            return None
+        return job
 
     def _forgetting(self, key: object, callback: Callable[[T], object] | None) -> Callable[[T], object]:
         """``callback``, preceded by the end of a long job."""

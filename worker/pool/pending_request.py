@@ -12,10 +12,9 @@ from billiard.exceptions import Terminated
 from celery.worker import state as worker_state
 
 from worker.pool import work_context
-from worker.pool.billiard_adapter import Job
+from worker.pool.billiard_adapter import Job, JobOptions
 from worker.pool.celery_adapter import (
     CeleryRequest,
-    JobOptions,
     Tracer,
     TracerArguments,
     TracerReturn,

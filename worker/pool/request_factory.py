@@ -8,7 +8,8 @@ from collections.abc import Hashable, Mapping
 from celery import Task
 
 from worker.pool.batch_task import BatchTask, Call
-from worker.pool.celery_adapter import JobOptions, Tracer, TracerArguments, request_of
+from worker.pool.billiard_adapter import JobOptions
+from worker.pool.celery_adapter import Tracer, TracerArguments, request_of
 from worker.pool.hooks import PoolHooks
 from worker.pool.pending_request import PendingRequest
 

@@ -10,7 +10,8 @@ from celery.app import trace
 from celery.concurrency import prefork
 from celery.exceptions import ImproperlyConfigured
 
-from worker.pool.celery_adapter import JobOptions, Tracer, TracerArguments
+from worker.pool.billiard_adapter import JobOptions
+from worker.pool.celery_adapter import Tracer, TracerArguments
 from worker.pool.dispatcher import Dispatcher
 from worker.pool.execute import use_batch_clock
 from worker.pool.hooks import hooks_of

@@ -13,7 +13,7 @@ from celery.states import FAILURE, SUCCESS
 from tests.worker.pool.fakes import FakeRequest, no_tracer, tracer_arguments
 from worker.pool import PoolHooks, ProcessDied
 from worker.pool.batch import MAX_DEATHS, Batch
-from worker.pool.celery_adapter import JobOptions
+from worker.pool.billiard_adapter import JobOptions
 from worker.pool.exception_info import OutOfMemory, exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
 from worker.pool.pending_request import PendingRequest
