@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lines = list(describe(load_settings()))
     except SettingsError as error:
-        print(f"wrong setting: {error}\nSee .env.example for all settings and their values.", file=sys.stderr)
+        print(error.report, file=sys.stderr)
         return 2
     width = max(len(line.variable) for line in lines)
     for line in lines:

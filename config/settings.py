@@ -64,6 +64,11 @@ __all__ = [
 class SettingsError(ValueError):
     """A setting has an invalid value, or there is no such setting. The message names each setting that is wrong."""
 
+    @property
+    def report(self) -> str:
+        """What a command prints before it ends: the message, and where all settings are described."""
+        return f"wrong setting: {self}\nSee .env.example for all settings and their values."
+
 
 def _check_redis_url(url: SecretStr) -> SecretStr:
     RedisUrl.parse(url.get_secret_value())

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        print(f"wrong setting: {error}\nSee .env.example for what each takes.", file=sys.stderr)
+        print(error.report, file=sys.stderr)
         return 2
     options = _parser(settings).parse_args(arguments)
     try:

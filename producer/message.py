@@ -19,8 +19,7 @@ from celery import Celery
 from kombu.serialization import dumps
 from kombu.utils.json import dumps as dumps_json
 
-from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, SENT_AT_HEADER, VERSION_HEADER, Request
-from producer.errors import ErrorCode, InvalidRequest
+from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, SENT_AT_HEADER, VERSION_HEADER, Request, too_large
 
 __all__ = ["build_message"]
 
@@ -65,11 +64,7 @@ def build_message(
     content_type, content_encoding, body = dumps(message.body, serializer="json")
     payload = body.encode() if isinstance(body, str) else body
     if len(payload) > MAX_REQUEST_BYTES:
-        raise InvalidRequest.of(
-            ErrorCode.TOO_LARGE,
-            f"the request is {len(payload)} bytes as JSON; the limit is {MAX_REQUEST_BYTES} bytes",
-            limit=MAX_REQUEST_BYTES,
-        )
+        raise too_large(len(payload))
     element: str = dumps_json(
         {
             "body": base64.b64encode(payload).decode("ascii"),

@@ -50,7 +50,7 @@ ensure_home()
 try:
     app = create_app(load_settings())
 except SettingsError as error:
-    problem = f"wrong setting: {error}\nSee .env.example for what each takes."
-    print(logs.as_json_line(problem) if wanted_log_format() is LogFormat.JSON else problem, file=sys.stderr, flush=True)
-    # `inspect`, `control` and Flower end with this status too: they load the same app.
+    report = logs.as_json_line(error.report) if wanted_log_format() is LogFormat.JSON else error.report
+    print(report, file=sys.stderr, flush=True)
+    # `inspect`, `control` and Flower load the same app, so they end with this status too.
     raise SystemExit(EXIT_CANNOT_START) from None

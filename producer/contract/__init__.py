@@ -47,6 +47,7 @@ from producer.contract.requests.question_answering import QuestionAnsweringReque
 from producer.contract.requests.text_classification import TextClassificationRequest, TextInput
 from producer.contract.requests.zero_shot_classification import ZeroShotClassificationRequest
 from producer.contract.results import AnswerSpan, ItemFailure, LabelScore, ZeroShotResult
+from producer.contract.validation import too_large
 from producer.errors import (
     ErrorCode,
     ErrorDetails,
@@ -108,6 +109,7 @@ __all__ = [
     "model_queue_name",
     "queue_name",
     "server_url",
+    "too_large",
 ]
 
 #: The request schema of each task.

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails as PydanticError
 from pydantic_core import PydanticCustomError
 
+from producer.contract.limits import MAX_REQUEST_BYTES
 from producer.errors import ErrorCode, InvalidRequest
 
-__all__ = ["check_text", "errors_by_item", "invalid_request"]
+__all__ = ["check_text", "errors_by_item", "invalid_request", "too_large"]
 
 #: The tags of union branches in pydantic's locations, which are not part of the caller's structure.
 _UNION_TAGS = frozenset({"one", "many"})
@@ -97,6 +98,19 @@ def errors_by_item(
             case _:
                 return None
     return by_item
+
+
+def too_large(size_bytes: int) -> InvalidRequest:
+    """The error for a request whose message body exceeds ``MAX_REQUEST_BYTES``.
+
+    Args:
+        size_bytes: size of the body.
+    """
+    return InvalidRequest.of(
+        ErrorCode.TOO_LARGE,
+        f"the request is {size_bytes} bytes as JSON; the limit is {MAX_REQUEST_BYTES} bytes",
+        limit=MAX_REQUEST_BYTES,
+    )
 
 
 def _convert(found: PydanticError, arguments: Mapping[str, object]) -> InvalidRequest:
