@@ -173,12 +173,12 @@ def test_a_message_that_is_no_task_message_gets_a_typed_error_and_the_worker_liv
 def test_a_message_under_an_id_that_no_key_can_hold_is_dropped_and_the_worker_lives(
     client: Client, redis_client: redis.Redis, worker: LocalWorker
 ) -> None:
-    before = worker.pid, worker.log.count("header id has a value")
+    before = worker.pid, worker.log.count("header id has an invalid value")
 
     send_raw(redis_client, GOOD_BODY, id="half a \ud800 pair")
 
     assert client.classify("good")
-    worker.wait_for(lambda: worker.log.count("header id has a value") > before[1])
+    worker.wait_for(lambda: worker.log.count("header id has an invalid value") > before[1])
     assert worker.pid == before[0]
 
 

@@ -1,4 +1,4 @@
-"""What the pool asks of our worker: core leases for its processes, a watch over their starts, and counts."""
+"""The pool's hooks in our worker: they lease cores for its processes, supervise their starts, and count batches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_FAILED_STARTS = 3
 
 
 class InferenceHooks(PoolHooks):
-    """The hooks of a worker of ours. The indices of its processes are those of its core sets.
+    """The hooks of our worker. Processes and core sets share their indices.
 
-    A process that dies before it reports that it is up has not served anything and never will: after
-    :data:`MAX_FAILED_STARTS` of those in a row the worker stops with an error instead of forking without end.
+    A process that dies before it reports that it is up is a failed start. After :data:`MAX_FAILED_STARTS` of these in a
+    row the worker stops with an error instead of forking forever.
 
     Args:
-        runtime: the worker's.
+        runtime: the runtime of the worker.
     """
 
     def __init__(self, runtime: WorkerRuntime) -> None:
@@ -44,11 +44,11 @@ class InferenceHooks(PoolHooks):
         self._reports: StartReports | None = None
 
     def open_reports(self) -> None:
-        """Open the pipe on which processes report; before the first fork."""
+        """Open the pipe on which processes report their start; before the first fork."""
         self._reports = StartReports()
 
     def report(self, report: StartReport) -> None:
-        """Report a start, in a pool process.
+        """Report a start to the parent; in a pool process.
 
         Raises:
             RuntimeError: no worker has started in this process.
@@ -61,7 +61,7 @@ class InferenceHooks(PoolHooks):
         """Lease cores for more processes.
 
         Raises:
-            ValueError: fewer are free.
+            ValueError: not enough cores are free.
         """
         try:
             self._runtime.started_leases().grow(count)
@@ -73,17 +73,17 @@ class InferenceHooks(PoolHooks):
         self._runtime.started_leases().assign(index, alive)
 
     def on_started(self, pid: int, up: int, wanted: int) -> None:  # noqa: ARG002 - the base class's signature
-        """Note that the process serves."""
+        """Reset the count of failed starts."""
         self._read_reports()
         self._failed_starts = 0
         for reason in RestartReason:
-            # A counter that exists from the start has a rate from the first restart on.
+            # Prometheus computes a rate from the first restart only if the counter exists before it.
             self._runtime.meter.restarts[reason] += 0
         if len(self._started) == wanted:
             logger.info("all %d processes are ready", wanted)
 
     def on_exit(self, process: ProcessExit, alive: Collection[int], wanted: int) -> None:
-        """Give the core set back where no process needs it, and count an end that was not ordered."""
+        """Release the core set if no process needs it, and count an exit that the pool did not order."""
         self._runtime.started_leases().shrink(wanted, alive)
         self._read_reports()
         had_started = self._started.pop(process.pid, None) is not None
@@ -95,17 +95,17 @@ class InferenceHooks(PoolHooks):
             self._note_failed_start(process)
 
     def on_batch(self, batch: ComputedBatch) -> None:
-        """Learn how fast processes are, and count the batch."""
+        """Update the throughput, and count the batch."""
         self._runtime.throughput.observe(batch.size_bytes, batch.seconds)
         if self._runtime.monitoring_socket is not None:
-            self._runtime.meter.batch(batch.key, batch.requests, batch.seconds, batch.usage)
+            self._runtime.meter.on_batch(batch.key, batch.requests, batch.seconds, batch.usage)
 
     def is_bulk(self, queue: str | None) -> bool:
-        """Whether the contract says that requests of a queue may wait."""
+        """Whether a queue is one of the contract's bulk queues."""
         return is_bulk(queue)
 
     def process_died(self, problem: str) -> Exception:
-        """The contract's error."""
+        """The contract's error for a request whose process died."""
         return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
 
     def describe(self) -> Mapping[str, Any]:
@@ -116,7 +116,7 @@ class InferenceHooks(PoolHooks):
         }
 
     def _note_failed_start(self, process: ProcessExit) -> None:
-        cause = self._causes.pop(process.pid, f"it ended with {process.status} while it loaded")
+        cause = self._causes.pop(process.pid, f"it ended with {process.status} while loading")
         self._failed_starts += 1
         self._runtime.meter.restarts[RestartReason.FAILED_TO_START] += 1
         logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)

@@ -1,1 +1,1 @@
-"""Between transport and pool: what is fetched, in which order, and what becomes of messages no task should see."""
+"""Between transport and pool: what a worker fetches, in which order, and which messages it refuses or moves."""

@@ -1,12 +1,13 @@
 """Celery's consumer, with checks before a message becomes a request.
 
-Celery logs a message that it cannot use, body and all, and drops it; its sender waits until it times out. Here every
-message ends as a request, as a typed error for its sender, or in the queue where it belongs.
+Celery logs a message that it cannot use, including the body, and drops it; its sender waits until it times out. Here,
+every message becomes a request, is refused with a typed error for its sender, or moves to the queue where it belongs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,14 @@ from celery.events.dispatcher import EventDispatcher
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.mingle import Mingle
+from kombu.message import Message
 from vine import promise
 
 from producer.contract import ErrorCode, TaskName, UnknownTask, queue_name
 from worker.inference.hidden_result import HIDDEN
 from worker.intake.disposal import UNUSABLE, Disposal, is_fault_of_server
 from worker.intake.foreign_tasks import ForeignTasks
-from worker.intake.message_checks import find_fault, shorten, unreadable
+from worker.intake.message_checks import find_fault, shorten, unreadable_message
 from worker.intake.model_registry import is_announced
 from worker.intake.protocol1 import convert_to_protocol_2
 from worker.intake.routing import queue_elsewhere
@@ -36,13 +38,13 @@ class Consumer(CeleryConsumer):
     """Celery's consumer: it checks and routes messages, and sends events in groups."""
 
     class Blueprint(CeleryConsumer.Blueprint):
-        """The steps of a start; after a lost connection without mingle."""
+        """The consumer's steps; after a lost connection without mingle."""
 
         def start(self, parent: Any) -> None:
-            """Start to consume, for the first time or again."""
+            """Start to consume, initially and after each lost connection."""
             if parent.restart_count > 0:
-                # Mingle waits a second for replies, in which nothing is consumed. What it asks for, the revoked
-                # tasks, this worker has heard already.
+                # Mingle waits a second for replies before the worker consumes. It asks for revoked tasks, which this
+                # worker knows already.
                 parent.steps = [step for step in parent.steps if not isinstance(step, Mingle)]
             super().start(parent)
 
@@ -51,16 +53,16 @@ class Consumer(CeleryConsumer):
     _disposal: Disposal
     _foreign_tasks: ForeignTasks
 
-    def create_task_handler(self, promise: Any = promise) -> Any:
+    def create_task_handler(self, promise: Any = promise) -> Callable[[Message], None]:
         """Make the callback that Celery calls with every message."""
-        handle = super().create_task_handler(promise)
+        handle: Callable[[Message], None] = super().create_task_handler(promise)
         runtime = runtime_of(self.app)
         show_text, served = runtime.settings.show_request_text, runtime.served
         is_known = partial(is_announced, self.app)
         self._disposal = Disposal(self)
         self._foreign_tasks = ForeignTasks(self, self._refuse_unknown_task)
 
-        def on_message(message: Any) -> None:
+        def on_message(message: Message) -> None:
             convert_to_protocol_2(message)
             fault = find_fault(message)
             if fault is not None:
@@ -73,32 +75,32 @@ class Consumer(CeleryConsumer):
                 self._disposal.move(message, elsewhere)
                 return
             if not show_text:
-                # Written by the sender, by a stock one in clear; events, logs and Flower would show them.
+                # Written by the sender. Stock Celery includes the arguments, which events, logs and Flower would show.
                 message.headers["argsrepr"] = message.headers["kwargsrepr"] = HIDDEN
             self._hand_to_celery(handle, message)
 
         return on_message
 
-    def _hand_to_celery(self, handle: Any, message: Any) -> None:
+    def _hand_to_celery(self, handle: Callable[[Message], None], message: Message) -> None:
         try:
             handle(message)
         except UNUSABLE as error:
             if is_fault_of_server(error):
                 raise
-            logger.warning("Celery failed over a message", exc_info=True)
+            logger.warning("Celery failed to process a message", exc_info=True)
             problem = f"Celery cannot use this message ({type(error).__name__})"
-            self._disposal.refuse(message, unreadable(problem, "headers"))
+            self._disposal.refuse(message, unreadable_message(problem, "headers"))
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Refuse a message whose body is not the JSON that it claims to be."""
-        self._disposal.refuse(message, unreadable(f"the body cannot be decoded ({type(exc).__name__})", "body"))
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Refuse a message whose body cannot be decoded."""
+        self._disposal.refuse(message, unreadable_message(f"the body cannot be decoded ({type(exc).__name__})", "body"))
 
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - Celery's signature
-        """Refuse a message with a header that Celery cannot use, such as a deadline that is not a date."""
-        self._disposal.refuse(message, unreadable(f"Celery cannot use this message: {shorten(exc)}", "headers"))
+    def on_invalid_task(self, _body: object, message: Message, exc: Exception) -> None:
+        """Refuse a message with a header that Celery cannot use, such as an ``expires`` that is not a date."""
+        self._disposal.refuse(message, unreadable_message(f"Celery cannot use this message: {shorten(exc)}", "headers"))
 
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - Celery's signature
-        """Move a task of the contract that other workers serve to its queue, and give a foreign one back."""
+    def on_unknown_task(self, _body: object, message: Message, _exc: Exception) -> None:
+        """Move a task of the contract to the queue of the workers that serve it, and hand over a foreign task."""
         try:
             task = TaskName(message.headers["task"])
         except ValueError:
@@ -106,20 +108,20 @@ class Consumer(CeleryConsumer):
         else:
             self._disposal.move(message, queue_name(task))
 
-    def _refuse_unknown_task(self, message: Any) -> None:
+    def _refuse_unknown_task(self, message: Message) -> None:
         known = ", ".join(sorted(task.value for task in TaskName))
-        problem = f"there is no task {shorten(message.headers['task'])!r}; there are {known}"
+        problem = f"there is no task {shorten(message.headers['task'])!r}; the tasks are {known}"
         self._disposal.refuse(message, UnknownTask.of(ErrorCode.UNKNOWN_TASK, problem, field="task"))
 
     def on_send_event_buffered(self) -> None:
-        """Schedule a flush of the events that wait, so that others can join them."""
-        # A lost connection replaces the dispatcher, and its timers are gone.
+        """Schedule a flush of the buffered events, so that later events join them."""
+        # A lost connection replaces the dispatcher, and drops its timers.
         if self.hub and self._flushing is not self.event_dispatcher:
             self._flushing = self.event_dispatcher
             self.hub.call_later(FLUSH_S, self._flush_events)
 
     def shutdown(self) -> None:
-        """Flush the events that are left, before the connection is closed."""
+        """Flush the buffered events before the connection is closed."""
         self._flush_events()
         super().shutdown()
 
@@ -128,10 +130,10 @@ class Consumer(CeleryConsumer):
         super()._flush_events()
 
 
-def _is_scheduled_here(message: Any) -> bool:
-    """Whether this worker holds the message already, for a later ``eta``.
+def _is_scheduled_here(message: Message) -> bool:
+    """Whether this worker already holds the message for a later ``eta``.
 
-    The broker delivers it again after each visibility timeout; each copy would take memory, and be computed.
+    The broker delivers it again after each visibility timeout. Every copy would use memory and be computed.
     """
     return bool(message.delivery_info.get("redelivered")) and any(
         request.message.delivery_tag == message.delivery_tag for request in tuple(state.scheduled_requests)

@@ -1,4 +1,4 @@
-"""A request that is counted when it starts and when it ends; the tasks' ``Request`` where metrics are wanted."""
+"""A request that is counted when it starts and ends: the ``Request`` of our tasks when metrics are enabled."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ _OUTCOMES = {
 
 
 class MeasuredRequest(WorkerRequest):
-    """Counts how long it waited and how it ended."""
+    """Counts how long the request waited and how it ended."""
 
-    #: When this worker fetched it, on the monotonic clock; None for a request with an ``eta``, which is meant to wait.
+    #: When this worker fetched the request, on the monotonic clock; None for a request with an ``eta``, which waits by
+    #: intention.
     received_s: float | None = None
     since: Since = Since.RECEIVED
-    #: When its times start, on the monotonic clock.
-    from_s: float | None = None
+    #: From when its times are measured, on the monotonic clock.
+    timed_from_s: float | None = None
     series: RequestSeries | None = None
     is_counted = False
     _was_stored = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Celery makes a subclass for each task, with an ``on_success`` that does not call ours."""
+        """Wrap ``on_success``: Celery makes a subclass for each task, whose ``on_success`` does not call ours."""
         super().__init_subclass__(**kwargs)
         on_success = cls.on_success
 
         def count_success(self: MeasuredRequest, failed__retval__runtime: Any, **options: Any) -> Any:
             if not failed__retval__runtime[0]:
-                self._meter.ended(self, RequestOutcome.SUCCEEDED)
+                self._meter.on_ended(self, RequestOutcome.SUCCEEDED)
             return on_success(self, failed__retval__runtime, **options)
 
         cls.on_success = count_success
@@ -52,12 +53,12 @@ class MeasuredRequest(WorkerRequest):
         return runtime_of(self._app).meter
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """A process has begun with it."""
-        self._meter.began(self)
+        """Count the start; Celery calls this when a process starts the request."""
+        self._meter.on_started(self)
         super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """It has failed, or asks for a retry or the like; revocations are counted where they are announced."""
+        """Count a failure, retry, rejection or the like; revocations are counted where they are announced."""
         try:
             return super().on_failure(exc_info, *args, **kwargs)
         finally:
@@ -68,29 +69,29 @@ class MeasuredRequest(WorkerRequest):
             return
         for kind, outcome in _OUTCOMES.items():
             if isinstance(error, kind):
-                self._meter.ended(self, outcome)
+                self._meter.on_ended(self, outcome)
                 return
         if self._was_stored:
-            self._meter.ended(self, RequestOutcome.SUCCEEDED)
+            self._meter.on_ended(self, RequestOutcome.SUCCEEDED)
         else:
-            self._meter.ended(self, RequestOutcome.FAILED, _code_of(error))
+            self._meter.on_ended(self, RequestOutcome.FAILED, _code_of(error))
 
     def _success_was_stored(self) -> Any:
-        found = super()._success_was_stored()
-        self._was_stored = bool(found)
-        return found
+        result = super()._success_was_stored()
+        self._was_stored = bool(result)
+        return result
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        self._meter.ended(self, RequestOutcome.EXPIRED if expired else RequestOutcome.REVOKED)
+        self._meter.on_ended(self, RequestOutcome.EXPIRED if expired else RequestOutcome.REVOKED)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
-        self._meter.ended(self, RequestOutcome.GIVEN_AWAY)
+        self._meter.on_ended(self, RequestOutcome.GIVEN_AWAY)
         super()._announce_cancelled(emit_retry=emit_retry)
 
 
 def _code_of(error: BaseException) -> str:
-    """The contract's code, or the name of the exception: ``soft_time_limit_exceeded``."""
+    """The contract's code, or the exception's name in snake case, such as ``soft_time_limit_exceeded``."""
     if isinstance(error, RequestError):
         return error.details["code"]
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()

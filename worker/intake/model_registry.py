@@ -1,4 +1,4 @@
-"""The registry of models in Redis: each worker announces the models that it serves, and asks who serves another."""
+"""The registry of models in Redis: workers announce the models that they serve, and look up those of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import logging
 import time
 from typing import Any
 
-from celery import bootsteps
+from celery import Celery, bootsteps
+from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -20,63 +21,63 @@ __all__ = ["ModelAnnouncer", "is_announced"]
 logger = logging.getLogger(__name__)
 
 _KEY = "celeriac.models"
-#: A model that no worker has announced for this long is unknown. Replacing a worker takes less.
-_KNOWN_S = 600
-_ANNOUNCE_S = 30.0
+#: A model that no worker has announced for this long is unknown. Replacing a worker takes less time.
+_MODEL_LASTS_S = 600
+_ANNOUNCE_EVERY_S = 30.0
 
 
 class ModelAnnouncer(bootsteps.StartStopStep):
-    """Consumer step: announces this worker's models again and again; they are forgotten ten minutes after the last."""
+    """Consumer step: announces this worker's models every 30 seconds. They expire ten minutes after the last time."""
 
     requires = (Tasks,)
 
-    def __init__(self, consumer: Any, **options: Any) -> None:
+    def __init__(self, consumer: Consumer, **options: Any) -> None:
         self._timer: Any = None
         super().__init__(consumer, **options)
 
-    def start(self, consumer: Any) -> None:
-        """Start to announce; called whenever the worker starts to consume."""
+    def start(self, consumer: Consumer) -> None:
+        """Start announcing; Celery calls this whenever the worker starts to consume."""
         self._announce(consumer)
-        self._timer = consumer.timer.call_repeatedly(_ANNOUNCE_S, self._announce, (consumer,))
+        self._timer = consumer.timer.call_repeatedly(_ANNOUNCE_EVERY_S, self._announce, (consumer,))
 
-    def stop(self, _consumer: Any) -> None:
-        """Stop to announce: the connection is lost, or the worker ends."""
+    def stop(self, _consumer: Consumer) -> None:
+        """Stop announcing: the connection is lost, or the worker ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _announce(self, consumer: Any) -> None:
+    def _announce(self, consumer: Consumer) -> None:
         served = runtime_of(consumer.app).served
         now_s = time.time()
-        known = {
+        members = {
             _member(task, model.name): now_s
             for model in served.models
             for task in tasks_of(model)
-            # A worker that was told its queues with -Q serves others only models whose queue is among them.
+            # With -Q, a worker announces only models whose queue it consumes.
             if model_queue_name(model.name) in consumer.app.amqp.queues.consume_from
         }
-        if not known:
+        if not members:
             return
         try:
             with consumer.app.pool.acquire(block=True) as connection:
                 pipe = connection.default_channel.client.pipeline(transaction=False)
-                pipe.zadd(_KEY, known)
-                pipe.zremrangebyscore(_KEY, "-inf", now_s - _KNOWN_S)
-                pipe.expire(_KEY, _KNOWN_S)
+                pipe.zadd(_KEY, members)
+                pipe.zremrangebyscore(_KEY, "-inf", now_s - _MODEL_LASTS_S)
+                pipe.expire(_KEY, _MODEL_LASTS_S)
                 pipe.execute()
         except (RedisError, OSError, OperationalError):
             logger.warning("could not announce this worker's models to the other workers", exc_info=True)
 
 
-def is_announced(app: Any, task: TaskName, model: str) -> bool:
-    """Whether some worker of this Redis has lately announced a model for a task.
+def is_announced(app: Celery, task: TaskName, model: str) -> bool:
+    """Whether a worker of this broker has recently announced a model for a task.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer.
     """
     with app.pool.acquire(block=True) as connection:
-        seen_s = connection.default_channel.client.zscore(_KEY, _member(task, model))
-    return seen_s is not None and time.time() - seen_s < _KNOWN_S
+        announced_at_s = connection.default_channel.client.zscore(_KEY, _member(task, model))
+    return announced_at_s is not None and time.time() - announced_at_s < _MODEL_LASTS_S
 
 
 def _member(task: TaskName, model: str) -> str:

@@ -1,7 +1,7 @@
 """The order in which queues are read: interactive requests before bulk.
 
-kombu's own ``priority`` order is that of a set, which changes from run to run (celery/celery#8673), and its
-``sorted`` order is alphabetical.
+Kombu's ``priority`` order is that of a set and changes from run to run (celery/celery#8673). Its ``sorted`` order is
+alphabetical.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["InteractiveFirst"]
 
 
 class InteractiveFirst:
-    """A kombu queue cycle: all other queues in turn, then the bulk queues in turn (``queue_order_strategy``)."""
+    """A kombu queue cycle (``queue_order_strategy``): interactive queues round-robin, then bulk queues round-robin."""
 
     def __init__(self, queues: Iterable[str] | None = None) -> None:
         self._interactive: list[str] = []
@@ -28,15 +28,15 @@ class InteractiveFirst:
         self._bulk = [name for name in names if is_bulk(name)]
 
     def consume(self, n: int) -> list[str]:
-        """The first ``n`` queues to read."""
+        """The next ``n`` queues to read."""
         return [*self._interactive, *self._bulk][:n]
 
     def classes(self) -> list[list[str]]:
-        """Interactive, then bulk queues: a fetch of many messages empties the first class before the second."""
+        """The interactive queues, then the bulk queues. A fetch empties the first class before it reads the second."""
         return [self._interactive, self._bulk]
 
     def rotate(self, last_used: str) -> str:
-        """Move a queue that gave a message behind the others of its class."""
+        """Move a queue that a message was read from behind the others of its class."""
         for names in (self._interactive, self._bulk):
             if last_used in names:
                 names.append(names.pop(names.index(last_used)))

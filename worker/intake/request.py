@@ -1,4 +1,4 @@
-"""Celery's view of one message: what may be shown of it, and what a lost connection does to it."""
+"""Celery's request, changed to hide its arguments and to keep its process after a lost connection."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class WorkerRequest(CeleryRequest):
     """A request that hides its arguments, and whose process outlives a lost connection."""
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
-        """Cancel after a lost connection, which gives this request to another worker, or in a cold shutdown.
+        """Cancel the request, after a lost connection or in a cold shutdown.
 
-        After a loss Celery kills the process, which would have to load its models again. The answer that it is
-        computing is the one that the other worker will give, so it may as well be stored; the message is the other
-        worker's to acknowledge.
+        After a lost connection the broker delivers the message to another worker. Celery would kill the process, which
+        would have to load its models again. Here it finishes: its answer is the same as the other worker's and may be
+        stored. Only the other worker acknowledges the message.
         """
-        # Celery asks for a retry after a lost connection only, as long as messages are acknowledged late.
+        # With late acknowledgement, Celery sets emit_retry only after a lost connection.
         if not emit_retry:
             super().cancel(pool, signal, emit_retry=False)
         elif self.time_start is not None and not self._already_cancelled:
             self._announce_cancelled(emit_retry=False)
 
     def acknowledge(self) -> None:
-        """Acknowledge, once, unless the message is another worker's by now."""
+        """Acknowledge the message, unless the broker has delivered it to another worker."""
         if not self._already_cancelled:
             super().acknowledge()
 

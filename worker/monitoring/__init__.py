@@ -1,5 +1,5 @@
-"""What a worker tells over HTTP: metrics for Prometheus, whether it lives and serves, how many workers are needed.
+"""The HTTP server of a worker: metrics for Prometheus, liveness, readiness, and the number of workers needed.
 
-Everything is measured in the parent, which sees every message, batch and process; what only a pool process knows comes
-with the results of its batch. So a process that dies takes no counts with it, and there are no files to clean up.
+Everything is measured in the parent, which sees every message, batch and process. What only a pool process can measure
+arrives with the results of its batch. So no counts are lost when a process dies, and there are no files to clean up.
 """

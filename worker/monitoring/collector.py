@@ -1,4 +1,4 @@
-"""The metrics in the form of prometheus-client, made when they are requested."""
+"""Collects the metrics for prometheus-client when they are requested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from config import Settings
 from worker.monitoring.health import why_not_ready
-from worker.monitoring.procfs import use_of
+from worker.monitoring.procfs import resources_of
 from worker.monitoring.pulse import Beat, Pulse
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.histogram import Histogram
@@ -19,7 +19,7 @@ from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["WorkerCollector"]
 
-#: Names of metrics, and their keys under ``processes`` of a beat.
+#: Metrics and their keys in ``Beat.processes``.
 _PROCESSES = {
     "processes": "all",
     "processes_ready": "ready",
@@ -28,39 +28,39 @@ _PROCESSES = {
     "processes_min": "min",
     "processes_max": "max",
 }
-_FAMILY = {
+_FAMILY_TYPES = {
     Kind.GAUGE: GaugeMetricFamily,
     Kind.COUNTER: CounterMetricFamily,
     Kind.HISTOGRAM: HistogramMetricFamily,
 }
-#: Name, values of the labels, value.
+#: Name of the metric, values of its labels, value.
 _Sample = tuple[str, tuple[str, ...], float | Histogram]
 
 
 class WorkerCollector(Collector):
-    """Reads the counts and the beats of the event loop.
+    """Reads the counts of a worker and the last beat of its event loop.
 
     Args:
         worker: node name of the worker.
         pulse: the beats of its event loop.
         meter: its counts.
-        settings: its settings, for the names of the models.
+        settings: its settings, which name the models.
     """
 
     def __init__(self, worker: str, pulse: Pulse, meter: Meter, settings: Settings) -> None:
-        self._about = (worker, version("celeriac"), ",".join(settings.models))
+        self._info = (worker, version("celeriac"), ",".join(settings.models))
         self._pulse = pulse
         self._meter = meter
 
     def describe(self) -> Iterable[Metric]:
-        """Every metric that exists, without values."""
-        return [_empty(name) for name in FAMILIES]
+        """All metrics, without values."""
+        return [_family(name) for name in FAMILIES]
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric that has a value."""
+        """All metrics that have a value."""
         families: dict[str, Metric] = {}
         for name, labels, value in self._samples():
-            family = families.setdefault(name, _empty(name))
+            family = families.setdefault(name, _family(name))
             if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
                 family.add_metric(labels, list(value.buckets()), value.sum)
             elif isinstance(family, (GaugeMetricFamily, CounterMetricFamily)) and not isinstance(value, Histogram):
@@ -69,7 +69,7 @@ class WorkerCollector(Collector):
 
     def _samples(self) -> Iterator[_Sample]:
         beat, vitals = self._pulse.last, self._pulse.vitals()
-        yield "worker_info", self._about, 1
+        yield "worker_info", self._info, 1
         yield "ready", (), not why_not_ready(vitals)
         yield "deaf", (), vitals.deaf_for_s is not None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
@@ -132,14 +132,14 @@ def _of_workload(observed: ObservedWorkload | None, ready: int) -> Iterator[_Sam
 
 def _of_processes(beat: Beat) -> Iterator[_Sample]:
     for process, pid in beat.pids.items():
-        use = use_of(pid)
-        if use is not None:
-            yield "process_rss_bytes", (process,), use.rss_bytes
-            yield "process_anonymous_bytes", (process,), use.anonymous_bytes
-            yield "process_cpu_seconds", (process,), use.cpu_seconds
+        resources = resources_of(pid)
+        if resources is not None:
+            yield "process_rss_bytes", (process,), resources.rss_bytes
+            yield "process_anonymous_bytes", (process,), resources.anonymous_bytes
+            yield "process_cpu_seconds", (process,), resources.cpu_seconds
 
 
-def _empty(name: str) -> Metric:
+def _family(name: str) -> Metric:
     family = FAMILIES[name]
-    made: Metric = _FAMILY[family.kind](PREFIX + name, family.meaning, labels=family.labels)
-    return made
+    metric: Metric = _FAMILY_TYPES[family.kind](PREFIX + name, family.meaning, labels=family.labels)
+    return metric

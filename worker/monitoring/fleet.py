@@ -1,4 +1,4 @@
-"""How many workers the queues need: the autoscaler's rule, for all workers together that consume the same queues."""
+"""Computes how many workers the queues need, by the autoscaler's rule for all workers of the same queues together."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.workload.monitor import ObservedWorkload
 from worker.workload.queue_depth import GONE_S, load_key, workers_key
 from worker.workload.workload import Workload
 
-__all__ = ["Announced", "announced", "figures"]
+__all__ = ["Announcement", "read_announcements", "worker_demand"]
 
 
 @dataclass(frozen=True)
-class Announced:
-    """What a worker has told the others about itself.
+class Announcement:
+    """What a worker has announced about itself.
 
     Attributes:
-        held_s: work that it holds, in seconds of one process.
+        held_s: seconds of work for one process that it holds.
         arriving: seconds of work that arrive for it per second.
     """
 
@@ -30,10 +30,10 @@ class Announced:
     arriving: float
 
 
-def announced(client: Any, observed: ObservedWorkload) -> list[Announced]:
-    """What the workers have announced that consume the same queues as the one that observed this workload.
+def read_announcements(client: Any, observed: ObservedWorkload) -> list[Announcement]:
+    """The announcements of all workers that consume the same queues as the observing worker.
 
-    A worker that consumes other queues too, or not all of these, is scaled with its own kind.
+    A worker that consumes other queues as well, or only some of these, belongs to another group.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer.
@@ -43,30 +43,30 @@ def announced(client: Any, observed: ObservedWorkload) -> list[Announced]:
         return []
     queue = min(workers, key=lambda name: workers[name])
     members = client.zrangebyscore(workers_key(queue), time.time() - GONE_S, "+inf")
-    found = client.mget([load_key(member.decode()) for member in members]) if members else []
-    told = [json.loads(value) for value in found if value is not None]
-    return [Announced(one["held_s"], one["arriving"]) for one in told if one["queues"] == sorted(workers)]
+    values = client.mget([load_key(member.decode()) for member in members]) if members else []
+    loads = [json.loads(value) for value in values if value is not None]
+    return [Announcement(load["held_s"], load["arriving"]) for load in loads if load["queues"] == sorted(workers)]
 
 
-def figures(
+def worker_demand(
     observed: ObservedWorkload,
-    others: Sequence[Announced],
+    others: Sequence[Announcement],
     *,
     seconds_of: Callable[[str], float],
     rule: ScalingRule,
     processes_per_worker: int,
 ) -> Mapping[str, Any]:
-    """What ``/scale`` says.
+    """The content of ``/scale``.
 
     Args:
         observed: the workload of one of the workers.
-        others: what all of them have announced, that one included.
-        seconds_of: seconds that a request from a queue takes a process.
-        rule: the rule, without its memory: whoever asks reaches another worker each time.
+        others: the announcements of all workers of these queues, including that one.
+        seconds_of: returns the seconds that a process takes for a request from a queue.
+        rule: the scaling rule. Its history is not used, since every call may reach another worker.
         processes_per_worker: most processes of one worker.
     """
     sample, count = observed.sample, max(1, len(others))
-    # A queue that other workers consume too, such as Celery's default queue, is shared with them.
+    # Other workers have their share of a queue that they consume too, such as Celery's default queue.
     waiting_s = sum(
         waiting * min(1.0, count / sample.workers[queue]) * seconds_of(queue)
         for queue, waiting in sample.waiting.items()

@@ -1,4 +1,4 @@
-"""Whether a worker lives, and whether it serves: the decisions alone."""
+"""Decides whether a worker is alive and whether it is ready. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 __all__ = ["BEAT_LATE_S", "DeafWatch", "Vitals", "why_not_alive", "why_not_ready"]
 
-#: The event loop beats once a second; for so long it may be busy with something else and still serves.
+#: The event loop beats once a second. A worker whose loop is busy for less than this still counts as ready.
 BEAT_LATE_S = 5.0
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """What is known of a worker at one moment.
+    """The vital signs of a worker at one moment.
 
     Attributes:
-        is_stopping: whether it shuts down.
-        is_connected: whether it has a connection to the broker that it consumes on; without one its loop stands still.
-        beat_ago_s: when its event loop last turned, in seconds before now.
-        processes_ready: processes that have loaded their models.
-        broker_answers: whether the queues could be looked at lately.
-        deaf_for_s: for how long it has fetched nothing although it should; None if it is not deaf.
+        is_stopping: whether it is shutting down.
+        is_connected: whether it has a broker connection to consume on; without one its event loop does not run.
+        beat_ago_s: seconds since the last beat of its event loop.
+        processes_ready: number of processes that have loaded their models.
+        broker_answers: whether the queues could be read recently.
+        deaf_for_s: how long it has fetched nothing although it should; None if it is not deaf.
     """
 
     is_stopping: bool
@@ -32,22 +32,23 @@ class Vitals:
 
 
 def why_not_alive(vitals: Vitals, hung_s: float) -> list[str]:
-    """Why the worker shall be killed; nothing if it lives.
+    """The reasons to kill the worker; empty if it is alive.
 
-    That the broker is gone is no reason: a worker that starts again would not find it either.
+    A lost broker is not a reason, since a restarted worker would not find it either.
 
     Args:
-        vitals: what is known.
-        hung_s: after so long what the worker holds is another's, in seconds.
+        vitals: the vital signs of the worker.
+        hung_s: how long the event loop may be blocked, in seconds. After that, the requests that the worker holds have
+            been delivered to other workers.
     """
     is_waiting = vitals.is_stopping or not vitals.is_connected
     if is_waiting or vitals.beat_ago_s < hung_s:
         return []
-    return [f"the event loop has not turned for {vitals.beat_ago_s:.0f} s"]
+    return [f"the event loop has been blocked for {vitals.beat_ago_s:.0f} s"]
 
 
 def why_not_ready(vitals: Vitals) -> list[str]:
-    """Why the worker does not serve; nothing if it does."""
+    """The reasons why the worker is not ready; empty if it is."""
     if vitals.is_stopping:
         return ["the worker is shutting down"]
     reasons = []
@@ -55,21 +56,21 @@ def why_not_ready(vitals: Vitals) -> list[str]:
         reasons.append("there is no connection to the broker")
     else:
         if vitals.beat_ago_s > BEAT_LATE_S:
-            reasons.append(f"the event loop has not turned for {vitals.beat_ago_s:.0f} s")
+            reasons.append(f"the event loop has been blocked for {vitals.beat_ago_s:.0f} s")
         if not vitals.broker_answers:
             reasons.append("the broker does not answer")
     if not vitals.processes_ready:
         reasons.append("no process has loaded its models")
     if vitals.deaf_for_s is not None:
-        reasons.append(f"requests wait and none was fetched for {vitals.deaf_for_s:.0f} s, although there is room")
+        reasons.append(f"requests are waiting, but none was fetched for {vitals.deaf_for_s:.0f} s")
     return reasons
 
 
 class DeafWatch:
-    """Finds the worker that lives, answers ``inspect ping``, and takes no message (celery/celery#8030 and others).
+    """Detects a worker that is alive and answers ``inspect ping`` but fetches no messages (celery/celery#8030).
 
     Args:
-        deaf_s: for how long nothing may be fetched while messages wait, in seconds.
+        deaf_s: how long a worker may fetch nothing while messages wait, in seconds.
     """
 
     def __init__(self, deaf_s: float) -> None:
@@ -78,16 +79,16 @@ class DeafWatch:
         self._silent_since_s: float | None = None
 
     def update(self, now_s: float, *, fetched: int, waiting: int, may_fetch: bool) -> float | None:
-        """Take in what is seen.
+        """Add an observation.
 
         Args:
-            now_s: a clock that does not go back, in seconds.
-            fetched: changes with each message that was fetched.
-            waiting: messages in the queues that are consumed.
-            may_fetch: whether there is room for a message.
+            now_s: the time on a monotonic clock, in seconds.
+            fetched: a count that changes with every fetched message.
+            waiting: number of messages in the queues that the worker consumes.
+            may_fetch: whether the worker has room for a message.
 
         Returns:
-            For how long the worker has been deaf, in seconds; None if it is not.
+            How long the worker has been deaf, in seconds; None if it is not.
         """
         if fetched != self._fetched or not waiting or not may_fetch:
             self._fetched, self._silent_since_s = fetched, None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from celery.worker import WorkController
 from kombu.exceptions import KombuError
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -25,12 +26,12 @@ from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["Pages"]
 
-#: How long an answer to ``/scale`` is reused.
+#: How long a response to ``/scale`` is cached.
 _SCALE_LASTS_S = 1.0
 
 
 class Pages:
-    """What the monitoring server says.
+    """The pages of one worker.
 
     Args:
         worker: Celery's worker.
@@ -38,7 +39,7 @@ class Pages:
         pulse: the beats of its event loop.
     """
 
-    def __init__(self, worker: Any, runtime: WorkerRuntime, pulse: Pulse) -> None:
+    def __init__(self, worker: WorkController, runtime: WorkerRuntime, pulse: Pulse) -> None:
         self._app = worker.app
         self._pulse = pulse
         self._workload = runtime.started_workload()
@@ -55,16 +56,16 @@ class Pages:
         return {"/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz, "/scale": self.scale}
 
     def metrics(self, accept: str) -> Page:
-        """All metrics, in the format that the header ``Accept`` names."""
+        """All metrics, in the format that the ``Accept`` header asks for."""
         encode, content_type = choose_encoder(accept)
         return Page(HTTPStatus.OK, content_type, encode(self._registry))
 
     def healthz(self, _: str) -> Page:
-        """Whether the worker is alive, and should not be killed."""
+        """Whether the worker is alive; if not, it should be killed."""
         return _verdict("alive", why_not_alive(self._pulse.vitals(), self._hung_s))
 
     def readyz(self, _: str) -> Page:
-        """Whether the worker serves."""
+        """Whether the worker is ready for requests."""
         return _verdict("ready", why_not_ready(self._pulse.vitals()))
 
     def scale(self, _: str) -> Page:
@@ -73,17 +74,17 @@ class Pages:
             if self._scale is None or time.monotonic() - self._scale[0] > _SCALE_LASTS_S:
                 observed = self._pulse.observed()
                 if observed is None:
-                    return _unavailable("no sample of the queues yet, or the broker does not answer")
+                    return _unavailable("the queues have not been sampled yet, or the broker does not answer")
                 try:
-                    self._scale = time.monotonic(), self._figures(observed)
+                    self._scale = time.monotonic(), self._demand(observed)
                 except (RedisError, KombuError, OSError) as error:
                     return _unavailable(f"the broker does not answer: {type(error).__name__}")
             return Page.of(HTTPStatus.OK, self._scale[1])
 
-    def _figures(self, observed: ObservedWorkload) -> Mapping[str, Any]:
+    def _demand(self, observed: ObservedWorkload) -> Mapping[str, Any]:
         with self._app.connection_for_read() as connection:
-            others = fleet.announced(connection.default_channel.client, observed)
-        return fleet.figures(
+            others = fleet.read_announcements(connection.default_channel.client, observed)
+        return fleet.worker_demand(
             observed,
             others,
             seconds_of=self._workload.seconds_of,

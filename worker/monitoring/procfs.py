@@ -1,4 +1,4 @@
-"""What the kernel says of a process: memory and CPU time. Nothing where there is no ``/proc``."""
+"""Reads the memory and CPU time of processes from ``/proc``, where there is one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ProcessUse", "use_of"]
+__all__ = ["ProcessResources", "resources_of"]
 
 _BYTES_PER_KIB = 1024
-#: In ``/proc/<pid>/stat`` after the name: the ticks in user and in system mode.
+#: Positions after the name in ``/proc/<pid>/stat``: ticks in user mode and in system mode.
 _UTIME, _STIME = 11, 12
 
 
 @dataclass(frozen=True)
-class ProcessUse:
-    """What a process uses.
+class ProcessResources:
+    """The resources that a process uses.
 
     Attributes:
         rss_bytes: resident memory.
-        anonymous_bytes: the part of it that is no file's.
-        cpu_seconds: user and system time.
+        anonymous_bytes: the part of it that is not backed by a file.
+        cpu_seconds: CPU time in user and in system mode.
     """
 
     rss_bytes: int
@@ -28,8 +28,8 @@ class ProcessUse:
     cpu_seconds: float
 
 
-def use_of(pid: int) -> ProcessUse | None:
-    """What a process uses; None if it is gone."""
+def resources_of(pid: int) -> ProcessResources | None:
+    """The resources of a process; None if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -37,11 +37,11 @@ def use_of(pid: int) -> ProcessUse | None:
         return None
     fields = dict(line.split(":", 1) for line in status.splitlines())
     if "VmRSS" not in fields:
-        # It has ended, and its parent has not waited for it.
+        # A zombie: its parent has not yet waited for it.
         return None
     times = stat.rpartition(")")[2].split()
     ticks = int(times[_UTIME]) + int(times[_STIME])
-    return ProcessUse(
+    return ProcessResources(
         _bytes(fields["VmRSS"]),
         _bytes(fields.get("RssAnon", "0 kB")),
         ticks / os.sysconf("SC_CLK_TCK"),

@@ -1,4 +1,4 @@
-"""Once a second the event loop publishes its state, so that no other thread reads what the loop owns."""
+"""Publishes the state of the event loop once a second, so that no other thread reads what the loop owns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from celery.worker import state
+from celery.worker import WorkController, state
+from kombu.asynchronous import Hub
 
 from worker.monitoring.health import BEAT_LATE_S, DeafWatch, Vitals
 from worker.observability.metrics.meter import RestartReason
@@ -29,12 +29,12 @@ class Beat:
     Attributes:
         at_s: when it was published, on the monotonic clock.
         observed: the workload; None while the broker does not answer.
-        pids: the parent and the processes, by their names in metrics.
-        processes: numbers of pool processes: all, ready, busy, wanted, and the range.
-        waiting: number of requests that wait for a process.
+        pids: pids of the parent and the pool processes, by their label in metrics.
+        processes: numbers of pool processes: ``all``, ``ready``, ``busy``, ``wanted``, ``min`` and ``max``.
+        waiting: number of held requests that are waiting for a process.
         restarts: number of processes that were replaced, by reason.
-        fetches: number of fetches on the present connection.
-        fetched: number of messages that they brought.
+        fetches: number of fetches on the current connection.
+        fetched: number of messages fetched on the current connection.
         deaf_for_s: see :class:`Vitals`.
     """
 
@@ -57,38 +57,38 @@ class Pulse:
         runtime: its runtime.
     """
 
-    def __init__(self, worker: Any, runtime: WorkerRuntime) -> None:
+    def __init__(self, worker: WorkController, runtime: WorkerRuntime) -> None:
         self._worker = worker
         self._meter = runtime.meter
         self._workload = runtime.started_workload()
         self._deaf = DeafWatch(runtime.settings.metrics.deaf_s)
         self.last = Beat(time.monotonic())
 
-    def begin(self, hub: Any) -> None:
-        """Start to beat on an event loop; again after each lost connection."""
+    def begin(self, hub: Hub) -> None:
+        """Start to beat on an event loop; called again after each lost connection."""
         on_message = self._worker.consumer.on_task_message
-        on_message.add(self._meter.received)
+        on_message.add(self._meter.on_received)
         if not isinstance(self._worker.autoscaler, Autoscaler):
-            # Our autoscaler counts by itself.
+            # Our autoscaler counts requests itself.
             on_message.add(self._workload.count)
         hub.call_repeatedly(BEAT_S, self.beat)
         self.beat()
 
     def beat(self) -> None:
-        """Publish the state of now."""
-        worker, inner = self._worker, self._worker.pool._pool  # noqa: SLF001 - Celery's pool has no other way
+        """Publish the current state."""
+        worker, pool = self._worker, self._worker.pool._pool  # noqa: SLF001 - Celery's pool has no public way
         observed = self._workload.observe()
         channel = worker.consumer.task_consumer.channel
-        now_s, ready = time.monotonic(), len(inner._all_inqueues)  # noqa: SLF001 - as above
+        now_s, ready = time.monotonic(), len(pool._all_inqueues)  # noqa: SLF001 - as above
         waiting = sum(observed.sample.waiting.values()) if observed else 0
         may_fetch = ready > 0 and bool(channel.qos.can_consume())
         fetcher = channel.fetcher
-        is_ours = isinstance(inner, ProcessPool)
+        is_ours = isinstance(pool, ProcessPool)
         self.last = Beat(
             at_s=now_s,
             observed=observed,
-            pids={"parent": os.getpid(), **{str(process.index): process.pid for process in inner._pool}},  # noqa: SLF001
-            processes={**self._range(), "ready": ready, "busy": inner.busy if is_ours else len(inner._busy_workers)},  # noqa: SLF001
+            pids={"parent": os.getpid(), **{str(process.index): process.pid for process in pool._pool}},  # noqa: SLF001
+            processes={**self._range(), "ready": ready, "busy": pool.busy if is_ours else len(pool._busy_workers)},  # noqa: SLF001
             waiting=worker.pool.waiting if is_ours else 0,
             restarts=dict(self._meter.restarts),
             fetches=fetcher.fetches,
@@ -97,13 +97,13 @@ class Pulse:
         )
 
     def observed(self) -> ObservedWorkload | None:
-        """The workload, if it is known now; callable from any thread."""
+        """The workload, or None if it is not known at the moment; callable from any thread."""
         beat = self.last
         is_fresh = self._is_connected() and time.monotonic() - beat.at_s < BEAT_LATE_S
         return beat.observed if is_fresh else None
 
     def vitals(self) -> Vitals:
-        """The vitals of now; callable from any thread."""
+        """The current vital signs; callable from any thread."""
         beat = self.last
         return Vitals(
             is_stopping=_is_status(state.should_stop) or _is_status(state.should_terminate),
@@ -131,6 +131,6 @@ class Pulse:
         }
 
 
-def _is_status(status: Any) -> bool:
-    """Whether Celery was told to stop; the status may be 0."""
+def _is_status(status: object) -> bool:
+    """Whether Celery has been told to stop: an exit status, which may be 0."""
     return status is not None and status is not False

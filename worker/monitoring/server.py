@@ -1,4 +1,4 @@
-"""The HTTP server of a worker's parent: a few pages, served from threads."""
+"""A threaded HTTP server for a few pages, run in the parent of a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["MonitoringServer", "Page", "listen"]
 logger = logging.getLogger(__name__)
 
 _JSON = "application/json"
-#: How long a client that neither sends nor reads may keep a thread.
+#: How long a client that neither sends nor reads may occupy a thread.
 _CLIENT_S = 10.0
 #: Connections that may wait to be accepted.
 _BACKLOG = 32
@@ -41,15 +41,15 @@ class Page:
 
     @classmethod
     def of(cls, status: HTTPStatus, value: Any) -> Page:
-        """Make a page of a JSON value."""
+        """A page with a JSON value."""
         return cls(status, _JSON, json.dumps(value).encode() + b"\n")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address, before there is a server; forked processes close their copy of the socket.
+    """Listen on an address, before a server exists. Forked processes close their copy of the socket.
 
     Raises:
-        OSError: another process listens there, or this machine has no such address.
+        OSError: the port is in use, or this machine has no such address.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -60,17 +60,17 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError:
         listening.close()
         raise
-    # A process that outlives its parent for a moment must not keep the port from the next worker.
+    # A process that briefly outlives its parent must not block the port for the next worker.
     os.register_at_fork(after_in_child=listening.close)
     return listening
 
 
 class MonitoringServer(ThreadingTCPServer):
-    """Serves pages on a socket that listens already.
+    """Serves pages on a listening socket.
 
     Args:
         listening: the socket.
-        pages: each page by its path. It is called with the header ``Accept`` of the request.
+        pages: functions by path. Each receives the ``Accept`` header of the request and returns the page.
     """
 
     daemon_threads = True
@@ -82,11 +82,11 @@ class MonitoringServer(ThreadingTCPServer):
         self.socket = listening
 
     def start(self) -> None:
-        """Start to answer, for as long as this process lives."""
+        """Serve requests in a thread until this process ends."""
         threading.Thread(target=self.serve_forever, name="celeriac-monitoring", daemon=True).start()
 
     def answer(self, path: str, accept: str) -> Page:
-        """The page of a path."""
+        """The page for a path, or one that reports the error."""
         page = self.pages.get(path.partition("?")[0])
         if page is None:
             return Page.of(HTTPStatus.NOT_FOUND, {"error": "page not found", "pages": sorted(self.pages)})
@@ -97,7 +97,7 @@ class MonitoringServer(ThreadingTCPServer):
             return Page.of(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"{type(error).__name__}; see the log"})
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing: the client is gone."""
+        """Ignore the error: the client has disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -113,4 +113,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page.body)
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: probes come every few seconds."""
+        """Log nothing: probes arrive every few seconds."""

@@ -1,1 +1,1 @@
-"""Results in Redis: those of a batch are stored in one step that leaves successes alone."""
+"""Results in Redis: those of a batch are stored together, without overwriting successes."""

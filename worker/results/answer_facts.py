@@ -1,4 +1,4 @@
-"""What is known of the answer to a request beside its value; it travels on Celery's request through the tracer."""
+"""Metadata of an answer, such as its model. It passes through Celery's tracer as an attribute of the request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _ATTRIBUTE = "celeriac_answer"
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """How an answer came about.
+    """The metadata of one answer.
 
     Attributes:
-        model: name of the model that gave it.
+        model: name of the model that gave the answer.
         revision: the model's revision.
-        tokens: number of tokens that the model read for it; None where nobody counts them.
-        cause: the exception behind a failure of the model, which the sender does not see.
+        tokens: number of tokens that the model read for the request; None if they are not counted.
+        cause: the exception with which the model failed, which the sender does not see.
     """
 
     model: str
@@ -32,6 +32,6 @@ class AnswerFacts:
 
 
 def facts_of(request: object) -> AnswerFacts | None:
-    """The facts of a Celery request's answer; None before a model has answered it."""
+    """The facts of the answer to a Celery request; None before a model has answered it."""
     facts = getattr(request, _ATTRIBUTE, None)
     return facts if isinstance(facts, AnswerFacts) else None

@@ -1,4 +1,4 @@
-"""Celery's Redis result backends: the model that answered in the metadata, and a batch's results stored together."""
+"""Celery's Redis result backend, which adds the model to a result and stores the results of a batch together."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
 
 @dataclass
 class _Gathered:
-    """What a batch stores.
+    """The results of a batch that are stored at its end.
 
     Attributes:
-        keys: whose values wait for the end.
-        writes: by key, the last value and its time to live in seconds.
+        keys: the keys whose values are held back until then.
+        writes: the last value of each key, with its time to live in seconds.
     """
 
     keys: set[Any]
@@ -37,41 +37,43 @@ class _Gathered:
 
 
 class RedisBackend(CeleryRedisBackend):
-    """Stores ``{"model": {"name", "revision"}}`` beside ``status`` and ``result``; clients that know it not skip it."""
+    """Stores ``{"model": {"name", "revision"}}`` in addition to ``status`` and ``result``; stock clients ignore it."""
 
     _gathered: _Gathered | None = None
 
     @contextlib.contextmanager
     def gather(self, task_ids: Sequence[str]) -> Iterator[None]:
-        """Store everything that is stored inside at its end, in one step of the server that leaves successes alone.
+        """Hold back the results that are stored inside, and store them together at the end, atomically.
+
+        A result that is already a success is not overwritten.
 
         Args:
-            task_ids: whose results will be stored.
+            task_ids: ids of the requests whose results are held back.
 
         Raises:
-            redis.exceptions.RedisError: none of it could be stored, after the backend's retries.
+            redis.exceptions.RedisError: nothing could be stored, after the backend's retries.
         """
         self._gathered = _Gathered(set(map(self.get_key_for_task, task_ids)))
         try:
             yield
         finally:
-            # What is there is stored even if the process ends now: its links are on their way.
+            # Stored even if the process is about to exit: linked tasks have already been sent.
             writes, self._gathered = self._gathered.writes, None
             if writes:
                 self.ensure(self._write, (writes,))
 
     def get(self, key: Any) -> Any:
-        """What a key holds."""
+        """The value of a key, including one that is held back."""
         gathered = self._gathered
         if gathered is not None and key in gathered.keys:
             return gathered.writes.get(key, (None,))[0]
         return super().get(key)
 
     def set(self, key: Any, value: Any, expires: int | None = None, **retry_policy: Any) -> Any:
-        """Store a value, and tell who waits for it.
+        """Store a value and publish it, or hold it back inside :meth:`gather`.
 
         Raises:
-            BackendStoreError: it is larger than Redis allows.
+            BackendStoreError: the value is larger than Redis allows.
         """
         gathered = self._gathered
         if gathered is None or key not in gathered.keys:
@@ -84,13 +86,13 @@ class RedisBackend(CeleryRedisBackend):
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **options: Any
     ) -> Any:
-        """Store a result, at once if somebody may read or replace it before the batch is through.
+        """Store a result, immediately if another process may read or replace it before the batch ends.
 
-        That is so for a part of a chord, for a failure with errbacks, and for a request that has been sent once more.
+        This applies to members of a chord, failures with errbacks, and requests that are retried.
         """
         gathered = self._gathered
-        is_followed = request is not None and bool(request.chord or request.errbacks)
-        if gathered is not None and (is_followed or state not in _GATHERED_STATES):
+        is_awaited = request is not None and bool(request.chord or request.errbacks)
+        if gathered is not None and (is_awaited or state not in _GATHERED_STATES):
             key = self.get_key_for_task(task_id)
             gathered.keys.discard(key)
             gathered.writes.pop(key, None)

@@ -1,6 +1,6 @@
--- Store results and tell who waits for them, but for those whose request has succeeded already.
--- KEYS: one a result. ARGV: for each its value, and how long it lasts in seconds (0: for ever).
--- Celery writes JSON with the status first; what else a key may hold does not matter.
+-- Store and publish results, except those whose request has already succeeded.
+-- KEYS: one per result. ARGV: for each key its value and its time to live in seconds (0: no expiry).
+-- Celery writes JSON with the status first. Any other content of a key is overwritten.
 local success = '{"status": "SUCCESS"'
 for i, key in ipairs(KEYS) do
   local value, seconds = ARGV[2 * i - 1], tonumber(ARGV[2 * i])

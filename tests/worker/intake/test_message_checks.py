@@ -16,7 +16,7 @@ from kombu.message import Message
 
 from producer.contract import MAX_REQUEST_BYTES, ErrorCode, InvalidRequest, TextClassificationRequest
 from producer.message import build_message
-from worker.intake.message_checks import find_fault, shorten, unreadable
+from worker.intake.message_checks import find_fault, shorten, unreadable_message
 
 OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 BODY = [[], {"inputs": "a"}, OPTIONS]
@@ -311,7 +311,7 @@ def test_no_fault_repeats_the_body() -> None:
 def test_what_a_sender_wrote_is_repeated_in_part_only() -> None:
     assert shorten("x" * 1000) == "x" * 100
     assert len(fault(message(content_type="x" * 1000)).message) < 200
-    assert unreadable("problem", "field").field == "field"
+    assert unreadable_message("problem", "field").field == "field"
 
 
 def test_what_no_log_can_hold_is_repeated_in_another_way() -> None:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from examples.local_stack import LocalServer
-from worker.monitoring.fleet import Announced, announced, figures
+from worker.monitoring.fleet import Announcement, read_announcements, worker_demand
 from worker.scaling.rule import ScalingRule
 from worker.scaling.targets import ScalingTargets
 from worker.workload.monitor import ObservedWorkload
@@ -49,15 +49,15 @@ def test_only_workers_of_the_same_queues_that_were_heard_of_lately_count(connect
     announce(connected, "of both", (*QUEUES, "question-answering"), 16.0)
     connected.zadd(workers_key("text-classification"), {"silent so far": time.time()})
 
-    found = announced(connected, seen({"celery": 4, "text-classification": 3}, dict.fromkeys(QUEUES, 0)))
+    found = read_announcements(connected, seen({"celery": 4, "text-classification": 3}, dict.fromkeys(QUEUES, 0)))
 
     assert sorted(worker.held_s for worker in found) == [1.0, 2.0]
 
 
 def test_the_rule_takes_whole_queues_what_all_hold_and_what_arrives_for_all() -> None:
-    found = figures(
+    found = worker_demand(
         seen({"celery": 2, "text-classification": 2}, {"celery": 0, "text-classification": 1000}),
-        [Announced(held_s=3.0, arriving=0.5), Announced(held_s=1.0, arriving=1.5)],
+        [Announcement(held_s=3.0, arriving=0.5), Announcement(held_s=1.0, arriving=1.5)],
         seconds_of=lambda _: 0.01,
         rule=RULE,
         processes_per_worker=4,
@@ -70,9 +70,9 @@ def test_the_rule_takes_whole_queues_what_all_hold_and_what_arrives_for_all() ->
 
 
 def test_a_queue_that_others_consume_too_is_shared_with_them() -> None:
-    found = figures(
+    found = worker_demand(
         seen({"celery": 4, "text-classification": 1}, {"celery": 400, "text-classification": 0}),
-        [Announced(0.0, 0.0)],
+        [Announcement(0.0, 0.0)],
         seconds_of=lambda _: 0.01,
         rule=RULE,
         processes_per_worker=1,

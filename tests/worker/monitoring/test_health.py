@@ -32,7 +32,7 @@ def test_a_worker_that_is_well_lives_and_serves() -> None:
         (replace(WELL, broker_answers=False), "broker does not answer"),
         (replace(WELL, processes_ready=0), "no process"),
         (replace(WELL, deaf_for_s=31.0), "none was fetched for 31 s"),
-        (replace(WELL, beat_ago_s=20.0), "has not turned for 20 s"),
+        (replace(WELL, beat_ago_s=20.0), "has been blocked for 20 s"),
     ],
 )
 def test_what_keeps_a_worker_from_serving_does_not_have_it_killed(vitals: Vitals, reason: str) -> None:
@@ -45,7 +45,7 @@ def test_what_keeps_a_worker_from_serving_does_not_have_it_killed(vitals: Vitals
 def test_a_loop_that_hangs_has_the_worker_killed_unless_it_waits_for_the_broker_or_shuts_down() -> None:
     hung = replace(WELL, beat_ago_s=HUNG_S)
 
-    assert why_not_alive(hung, HUNG_S) == ["the event loop has not turned for 60 s"]
+    assert why_not_alive(hung, HUNG_S) == ["the event loop has been blocked for 60 s"]
     assert why_not_alive(replace(hung, is_connected=False), HUNG_S) == []
     assert why_not_alive(replace(hung, is_stopping=True), HUNG_S) == []
 

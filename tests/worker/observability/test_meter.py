@@ -26,7 +26,7 @@ class Request:
     queue: str = TASK
     received_s: float | None = None
     since: Since = Since.RECEIVED
-    from_s: float | None = None
+    timed_from_s: float | None = None
     series: RequestSeries | None = None
     is_counted: bool = False
     name: str = TASK
@@ -43,15 +43,15 @@ class Request:
 @pytest.fixture
 def meter() -> Meter:
     made = Meter()
-    made.serve({TASK: ["sentiment", "nli"]})
+    made.set_models({TASK: ["sentiment", "nli"]})
     return made
 
 
 def went_through(meter: Meter, **fields: Any) -> Request:
     request: Any = Request(**fields)
-    meter.received(request)
-    meter.began(request)
-    meter.ended(request, RequestOutcome.SUCCEEDED)
+    meter.on_received(request)
+    meter.on_started(request)
+    meter.on_ended(request, RequestOutcome.SUCCEEDED)
     return request  # type: ignore[no-any-return]  # it is one
 
 
@@ -105,11 +105,11 @@ def test_models_that_nobody_has_share_one_label(meter: Meter) -> None:
 
 def test_a_request_that_runs_again_waits_once_and_ends_once(meter: Meter) -> None:
     request: Any = Request()
-    meter.received(request)
+    meter.on_received(request)
     for _ in range(3):
-        meter.began(request)
+        meter.on_started(request)
     for outcome in (RequestOutcome.FAILED, RequestOutcome.SUCCEEDED):
-        meter.ended(request, outcome, "process_died")
+        meter.on_ended(request, outcome, "process_died")
 
     assert count(request.series.wait[Since.RECEIVED]) == 1
     assert request.series.outcomes == {RequestOutcome.FAILED: 1}
@@ -118,8 +118,8 @@ def test_a_request_that_runs_again_waits_once_and_ends_once(meter: Meter) -> Non
 
 def test_a_revoked_request_has_no_latency(meter: Meter) -> None:
     request: Any = Request(headers={SENT_AT_HEADER: time.time()})
-    meter.received(request)
-    meter.ended(request, RequestOutcome.EXPIRED)
+    meter.on_received(request)
+    meter.on_ended(request, RequestOutcome.EXPIRED)
 
     series = meter.series_of(TASK, None, TASK)
     assert series.outcomes == {RequestOutcome.EXPIRED: 1}
@@ -127,9 +127,9 @@ def test_a_revoked_request_has_no_latency(meter: Meter) -> None:
 
 
 def test_batches_add_up(meter: Meter) -> None:
-    meter.batch((TASK, None), 8, 0.5, Usage(2, 100, 28, 0.4))
-    meter.batch((TASK, "sentiment"), 4, 0.25, Usage(1, 50, 14, 0.2))
-    meter.batch((TASK, "made-up"), 1, 0.01, None)
+    meter.on_batch((TASK, None), 8, 0.5, Usage(2, 100, 28, 0.4))
+    meter.on_batch((TASK, "sentiment"), 4, 0.25, Usage(1, 50, 14, 0.2))
+    meter.on_batch((TASK, "made-up"), 1, 0.01, None)
 
     series = meter.batches[TASK, "sentiment"]
     assert (series.sizes.sum, series.seconds.sum) == (12, 0.75)

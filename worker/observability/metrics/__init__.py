@@ -1,1 +1,1 @@
-"""What the event loop counts of requests and batches."""
+"""The metrics of a worker, and the counts of requests and batches behind them."""

@@ -1,4 +1,4 @@
-"""A histogram that costs the event loop one search in a tuple."""
+"""A histogram whose update costs the event loop one binary search."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Histogram"]
 
 
 class Histogram:
-    """How often values fell into buckets. One thread writes, any may read.
+    """Counts values by bucket. One thread writes, any thread may read.
 
     Args:
-        bounds: upper bounds of the buckets, rising; a value on a bound is below it.
+        bounds: upper bounds of the buckets, ascending and inclusive.
     """
 
     __slots__ = ("_bounds", "_counts", "sum")
@@ -21,14 +21,14 @@ class Histogram:
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        #: Of all values.
+        #: Sum of all values.
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Take in a value."""
+        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     def buckets(self) -> Iterator[tuple[str, int]]:
-        """Each bound with the number of values up to it, the last bound infinite, as Prometheus has them."""
+        """Prometheus' cumulative buckets: each bound with the number of values up to it; the last bound is infinite."""
         return zip((*map(str, self._bounds), "+Inf"), accumulate(list(self._counts)), strict=True)

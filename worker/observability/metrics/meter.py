@@ -1,4 +1,4 @@
-"""What the event loop counts of requests and batches: a few additions to plain dictionaries per message."""
+"""Counts requests and batches on the event loop, at the cost of a few dictionary updates per message."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from worker.observability.metrics.histogram import Histogram
 
 __all__ = ["BatchSeries", "CountedRequest", "Meter", "RequestOutcome", "RequestSeries", "RestartReason", "Since"]
 
-#: Label of tasks and models that this worker does not have: senders can invent any number of names.
+#: Label of tasks and models that this worker does not serve: senders can invent any number of names.
 _OTHER = "other"
 _TASKS = frozenset(task.value for task in TaskName)
-#: Send times that are plausible, in seconds since 1970.
-_MOMENTS = (1e9, 1e11)
+#: Range of plausible send times, in seconds since the epoch.
+_SEND_TIMES_S = (1e9, 1e11)
 #: A longer wait is not plausible.
-_LONGEST_S = 30 * 24 * 3600.0
+_LONGEST_WAIT_S = 30 * 24 * 3600.0
 
 
 class RequestOutcome(StrEnum):
-    """How a request ended here."""
+    """How a request ended in this worker."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    #: Its deadline had passed.
+    #: The request expired before it started.
     EXPIRED = "expired"
     REVOKED = "revoked"
     RETRIED = "retried"
     REJECTED = "rejected"
     IGNORED = "ignored"
-    #: The connection was lost, and the broker has delivered it again.
+    #: The connection was lost, and the broker delivered the request to another worker.
     GIVEN_AWAY = "given_away"
 
 
@@ -47,18 +47,18 @@ _ANSWERED = frozenset({RequestOutcome.SUCCEEDED, RequestOutcome.FAILED})
 class RestartReason(StrEnum):
     """Why a process had to be replaced."""
 
-    #: It died while it served.
+    #: It died after it had become ready.
     DIED = "died"
-    #: It ended before it could serve.
+    #: It ended before it was ready.
     FAILED_TO_START = "failed_to_start"
 
 
 class Since(StrEnum):
-    """When a request's times start."""
+    """From when the times of a request are measured."""
 
-    #: When it was sent, as its message says.
+    #: From when it was sent, according to its message.
     SENT = "sent"
-    #: When this worker fetched it, where its message does not say when it was sent.
+    #: From when this worker fetched it, if its message has no send time.
     RECEIVED = "received"
 
 
@@ -68,7 +68,7 @@ def _histograms() -> dict[Since, Histogram]:
 
 @dataclass(slots=True)
 class RequestSeries:
-    """What is counted for requests of equal labels."""
+    """The counts of requests with the same labels."""
 
     labels: tuple[str, str, str]
     wait: dict[Since, Histogram] = field(default_factory=_histograms)
@@ -78,7 +78,7 @@ class RequestSeries:
 
 @dataclass(slots=True)
 class BatchSeries:
-    """What is counted for the batches of a task and model."""
+    """The counts of the batches of one task and model."""
 
     sizes: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS_BOUNDS))
@@ -87,14 +87,14 @@ class BatchSeries:
 
 
 class CountedRequest(Protocol):
-    """A Celery request with room for what the meter remembers of it.
+    """A Celery request with the attributes that the meter needs.
 
     Attributes:
-        received_s: when this worker fetched it, on the monotonic clock; None where its waiting is intended.
-        since: what its times start with.
-        from_s: when its times start, on the monotonic clock; None before it has started, or if nobody knows.
-        series: the counts it belongs to, once it has started.
-        is_counted: whether its end is counted.
+        received_s: when this worker fetched it, on the monotonic clock; None if it waits by intention (``eta``).
+        since: the event from which its times are measured.
+        timed_from_s: when that event happened, on the monotonic clock; None before the start, or if it is unknown.
+        series: the counts to which it belongs; None before it has started.
+        is_counted: whether its end has been counted.
     """
 
     name: str
@@ -102,58 +102,58 @@ class CountedRequest(Protocol):
     kwargs: Any
     received_s: float | None
     since: Since
-    from_s: float | None
+    timed_from_s: float | None
     series: RequestSeries | None
     is_counted: bool
 
     @property
     def delivery_info(self) -> Any:
-        """Where its message came from."""
+        """How its message was delivered; ``routing_key`` is the queue."""
 
     @property
     def _request_dict(self) -> Any: ...
 
 
 class Meter:
-    """All counts of a worker. The event loop writes them, the thread of the HTTP server reads copies."""
+    """All counts of a worker. The event loop writes them; the threads of the monitoring server read copies."""
 
     def __init__(self) -> None:
         self._models: Mapping[str, Sequence[str]] = {}
         self.requests: dict[tuple[str, str, str], RequestSeries] = {}
-        #: The same by task, named model and whether it is bulk; for models that are served.
+        #: The same series by task, named model and whether the queue is bulk; only for models that are served.
         self._by_request: dict[tuple[str, str | None, bool], RequestSeries] = {}
         self.batches: dict[tuple[str, str], BatchSeries] = {}
-        #: By task and code.
+        #: Number of errors by task and code.
         self.errors: Counter[tuple[str, str]] = Counter()
-        #: By task.
+        #: Number of moved messages by task.
         self.moved: Counter[str] = Counter()
-        #: Processes that had to be replaced.
+        #: Number of processes that had to be replaced, by reason.
         self.restarts: Counter[RestartReason] = Counter()
 
-    def serve(self, models: Mapping[str, Sequence[str]]) -> None:
-        """Set the models of each task; the first is the one that answers requests that name none."""
+    def set_models(self, models: Mapping[str, Sequence[str]]) -> None:
+        """Set the models of each task. The first one answers requests that name no model."""
         self._models = models
         for task in models:
-            # A counter that exists from the start has a rate from the first request on.
+            # Prometheus computes a rate from the first request only if the counter exists before it.
             self.series_of(task, None, None)
             self._batch_series(task, None)
 
-    def received(self, request: CountedRequest) -> None:
-        """A request was fetched; Celery calls this with each."""
+    def on_received(self, request: CountedRequest) -> None:
+        """Note when a request was fetched; Celery calls this for each."""
         request.received_s = monotonic()
 
-    def began(self, request: CountedRequest) -> None:
-        """A process has started a request; the time before a second run is not counted as waiting."""
+    def on_started(self, request: CountedRequest) -> None:
+        """Count the wait of a request that a process starts; only the first start counts."""
         if request.series is not None:
             return
         series = request.series = self._series_of(request)
         now_s = monotonic()
-        request.since, request.from_s = _beginning(request, now_s)
-        if request.from_s is not None:
-            series.wait[request.since].observe(now_s - request.from_s)
+        request.since, request.timed_from_s = _start_of_times(request, now_s)
+        if request.timed_from_s is not None:
+            series.wait[request.since].observe(now_s - request.timed_from_s)
 
-    def ended(self, request: CountedRequest, outcome: RequestOutcome, code: str | None = None) -> None:
-        """A request has ended, once."""
+    def on_ended(self, request: CountedRequest, outcome: RequestOutcome, code: str | None = None) -> None:
+        """Count the end of a request; only the first end counts."""
         if request.is_counted:
             return
         request.is_counted = True
@@ -161,17 +161,17 @@ class Meter:
         series.outcomes[outcome] += 1
         if code is not None:
             self.errors[series.labels[0], code] += 1
-        if request.from_s is not None and outcome in _ANSWERED:
-            series.total[request.since].observe(monotonic() - request.from_s)
+        if request.timed_from_s is not None and outcome in _ANSWERED:
+            series.total[request.since].observe(monotonic() - request.timed_from_s)
 
-    def refused(self, task: object, code: str) -> None:
-        """A message was refused before it became a request."""
+    def on_refused(self, task: object, code: str) -> None:
+        """Count a message that was refused before it became a request."""
         name = task if isinstance(task, str) and task in _TASKS else _OTHER
         self.series_of(name, _OTHER, None).outcomes[RequestOutcome.FAILED] += 1
         self.errors[name, code] += 1
 
-    def batch(self, key: Any, size: int, seconds: float, usage: Any) -> None:
-        """A batch was computed; its key is the task's name and the model's."""
+    def on_batch(self, key: Any, size: int, seconds: float, usage: Any) -> None:
+        """Count a computed batch; its key is the names of the task and of the model."""
         series = self._batch_series(*key)
         series.sizes.observe(size)
         series.seconds.observe(seconds)
@@ -180,17 +180,23 @@ class Meter:
             series.usage = total((series.usage, usage))
 
     def series_of(self, task: str, model: Hashable, queue: str | None) -> RequestSeries:
-        """The counts for requests of a task from a queue that name a model, or none."""
+        """The counts of requests for a task from a queue.
+
+        Args:
+            task: name of the task.
+            model: the model that the requests name; None if they name none.
+            queue: the queue that they came from.
+        """
         named = model if model is None or isinstance(model, str) else _OTHER
         key = task, named, is_bulk(queue)
-        found = self._by_request.get(key)
-        if found is None:
+        series = self._by_request.get(key)
+        if series is None:
             queue_class = QueueClass.BULK if key[2] else QueueClass.INTERACTIVE
             labels = (task, self._label(task, named), queue_class.value)
-            found = self.requests.setdefault(labels, RequestSeries(labels))
+            series = self.requests.setdefault(labels, RequestSeries(labels))
             if labels[1] != _OTHER:
-                self._by_request[key] = found
-        return found
+                self._by_request[key] = series
+        return series
 
     def _series_of(self, request: CountedRequest) -> RequestSeries:
         model = named_model(request.name, request.args, request.kwargs)
@@ -198,10 +204,10 @@ class Meter:
 
     def _batch_series(self, task: str, model: Hashable) -> BatchSeries:
         labels = (task, self._label(task, model))
-        found = self.batches.get(labels)
-        if found is None:
-            found = self.batches[labels] = BatchSeries()
-        return found
+        series = self.batches.get(labels)
+        if series is None:
+            series = self.batches[labels] = BatchSeries()
+        return series
 
     def _label(self, task: str, model: Hashable) -> str:
         names = self._models.get(task, ())
@@ -210,12 +216,12 @@ class Meter:
         return model if isinstance(model, str) and model in names else _OTHER
 
 
-def _beginning(request: CountedRequest, now_s: float) -> tuple[Since, float | None]:
-    """When a request's times start, on the monotonic clock."""
-    sent_at_s = request._request_dict.get(SENT_AT_HEADER)  # noqa: SLF001 - Celery's public property copies it
-    if isinstance(sent_at_s, (int, float)) and _MOMENTS[0] < sent_at_s < _MOMENTS[1]:
+def _start_of_times(request: CountedRequest, now_s: float) -> tuple[Since, float | None]:
+    """From when the times of a request are measured: the event, and its time on the monotonic clock."""
+    sent_at_s = request._request_dict.get(SENT_AT_HEADER)  # noqa: SLF001 - the public property makes a copy
+    if isinstance(sent_at_s, (int, float)) and _SEND_TIMES_S[0] < sent_at_s < _SEND_TIMES_S[1]:
         waited_s = time() - sent_at_s
-        if waited_s < _LONGEST_S:
+        if waited_s < _LONGEST_WAIT_S:
             # The sender's clock may be ahead.
             return Since.SENT, now_s - max(0.0, waited_s)
     return Since.RECEIVED, request.received_s
