@@ -43,4 +43,4 @@ def test_a_number_that_is_set_wins_with_a_warning(own_environment: dict[str, str
             worker.wait_until_ready()
 
             assert len(worker.processes) == 2
-            assert "there is memory for 1 processes, and 2 are set" in worker.log
+            assert "there is memory for 1 process, but 2 are configured" in worker.log

@@ -1,6 +1,7 @@
-"""How many processes fit into the memory: a bound beside that of the cores.
+"""How many processes fit into memory, an upper bound in addition to the number of cores.
 
-Without it a host with many cores and little memory starts a process on each, and the kernel kills them as they grow.
+Without it, a worker on a host with many cores and little memory starts a process on every core, and the kernel kills
+them as they grow.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ _MIB = 1024 * 1024
 _PARENT_BYTES = 250 * _MIB
 #: Python, its libraries and OpenVINO in each process, without a model.
 _PROCESS_BYTES = 80 * _MIB
-#: Of each model, whatever its size: buffers, and kernels that are compiled for each shape, once they have levelled off.
+#: Each model, whatever its size: buffers, and the kernels compiled for each shape once their number has levelled off.
 _MODEL_BYTES = 230 * _MIB
-#: Kernels hold weights in an order of their own: these times the INT8 directory.
+#: Kernels reorder weights into copies of their own: this many times the size of the INT8 directory.
 _WEIGHT_COPIES = 2.0
-#: A compiled model beside the INT8 directory: the vocabulary's embedding is 8 bits wide in there, and 32 here.
+#: Size of a compiled model relative to the INT8 directory, which stores the vocabulary's embeddings in 8 bits instead
+#: of 32.
 _COMPILED_RATIO = 4.0
 
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a worker is expected to take, in bytes.
+    """The memory that a worker is expected to use.
 
     Attributes:
-        shared_bytes: the parent, and what all processes have in common.
-        process_bytes: each process, after it has met most shapes.
+        shared_bytes: the parent, and everything that all processes share.
+        process_bytes: each process, once it has seen most shapes.
     """
 
     shared_bytes: int
@@ -43,11 +45,11 @@ class MemoryNeeds:
 
 
 def needs_of(models: Sequence[StoredModel], *, is_shared: bool) -> MemoryNeeds:
-    """Estimate what a worker takes; docs/performance.md has what was measured beside it.
+    """Estimate the memory of a worker; ``docs/performance.md`` compares the estimates with measurements.
 
     Args:
-        models: that each process loads.
-        is_shared: whether processes map compiled models that are kept on disk, or each has a copy of its own.
+        models: the models that each process loads.
+        is_shared: True if processes map compiled models from disk, False if each has its own copy in memory.
     """
     size_bytes = sum(model.manifest.size_bytes for model in models)
     compiled_bytes = int(_COMPILED_RATIO * size_bytes)
@@ -59,65 +61,69 @@ def needs_of(models: Sequence[StoredModel], *, is_shared: bool) -> MemoryNeeds:
 
 @dataclass(frozen=True)
 class MemoryBound:
-    """What fits into the memory, and what to tell the operator of it.
+    """The number of processes that fit into memory.
 
     Attributes:
-        needs: what the worker is expected to take.
-        usable_bytes: what there is; None where that is not known, and nothing is bounded.
+        needs: the memory that the worker is expected to use.
+        usable_bytes: the memory that it may use; None if that is unknown, in which case there is no bound.
     """
 
     needs: MemoryNeeds
     usable_bytes: int | None
 
     @property
-    def fits(self) -> int | None:
-        """How many processes fit, 0 where not even one does; None where nothing is known."""
+    def capacity(self) -> int | None:
+        """How many processes fit; 0 if not even one does, None if that is unknown."""
         if self.usable_bytes is None:
             return None
         return max(0, self.usable_bytes - self.needs.shared_bytes) // self.needs.process_bytes
 
     def bound(self, wanted: int) -> int:
-        """As many of ``wanted`` processes as fit; at least one, which may find that it does."""
-        return wanted if self.fits is None else max(1, min(wanted, self.fits))
+        """As many of ``wanted`` processes as fit, but at least one: the estimate may be too high."""
+        return wanted if self.capacity is None else max(1, min(wanted, self.capacity))
 
-    def remark(self, wanted: int, *, is_explicit: bool) -> str | None:
-        """What an operator should know where fewer than ``wanted`` processes fit; None where all do.
+    def warning(self, wanted: int, *, is_explicit: bool) -> str | None:
+        """The warning for the operator if fewer than ``wanted`` processes fit; None if all of them do.
 
         Args:
-            wanted: what the settings ask for, or what there are cores for.
-            is_explicit: whether somebody has set that number, which wins.
+            wanted: the number that is configured, or for which there are cores.
+            is_explicit: whether the number is configured; then the worker starts that many anyway.
         """
-        fits, usable = self.fits, self.usable_bytes
-        if fits is None or usable is None or fits >= wanted:
+        capacity, usable = self.capacity, self.usable_bytes
+        if capacity is None or usable is None or capacity >= wanted:
             return None
         why = (
-            f"{usable // _MIB} MiB may be used, and a process is expected to take "
-            f"{self.needs.process_bytes // _MIB} MiB in time, beside {self.needs.shared_bytes // _MIB} MiB for all"
+            f"{usable // _MIB} MiB are usable, all processes share {self.needs.shared_bytes // _MIB} MiB, and each "
+            f"process is expected to grow to {self.needs.process_bytes // _MIB} MiB"
         )
         if is_explicit:
             return (
-                f"there is memory for {fits} processes, and {wanted} are set: {why}. The kernel may kill some; lower "
-                "CELERIAC_PROCESSES_MAX or --concurrency, or serve fewer models (CELERIAC_MODELS)"
+                f"there is memory for {_processes(capacity)}, but {wanted} are configured: {why}. The kernel may kill "
+                "some of them. Lower CELERIAC_PROCESSES_MAX or --concurrency, or serve fewer models (CELERIAC_MODELS)"
             )
-        bound = self.bound(wanted)
-        count = f"{bound} process{'es' if bound > 1 else ''} instead of {wanted}"
-        if not fits:
-            count = "there is not enough for one, which is started all the same"
+        if capacity:
+            effect = f"memory limits this worker to {_processes(capacity)} instead of {wanted}"
+        else:
+            effect = "there is not enough memory for one process, which is started anyway"
         return (
-            f"memory bounds the processes, and not the cores: {count}. {why}. CELERIAC_PROCESSES_MAX or --concurrency "
-            "sets another number, CELERIAC_MODELS fewer models"
+            f"{effect}: {why}. Set CELERIAC_PROCESSES_MAX or --concurrency to start another number, or serve fewer "
+            "models (CELERIAC_MODELS)"
         )
 
 
 def usable_bytes(proc: Path = OWN_PROC, meminfo: Path = _MEMINFO) -> int | None:
-    """The memory of this machine, or of the control group where that is less; None where neither is known.
+    """The memory of this machine or the limit of the control group, whichever is less; None if both are unknown.
 
     Args:
         proc: this process's directory in ``/proc``.
-        meminfo: the kernel's account of the machine's memory.
+        meminfo: the kernel's memory statistics of the machine.
     """
-    known = [found for found in (memory_limit_bytes(proc), _machine_bytes(meminfo)) if found is not None]
-    return min(known, default=None)
+    limits = [limit for limit in (memory_limit_bytes(proc), _machine_bytes(meminfo)) if limit is not None]
+    return min(limits, default=None)
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def _machine_bytes(meminfo: Path) -> int | None:

@@ -1,7 +1,7 @@
-"""The start of a pool process: it takes its cores, pins itself, loads and warms up its models, and only then gets work.
+"""Starts a pool process: it pins itself to its cores, then loads and warms up its models, and only then gets work.
 
-Celery only logs a start-up handler that fails, and gives the process work all the same. Here a process that cannot
-serve reports why and ends itself (exit status :data:`EXIT_CANNOT_SERVE`); the worker counts those.
+Celery only logs a start-up handler that fails, and gives the process work anyway. Here, a process that cannot serve
+reports why and exits with status :data:`EXIT_CANNOT_SERVE`; the worker counts these exits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NoReturn
 from billiard import current_process
 from celery import signals
 
-from worker.boot.garbage import collect_seldom
+from worker.boot.garbage import tune_garbage_collector
 from worker.boot.pool_hooks import InferenceHooks
 from worker.boot.start_reports import StartReport
 from worker.inference.loaded_models import LoadedModels
@@ -27,17 +27,17 @@ __all__ = ["EXIT_CANNOT_SERVE", "connect"]
 
 logger = logging.getLogger(__name__)
 
-#: Exit status of a process that could not lease its cores or load its models.
+#: Exit status of a process that has no cores or cannot load its models.
 EXIT_CANNOT_SERVE = 70
 
 
 def connect(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
-    """Have every pool process of a worker start as this module says."""
+    """Have every pool process of a worker start this way."""
 
     def on_process_init(**_: object) -> None:
         try:
             _start(runtime, hooks)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not get work
+        except BaseException as error:  # noqa: BLE001 - whatever the error is, this process must not get work
             _give_up(error, hooks)
 
     signals.worker_process_init.connect(on_process_init, weak=False, dispatch_uid="celeriac.process")
@@ -48,24 +48,24 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     index = current_process().index
     core_set = runtime.started_leases().keep_only(index)
     _pin(core_set.cores)
-    # Found anew: a process may start days after its parent, and a model may have been replaced.
+    # Looked up again: a process may start days after its parent, when a model has been replaced.
     served = ServedModels.from_settings(runtime.settings)
     runtime.loaded = loaded = LoadedModels.load(served.models, runtime.settings, len(core_set.cores))
-    # Its stack for signals is larger than OpenVINO's, which holds a frame and next to nothing for the handler.
+    # Also replaces OpenVINO's signal stack, which leaves almost no space for a signal handler, by a larger one.
     faulthandler.enable()
-    collect_seldom()
+    tune_garbage_collector()
     seconds = time.monotonic() - started_s
-    where = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
+    cores = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
     pid = os.getpid()
     logger.info(
         "process %d (pid %d) is ready on core %s with %s after %.2f s",
-        *(index, pid, where, ", ".join(loaded.names), seconds),
+        *(index, pid, cores, ", ".join(loaded.names), seconds),
     )
     hooks.report(StartReport(pid, index, core_set.cores, seconds, None))
 
 
 def _pin(cores: tuple[int, ...]) -> None:
-    """Pin this process; every thread that any library starts from now on inherits the mask."""
+    """Pin this process. Every thread that a library starts later inherits the mask."""
     os.sched_setaffinity(0, cores)
     threads = str(len(cores))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -1,13 +1,13 @@
-"""How many processes a worker starts with, and between which bounds it scales.
+"""How many processes a worker starts with, and the range in which it scales.
 
-The command line comes before the settings, and both before what fits: cores, then memory.
+The command line takes precedence over the settings. Without either, the cores and then the memory decide.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
+from celery.worker import WorkController
 from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 
 from config import Settings
@@ -19,18 +19,18 @@ __all__ = ["ProcessCount"]
 
 
 class ProcessCount:
-    """Decides for one worker.
+    """The number of processes of one worker.
 
     Args:
         worker: Celery's worker.
         settings: its settings.
-        request: what it leases cores from.
-        memory: how many processes fit into the memory.
-        grows: whether its pool leases cores for processes that come later, which Celery's own does not.
+        request: the cores that the worker may lease.
+        memory: how many processes fit into memory.
+        grows: whether the pool leases cores when it grows, which Celery's own pool does not.
     """
 
     def __init__(
-        self, worker: Any, settings: Settings, request: LeaseRequest, memory: MemoryBound, *, grows: bool
+        self, worker: WorkController, settings: Settings, request: LeaseRequest, memory: MemoryBound, *, grows: bool
     ) -> None:
         self._worker = worker
         self._processes = settings.processes
@@ -39,7 +39,7 @@ class ProcessCount:
         self._grows = grows
 
     def warn_of_memory(self) -> None:
-        """Tell the operator where the memory does not suffice."""
+        """Warn the operator if the processes do not fit into memory."""
         options = self._worker.options
         autoscale, concurrency = options.get("autoscale"), options.get("concurrency")
         explicit = autoscale[0] if autoscale else concurrency or self._processes.max
@@ -47,18 +47,18 @@ class ProcessCount:
         if not explicit and least and self._memory.bound(least) < least:
             explicit = least
         wanted = min(int(explicit or self._worker.concurrency), self._request.most_sets)
-        remark = self._memory.remark(wanted, is_explicit=bool(explicit))
-        if remark is not None:
-            logs.say(remark, logging.WARNING)
+        warning = self._memory.warning(wanted, is_explicit=bool(explicit))
+        if warning is not None:
+            logs.write_to_stderr(warning, logging.WARNING)
 
     def set_range(self) -> None:
-        """Scale by the settings where the command line gives neither a range nor a number."""
+        """Use the range of the settings if the command line gives neither a range nor a number."""
         options, least = self._worker.options, self._processes.min
         if least is not None and not options.get("autoscale") and not options.get("concurrency"):
             most = self._processes.max or max(least, self._memory.bound(self._request.most_sets))
             options["autoscale"] = (most, least)
 
-    def first(self) -> int:
+    def initial(self) -> int:
         """The number of processes to start with."""
         options, concurrency = self._worker.options, int(self._worker.concurrency)
         if autoscale := options.get("autoscale"):

@@ -1,4 +1,4 @@
-"""How a worker that must not start ends."""
+"""Ends a worker that must not start."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ EXIT_CANNOT_START = 78
 
 def refuse_to_start(message: str) -> NoReturn:
     """End the worker with status :data:`EXIT_CANNOT_START`."""
-    # Celery sets logging up later in the start of a worker.
-    logs.say(f"this worker cannot start: {message}")
+    # Celery has not set up logging yet.
+    logs.write_to_stderr(f"this worker cannot start: {message}")
     raise SystemExit(EXIT_CANNOT_START)

@@ -1,4 +1,4 @@
-"""A worker that is killed leaves nothing in the temporary directory."""
+"""Keeps a killed worker from leaving files in the temporary directory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import multiprocessing
 import tempfile
 from typing import Any
 
-__all__ = ["make_no_temp_dir"]
+__all__ = ["use_system_temp_dir"]
 
 
-def make_no_temp_dir() -> None:
-    """Have billiard put its files straight into the temporary directory of the system.
+def use_system_temp_dir() -> None:
+    """Have billiard create its files directly in the system's temporary directory.
 
-    Billiard maps a file for each pool process and deletes it at once, but in a directory ``pymp-*`` that only an
-    orderly exit removes. A file that is deleted at once needs no directory of its own, and without one a SIGKILL
-    leaves nothing behind. Call it before the pool is made: pool processes inherit the setting.
+    Billiard maps a file for each pool process and unlinks it at once, but creates it in a directory ``pymp-*`` that is
+    removed only by an orderly exit. An unlinked file needs no directory of its own, and without one a SIGKILL leaves
+    nothing behind. Call this before the pool is made: pool processes inherit the setting.
     """
     process: Any = multiprocessing.current_process()
-    process._config.setdefault("tempdir", tempfile.gettempdir())  # noqa: SLF001 - there is no other way
+    process._config.setdefault("tempdir", tempfile.gettempdir())  # noqa: SLF001 - there is no public way

@@ -1,1 +1,1 @@
-"""Which CPU cores there are, what the control groups allow of them, and who has leased which."""
+"""The CPU cores that a worker may use: topology, control-group limits, and leases between workers."""

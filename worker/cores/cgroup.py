@@ -1,7 +1,7 @@
-"""What the control groups of this process allow it: CPU time and memory.
+"""The limits on CPU time and memory that the control groups of this process impose.
 
-A limit may be anywhere between the group and the root of its tree (systemd's ``CPUQuota=``, a container that sees the
-host's tree), so every parent is asked, and the smallest limit counts. Both versions of the interface are read
+A limit may be set anywhere between the group and the root of its tree (systemd's ``CPUQuota=``, a container that sees
+the host's tree), so all parents are read and the smallest limit counts. Both versions of the interface are supported
 (https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/index.html).
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 __all__ = ["OWN_PROC", "cpu_quota", "memory_limit_bytes"]
 
-#: What the kernel says of this process.
+#: The kernel's directory for this process.
 OWN_PROC = Path("/proc/self")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _UNIFIED = ""
@@ -28,12 +28,12 @@ class _Controller(StrEnum):
 
 @dataclass(frozen=True)
 class _Mount:
-    """A tree of groups that is mounted here.
+    """A mounted tree of control groups.
 
     Attributes:
-        point: where.
-        root: which group of the tree is to be seen there.
-        controllers: of version 1; only :data:`_UNIFIED` for version 2.
+        point: the mount point.
+        root: the group of the tree that is visible at the mount point.
+        controllers: the controllers of version 1; only :data:`_UNIFIED` for version 2.
     """
 
     point: Path
@@ -42,7 +42,7 @@ class _Mount:
 
 
 def cpu_quota(proc: Path = OWN_PROC) -> float | None:
-    """How many CPUs this process's groups may use at once, None where nothing limits them.
+    """How many CPUs this process's groups may use at once; None if there is no limit.
 
     Args:
         proc: the process's directory in ``/proc``.
@@ -51,16 +51,16 @@ def cpu_quota(proc: Path = OWN_PROC) -> float | None:
 
 
 def memory_limit_bytes(proc: Path = OWN_PROC) -> int | None:
-    """How much memory this process's groups may use, None where nothing limits them.
+    """How much memory this process's groups may use; None if there is no limit.
 
-    Beyond ``memory.high`` processes are slowed down, beyond the others killed. Version 1 has a number for "no limit",
-    which is larger than any machine's memory.
+    Above ``memory.high`` the kernel slows processes down; above the other limits it kills them. Version 1 expresses "no
+    limit" as a number larger than any machine's memory.
 
     Args:
         proc: the process's directory in ``/proc``.
     """
-    found = _smallest(proc, _Controller.MEMORY, _memory_v1, _memory_v2)
-    return None if found is None else int(found)
+    limit = _smallest(proc, _Controller.MEMORY, _memory_v1, _memory_v2)
+    return None if limit is None else int(limit)
 
 
 def _smallest(
@@ -72,20 +72,20 @@ def _smallest(
     groups = _groups(proc)
     limits: list[float] = []
     for mount in _mounts(proc):
-        wanted = _UNIFIED if _UNIFIED in mount.controllers else controller
-        if wanted not in mount.controllers:
+        key = _UNIFIED if _UNIFIED in mount.controllers else controller
+        if key not in mount.controllers:
             continue
-        read = read_v2 if wanted == _UNIFIED else read_v1
-        found = (read(directory) for directory in _with_parents(mount, groups.get(wanted)))
-        limits += [limit for limit in found if limit is not None]
+        read = read_v2 if key == _UNIFIED else read_v1
+        readings = (read(directory) for directory in _with_parents(mount, groups.get(key)))
+        limits += [limit for limit in readings if limit is not None]
     return min(limits, default=None)
 
 
 def _with_parents(mount: _Mount, group: PurePosixPath | None) -> Iterator[Path]:
-    """The directories of a group and of its parents, as far as they are to be seen.
+    """The directories of a group and of its parents, as far as they are visible.
 
-    A group outside of what is mounted (``/../other``, or the host's path in a container that sees only its own part)
-    leaves the mount point, which is then the group itself or its nearest parent.
+    For a group outside of the mount (``/../other``, or the host's path in a container that sees only its own subtree)
+    this is the mount point alone, which is then the group itself or its nearest parent.
     """
     yield mount.point
     if group is None or ".." in group.parts or not group.is_relative_to(mount.root):
@@ -97,7 +97,7 @@ def _with_parents(mount: _Mount, group: PurePosixPath | None) -> Iterator[Path]:
 
 
 def _groups(proc: Path) -> dict[str, PurePosixPath]:
-    """The process's group by controller; the one of version 2 by :data:`_UNIFIED`."""
+    """The process's group for each controller; :data:`_UNIFIED` is the key of version 2."""
     groups = {}
     for line in _lines(proc / "cgroup"):
         _, controllers, path = line.split(":", 2)
@@ -144,7 +144,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """What a file holds; nothing where there is none, or none that may be read."""
+    """The content of a file; empty if the file does not exist or cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError:
@@ -152,5 +152,5 @@ def _text(path: Path) -> str:
 
 
 def _unescape(field: str) -> str:
-    """The kernel writes blanks and the like in paths as octal numbers."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
+    """Decode the octal escapes that the kernel writes for spaces and the like in paths."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)

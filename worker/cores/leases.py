@@ -1,8 +1,8 @@
 """Core leases: two workers on one host never compute on the same core.
 
 A lease is a ``flock`` on one file per core, which the kernel releases when its last holder dies. A worker's parent
-takes the leases before it forks, so that no other worker can get in between. Each process inherits them, keeps its own
-and closes the others. A core is therefore free again when the process on it is gone, and the parent has ended or
+takes the leases before it forks, so that no other worker can take them in between. Each process inherits all of them,
+keeps its own and closes the others. A core is therefore free again once its process is gone and the parent has ended or
 released it.
 """
 
@@ -25,7 +25,7 @@ _DIRECTORY_MODE, _FILE_MODE = 0o1777, 0o666
 
 
 class LeasingError(Exception):
-    """No core could be leased; the message names the holders, or what is wrong with the directory."""
+    """No core can be leased. The message names the holders, or says what is wrong with the lease directory."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class LeaseRequest:
         cores: candidates, best first.
         set_size: number of cores per process.
         holder: name of the worker, for the message that another worker shows.
-        allow_sharing: use other workers' cores too where free ones do not suffice; never two sets on one core.
+        allow_sharing: use other workers' cores too if not enough are free; no two sets of one worker share a core.
     """
 
     directory: Path
@@ -67,7 +67,7 @@ class LeaseRequest:
 
     @property
     def most_sets(self) -> int:
-        """The number of sets if nobody else holds a core."""
+        """The number of sets when no other worker holds a core."""
         return len(core_sets(self.cores, self.set_size))
 
 
@@ -76,8 +76,8 @@ class Leases:
     """The core sets of a worker.
 
     Attributes:
-        sets: one per process, by the process's index.
-        request: what further sets are leased from.
+        sets: one per process, by the index of the process.
+        request: the cores from which further sets are leased.
     """
 
     sets: dict[int, CoreSet]
@@ -87,31 +87,31 @@ class Leases:
         """Lease sets for more processes.
 
         Raises:
-            LeasingError: fewer are free, and none was leased.
+            LeasingError: not enough sets are free; then none is leased.
         """
-        found = _lease(self.request, self.sets.values(), count)
-        if len(found) < count:
-            for core_set in found:
+        leased = _lease(self.request, self.sets.values(), count)
+        if len(leased) < count:
+            for core_set in leased:
                 core_set.close()
             held = "; ".join(_holders(self.request.directory, self.request.cores))
             raise LeasingError(f"no cores for {count} more processes; {held}")
-        for core_set in found:
+        for core_set in leased:
             self.sets[next(index for index in itertools.count() if index not in self.sets)] = core_set
 
     def assign(self, index: int, alive: Collection[int]) -> None:
-        """Give a process that is about to be forked the set of one that is gone, if it has none."""
+        """Give a process that is about to be forked the set of an ended one, unless it has a set already."""
         if index not in self.sets:
             unused = next((other for other in self.sets if other not in alive), None)
             if unused is not None:
                 self.sets[index] = self.sets.pop(unused)
 
     def shrink(self, count: int, alive: Collection[int]) -> None:
-        """Release the sets beyond ``count`` that no process has."""
+        """Release sets that no process uses until ``count`` are left."""
         for index in sorted(set(self.sets).difference(alive), reverse=True)[: max(0, len(self.sets) - count)]:
             self.sets.pop(index).close()
 
     def keep_only(self, index: int) -> CoreSet:
-        """In a process, close the copies of the other leases and return its own.
+        """Close the copies of all other leases and return the process's own; in a pool process.
 
         Raises:
             LeasingError: the worker leased no cores for a process with this index.
@@ -125,7 +125,7 @@ class Leases:
 
 
 def take_leases(request: LeaseRequest, sets: int) -> Leases:
-    """Lease up to ``sets`` core sets, fewer where fewer are free.
+    """Lease up to ``sets`` core sets, fewer if fewer are free.
 
     Raises:
         LeasingError: no core is free and sharing is not allowed, or the directory cannot be used.
@@ -133,8 +133,8 @@ def take_leases(request: LeaseRequest, sets: int) -> Leases:
     chosen = _lease(request, (), sets)
     if not chosen:
         raise LeasingError(
-            f"no free core: {'; '.join(_holders(request.directory, request.cores))}. Stop one of them, give this "
-            "worker other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
+            f"no free core: {'; '.join(_holders(request.directory, request.cores))}. Stop one of these workers, "
+            "give this one other cores (taskset, cpuset), or set CELERIAC_CORES_ALLOW_SHARING=true to share"
         )
     return Leases(dict(enumerate(chosen)), request)
 
@@ -158,19 +158,19 @@ def _lease(request: LeaseRequest, ours: Collection[CoreSet], sets: int) -> list[
 
 
 def _share(cores: Sequence[Core], ours: Sequence[CoreSet], sets: int, set_size: int) -> list[CoreSet]:
-    """Sets without a lease, none of which has a core of ``ours``: that would slow down this worker's own process."""
+    """Sets without a lease. None contains a core of ``ours``, which would slow down this worker's own processes."""
     taken = {core for core_set in ours for core in core_set.cores}
-    found = core_sets([core for core in cores if core.number not in taken], set_size)
-    # One process on too few cores is better than none; next to others it would only be the slowest.
-    shared = [members for members in found if len(members) == set_size or not ours]
+    sets_left = core_sets([core for core in cores if core.number not in taken], set_size)
+    # A single process on too few cores is better than none. Beside others it would only be the slowest.
+    shared = [members for members in sets_left if len(members) == set_size or not ours]
     return [CoreSet(tuple(core.number for core in members), ()) for members in shared[:sets]]
 
 
 def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int, int]:
-    """Lock the cores that nobody holds, and return their open files by core number."""
+    """Lock the cores that no worker holds; return their open files by core number."""
     if not directory.is_dir():
         directory.mkdir(parents=True, exist_ok=True)
-        # Workers of several users share the host's cores; the sticky bit keeps them from removing each other's files.
+        # Workers of several users share the host's cores. The sticky bit keeps them from removing each other's files.
         with contextlib.suppress(PermissionError):
             directory.chmod(_DIRECTORY_MODE)
     files: dict[int, int] = {}
@@ -189,7 +189,7 @@ def _lock_free(directory: Path, cores: Iterable[Core], holder: str) -> dict[int,
 
 def _open(path: Path) -> int:
     try:
-        # Without O_CREAT first: in a sticky directory the kernel refuses to "create" another user's file.
+        # First without O_CREAT: in a sticky directory the kernel refuses to "create" a file that another user owns.
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)

@@ -1,8 +1,8 @@
 """The CPU cores that this process may use, best first.
 
-The kernel's mask (which holds the cgroup's cpuset) says which, the CPU quota of the cgroup and its parents says how
-many. Whole physical cores come before the second threads of cores that are taken already, and one NUMA node is filled
-before the next.
+The kernel's affinity mask (which includes the cgroup's cpuset) says which, and the CPU quota of the cgroup and its
+parents says how many. Unused physical cores come before the second hardware threads of used ones, and one NUMA node is
+filled before the next.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Core:
     """One logical CPU.
 
     Attributes:
-        number: as the kernel numbers it.
+        number: the number that the kernel gives it.
         node: its NUMA node.
-        sibling_rank: 0 for the first logical CPU of a physical core, 1 for the second.
+        sibling_rank: 0 for the first hardware thread of a physical core, 1 for the second.
     """
 
     number: int
@@ -36,10 +36,10 @@ class Core:
 
 
 def usable_cores(cpu_root: Path = _CPU_ROOT, proc: Path = OWN_PROC) -> list[Core]:
-    """The cores to place processes on, best first; at least one.
+    """The cores on which to place processes, best first; at least one.
 
     Args:
-        cpu_root: the kernel's description of the CPUs.
+        cpu_root: the kernel's directory that describes the CPUs.
         proc: this process's directory in ``/proc``.
     """
     cores = sorted(
@@ -51,10 +51,10 @@ def usable_cores(cpu_root: Path = _CPU_ROOT, proc: Path = OWN_PROC) -> list[Core
 
 
 def core_sets(cores: Sequence[Core], size: int) -> list[tuple[Core, ...]]:
-    """Cut cores into sets of ``size`` that do not cross a NUMA node; what is left over on a node makes no set.
+    """Divide cores into sets of ``size`` that do not span NUMA nodes; leftover cores of a node are not used.
 
-    Where no full set can be made, the node with the most cores makes one smaller set: a process on fewer cores beats
-    none.
+    If no full set is possible, the node with the most cores forms one smaller set: a process on fewer cores is better
+    than none.
     """
     by_node: dict[int, list[Core]] = {}
     for core in cores:
@@ -78,7 +78,7 @@ def _describe(number: int, cpu_root: Path) -> Core:
 
 
 def _read_list(path: Path) -> list[int]:
-    """The kernel's list format: ``0-3,8`` is 0, 1, 2, 3 and 8."""
+    """Read the kernel's list format: ``0-3,8`` is 0, 1, 2, 3 and 8. Empty if there is no such file."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,1 +1,1 @@
-"""What a worker writes as things happen: log lines, task events, counts, and reports to Sentry."""
+"""What a worker reports while it runs: log lines, task events, metrics, and errors and traces for Sentry."""

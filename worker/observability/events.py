@@ -1,6 +1,6 @@
-"""Events about tasks, sent together.
+"""Sends task events in groups.
 
-Celery publishes at each turn of its event loop, two or three events at a time, each time with a command to Redis.
+Celery publishes in every iteration of its event loop: two or three events at a time, each time with a Redis command.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from celery.events.dispatcher import EventDispatcher as CeleryEventDispatcher
 
 __all__ = ["FLUSH_S", "EventDispatcher", "Events"]
 
-#: How long an event about a task may wait for others.
+#: How long a task event may wait for others.
 FLUSH_S = 0.1
-#: This many do not wait any longer.
-_MOST_WAITING = 256
+#: This many events are sent at once.
+_MAX_BUFFERED = 256
 
 
 class EventDispatcher(CeleryEventDispatcher):
-    """Holds more events back than Celery's, and does not lose them with its connection."""
+    """Buffers more events than Celery's dispatcher, and keeps them when the connection is lost."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"buffer_limit": _MOST_WAITING, **kwargs})
+        super().__init__(*args, **{"buffer_limit": _MAX_BUFFERED, **kwargs})
 
     def extend_buffer(self, other: CeleryEventDispatcher) -> None:
-        """Take over what a dispatcher whose connection is gone has not sent."""
+        """Take over the events that a dispatcher with a lost connection has not sent."""
         super().extend_buffer(other)
-        for group, events in other._group_buffer.items():  # noqa: SLF001 - Celery forgets these
+        for group, events in other._group_buffer.items():  # noqa: SLF001 - Celery drops these
             self._group_buffer[group].extend(events)
 
 

@@ -1,4 +1,4 @@
-"""Which request a log line is about: Celery says it in four ways, and we in two."""
+"""Finds the request that a log line is about, which Celery expresses in four ways and we in two."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from worker.results.answer_facts import facts_of
 
 __all__ = ["subject_of"]
 
-#: How Celery's lines, and ours, name a request: task and id.
+#: How Celery's log lines and ours name a request: task and id.
 _NAMED = "%s[%s]"
-#: Celery's lines that have nothing but ids, by their template.
+#: Templates of Celery's log lines that contain only ids.
 _IDS_ONLY = {"Terminating %s (%s)", "Tasks flagged as revoked: %s"}
 
 
 def subject_of(record: logging.LogRecord) -> dict[str, object]:
-    """What a line is about: ``task_id`` or ``task_ids``, ``task``, ``model`` and ``batch`` (a size), as far as known.
+    """The subject of a line: ``task_id`` or ``task_ids``, ``task``, ``model`` and ``batch`` (a size), as far as known.
 
-    A line of a process that computes a batch is about all requests of that batch, unless it names one.
+    A line of a process that computes a batch is about all requests of the batch, unless it names one.
     """
-    found = _named_by(record) or _at_work()
+    subject = _named_in(record) or _current_subject()
     batch = work_context.batch()
-    if batch is not None and batch.requests and found:
-        found.setdefault("task", batch.task)
-        found["batch"] = len(batch.requests)
-    return found
+    if batch is not None and batch.requests and subject:
+        subject.setdefault("task", batch.task)
+        subject["batch"] = len(batch.requests)
+    return subject
 
 
-def _named_by(record: logging.LogRecord) -> dict[str, object]:
-    given = {name: getattr(record, name) for name in ("task_id", "task_ids") if hasattr(record, name)}
-    if given:
-        # Celery's own formatter writes ??? where there is no task.
-        return {} if given.get("task_id") == "???" else given
+def _named_in(record: logging.LogRecord) -> dict[str, object]:
+    extra = {name: getattr(record, name) for name in ("task_id", "task_ids") if hasattr(record, name)}
+    if extra:
+        # Celery's formatter sets ??? when there is no task.
+        return {} if extra.get("task_id") == "???" else extra
     data = getattr(record, "data", None)
     if isinstance(data, Mapping) and data.get("id"):
         return {"task_id": data["id"], "task": data.get("name"), **_model()}
@@ -53,17 +53,17 @@ def _named_in_arguments(record: logging.LogRecord) -> dict[str, object]:
     before, named, _ = template.partition(_NAMED)
     if not named:
         return {}
-    at = before.replace("%%", "").count("%")
-    return {"task_id": str(arguments[at + 1]), "task": str(arguments[at])}
+    position = before.replace("%%", "").count("%")
+    return {"task_id": str(arguments[position + 1]), "task": str(arguments[position])}
 
 
-def _at_work() -> dict[str, object]:
+def _current_subject() -> dict[str, object]:
     task: Any = current_task
     if task and task.request and task.request.id:
         return {"task_id": task.request.id, "task": task.name, **_model()}
-    one = work_context.request()
-    if one is not None:
-        return {"task_id": one.task_id, "task": one.task}
+    request = work_context.request()
+    if request is not None:
+        return {"task_id": request.task_id, "task": request.task}
     batch = work_context.batch()
     if batch is not None and batch.requests:
         return {"task_ids": batch.task_ids}
@@ -71,7 +71,7 @@ def _at_work() -> dict[str, object]:
 
 
 def _model() -> dict[str, object]:
-    """The model that has answered the request that is being traced."""
+    """The model that answered the request that Celery is tracing."""
     task: Any = current_task
     facts = facts_of(task.request) if task else None
     return {"model": facts.model} if facts else {}

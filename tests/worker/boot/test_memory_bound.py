@@ -19,38 +19,38 @@ NEEDS = MemoryNeeds(shared_bytes=300 * MIB, process_bytes=400 * MIB)
 def test_what_is_left_beside_the_shared_part_bounds_the_processes(usable_mib: int, fits: int, of_16: int) -> None:
     bound = MemoryBound(NEEDS, usable_mib * MIB)
 
-    assert (bound.fits, bound.bound(16)) == (fits, of_16)
+    assert (bound.capacity, bound.bound(16)) == (fits, of_16)
 
 
 def test_where_the_memory_is_not_known_nothing_is_bounded() -> None:
     bound = MemoryBound(NEEDS, None)
 
-    assert (bound.fits, bound.bound(16), bound.remark(16, is_explicit=False)) == (None, 16, None)
+    assert (bound.capacity, bound.bound(16), bound.warning(16, is_explicit=False)) == (None, 16, None)
 
 
 def test_an_operator_is_told_how_many_why_and_which_setting_changes_it() -> None:
     bound = MemoryBound(NEEDS, 2048 * MIB)
 
-    remark = bound.remark(16, is_explicit=False)
+    warning = bound.warning(16, is_explicit=False)
 
-    assert remark is not None
+    assert warning is not None
     for part in ("4 processes instead of 16", "2048 MiB", "400 MiB", "300 MiB", "CELERIAC_PROCESSES_MAX"):
-        assert part in remark
-    assert bound.remark(4, is_explicit=False) is None
+        assert part in warning
+    assert bound.warning(4, is_explicit=False) is None
 
 
 def test_a_number_that_was_set_is_warned_about() -> None:
-    remark = MemoryBound(NEEDS, 2048 * MIB).remark(6, is_explicit=True)
+    warning = MemoryBound(NEEDS, 2048 * MIB).warning(6, is_explicit=True)
 
-    assert remark is not None
-    assert "memory for 4 processes, and 6 are set" in remark
+    assert warning is not None
+    assert "memory for 4 processes, but 6 are configured" in warning
 
 
 def test_too_little_for_one_says_so() -> None:
-    remark = MemoryBound(NEEDS, 500 * MIB).remark(1, is_explicit=False)
+    warning = MemoryBound(NEEDS, 500 * MIB).warning(1, is_explicit=False)
 
-    assert remark is not None
-    assert "not enough for one" in remark
+    assert warning is not None
+    assert "not enough memory for one process" in warning
 
 
 def test_more_models_and_copies_of_their_own_take_more() -> None:

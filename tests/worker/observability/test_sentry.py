@@ -13,7 +13,7 @@ from sentry_sdk.utils import event_from_exception
 from producer.contract import ErrorCode, ModelFailed
 from worker.observability.sentry import incoming_trace
 from worker.observability.sentry.hiding import hide_texts
-from worker.observability.sentry.traces import decide
+from worker.observability.sentry.traces import sampling_decision
 
 SECRET = "Zebediah"  # noqa: S105 - a text, not a password
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -40,7 +40,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     ],
 )
 def test_the_trace_of_a_message_is_read_from_either_header(headers: dict[str, Any], expected: dict[str, str]) -> None:
-    assert incoming_trace.incoming(headers) == expected
+    assert incoming_trace.read_trace(headers) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_trace_of_a_message_is_read_from_either_header(headers: dict[str, An
     ],
 )
 def test_a_sender_decides_about_its_trace(trace: str, baggage: str, rate: float, expected: bool | None) -> None:
-    assert decide({"sentry-trace": trace, "baggage": baggage}, rate) is expected
+    assert sampling_decision({"sentry-trace": trace, "baggage": baggage}, rate) is expected
 
 
 def test_traces_that_begin_here_are_sampled_at_the_rate() -> None:
-    assert decide({}, 1.0) is True
-    assert 0 < sum(decide({}, 0.5) is True for _ in range(1000)) < 1000
+    assert sampling_decision({}, 1.0) is True
+    assert 0 < sum(sampling_decision({}, 0.5) is True for _ in range(1000)) < 1000
 
 
 @pytest.mark.parametrize("at", [None, "now", True, -1, float("nan"), float("inf"), 1e300])

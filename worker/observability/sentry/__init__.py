@@ -1,7 +1,7 @@
-"""Errors and traces of requests to Sentry, without their texts; nothing of it is loaded without a DSN.
+"""Reports errors and traces to Sentry, without the text of requests. Without a DSN the SDK is not loaded.
 
-Sentry's own Celery integration starts a transaction, forks two scopes and opens a connection for every request, sampled
-or not, and begins when the answers of a batch are already there. So requests are traced here, with its SDK.
+Sentry's Celery integration starts a transaction, forks two scopes and opens a connection for every request, sampled or
+not, and starts only when the answers of a batch are known. So requests are traced here, with Sentry's SDK.
 """
 
 from worker.observability.sentry.client import connect, flush

@@ -19,29 +19,34 @@ from worker.pool import batch
 
 __all__ = ["connect", "flush"]
 
-#: What a process that ends waits for its last reports, in seconds.
+#: How long a process that ends waits for its last reports.
 _FLUSH_S = 2.0
 
 
 def connect(settings: Settings, served: Sequence[StoredModel]) -> None:
-    """Report errors and traces of a worker of these models, if a DSN is set."""
+    """Report the errors and traces of a worker, if a DSN is set.
+
+    Args:
+        settings: the settings of the worker.
+        served: the models that it serves.
+    """
     if settings.sentry.dsn is None:
         return
 
     def start(**_: object) -> None:
         _start(settings, served)
 
-    # A client does not outlive a fork: its thread stays behind, and what waits would be sent twice.
+    # A client does not survive a fork: its thread is gone, and pending reports would be sent twice.
     for signal in (signals.celeryd_init, signals.worker_process_init):
         signal.connect(start, weak=False, dispatch_uid="celeriac.sentry")
     for signal in (signals.after_setup_logger, signals.after_setup_task_logger):
         signal.connect(_report_errors_of, weak=False, dispatch_uid="celeriac.sentry.logger")
-    # A process ends without Python's atexit, when it is not needed any more, too.
+    # Pool processes end without Python's atexit handlers.
     signals.worker_process_shutdown.connect(flush, weak=False, dispatch_uid="celeriac.sentry.flush")
 
 
 def flush(**_: object) -> None:
-    """Send what waits to be sent, for up to two seconds; nothing without a DSN."""
+    """Send pending reports, for up to two seconds; do nothing without a DSN."""
     sdk = sys.modules.get("sentry_sdk")
     if sdk is not None:
         sdk.flush(timeout=_FLUSH_S)
@@ -62,9 +67,9 @@ def _start(settings: Settings, served: Sequence[StoredModel]) -> None:
         dsn=dsn.get_secret_value() if dsn else None,
         environment=settings.sentry.environment,
         release=os.environ.get("SENTRY_RELEASE") or _release(),
-        # None is off; with 0 it would still follow a sender that samples.
+        # None turns traces off; with 0 the SDK would still continue traces that a sender samples.
         traces_sample_rate=rate or None,
-        # The others patch what every request goes through: Redis, logging, Celery.
+        # Other integrations patch code that every request runs: Redis, logging, Celery.
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[
@@ -73,9 +78,9 @@ def _start(settings: Settings, served: Sequence[StoredModel]) -> None:
             ExcepthookIntegration(),
             ThreadingIntegration(),
         ],
-        # Of whatever request came before.
+        # They would be about earlier requests.
         max_breadcrumbs=0,
-        # Threads that measure how the process fares.
+        # Both start threads that monitor the process.
         auto_session_tracking=False,
         enable_backpressure_handling=False,
         send_default_pii=show_text,
@@ -88,19 +93,19 @@ def _start(settings: Settings, served: Sequence[StoredModel]) -> None:
 
 
 def _report_errors_of(logger: logging.Logger, **_: object) -> None:
-    """Errors that are not of a request: the broker is gone, a process cannot start."""
+    """Report errors that do not belong to a request: the broker is gone, or a process cannot start."""
     from sentry_sdk.integrations.logging import EventHandler, ignore_logger
 
-    # What goes wrong with a request is reported once, with its tags (`failures.py`).
+    # A failed request is reported once, with its tags, by `failures.py`.
     for source in (trace, request, answering, batch):
         ignore_logger(source.logger.name)
-    # Celery sets up again in a process whose log has a file of its own.
+    # Celery sets up logging again in a process that has its own log file.
     if not any(isinstance(handler, EventHandler) for handler in logger.handlers):
         logger.addHandler(EventHandler(level=logging.ERROR))
 
 
 def _release() -> str | None:
-    # Else the client would run git, in each process.
+    # Without a release the SDK runs git in every process.
     try:
         return f"celeriac@{importlib.metadata.version('celeriac')}"
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A report for each request that failed and is not its sender's fault."""
+"""Reports each request that failed through no fault of its sender."""
 
 from __future__ import annotations
 
@@ -20,19 +20,24 @@ __all__ = ["connect"]
 
 
 def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
-    """Report the failures of this process, and in the parent those of processes that died."""
+    """Report failed requests of this process, including, in the parent, those whose process died.
+
+    Args:
+        served: the worker's models.
+        show_text: whether reports may contain the arguments of requests.
+    """
 
     def on_failure(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: object) -> None:
         if isinstance(exception, RequestError) and not isinstance(exception, ModelFailed):
             return
         with sentry_sdk.isolation_scope() as scope:
             if sentry_sdk.get_current_span() is None:
-                sentry_sdk.continue_trace(incoming_trace.incoming(vars(sender.request)))
+                sentry_sdk.continue_trace(incoming_trace.read_trace(vars(sender.request)))
             scope.set_transaction_name(sender.name, source="task")
             for name, value in tags_of(sender, args, kwargs, served).items():
                 scope.set_tag(name, value)
             if isinstance(exception, SoftTimeLimitExceeded):
-                # All have the same stack.
+                # Grouped by task, since the stack says nothing about the cause.
                 scope.fingerprint = ["celery", "SoftTimeLimitExceeded", sender.name]
             if show_text:
                 scope.set_extra("celery-job", {"task_name": sender.name, "args": args, "kwargs": kwargs})
@@ -48,7 +53,7 @@ def _cause_of(request: Any) -> BaseException | None:
 
 def _report(exception: BaseException, cause: BaseException | None) -> None:
     if cause is not None:
-        # The result is stored already, and the sender does not see it.
+        # Only for the report: the result, which the sender sees, has been stored.
         exception.__cause__ = cause
     event, hint = event_from_exception(
         exception,

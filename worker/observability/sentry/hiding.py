@@ -1,4 +1,4 @@
-"""Reports without the texts of requests: the message of an exception is kept where it is known to quote none."""
+"""Removes the text of requests from reports. Messages of exceptions stay if they are known never to quote a request."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from worker.inference.hidden_result import HIDDEN
 
 __all__ = ["hide_texts"]
 
-#: Modules whose exceptions never quote a request. Of Celery's and Redis's some do.
-_SILENT_MODULES = (RequestError.__module__, ModelError.__module__, billiard_exceptions.__name__)
-#: Exceptions of the system, which name addresses and files.
-_SILENT_TYPES = frozenset(
+#: Modules whose exceptions never quote a request. Some exceptions of Celery and Redis do.
+_SAFE_MODULES = (RequestError.__module__, ModelError.__module__, billiard_exceptions.__name__)
+#: Exceptions of the operating system, which name addresses and files.
+_SAFE_TYPES = frozenset(
     {"MemoryError", "OSError", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"}
     | {"TimeoutError", "FileNotFoundError", "PermissionError"}
 )
-#: What Redis answers may repeat what it was sent.
-_SILENT_REDIS = frozenset({"ConnectionError", "TimeoutError"})
-#: It computes numbers, and has never seen a text.
+#: Other exceptions of Redis may repeat the command that was sent.
+_SAFE_REDIS = frozenset({"ConnectionError", "TimeoutError"})
+#: The engine computes numbers and never receives text.
 _ENGINE = "openvino"
 
 
 def hide_texts(event: Any, hint: Mapping[str, Any]) -> Any:
-    """Take out of a report what could hold a request's text; types and stacks stay."""
+    """Remove everything from a report that may contain a request's text; types and stacks stay."""
     event.pop("extra", None)
     for value in (event.get("exception") or {}).get("values") or []:
-        if not _is_silent(value):
+        if not _is_safe(value):
             value["value"] = HIDDEN
     record = hint.get("log_record")
     if record is not None:
@@ -38,11 +38,11 @@ def hide_texts(event: Any, hint: Mapping[str, Any]) -> Any:
     return event
 
 
-def _is_silent(value: Mapping[str, Any]) -> bool:
+def _is_safe(value: Mapping[str, Any]) -> bool:
     module, name = value.get("module"), value.get("type")
     if module is None or module == "builtins":
-        return name in _SILENT_TYPES or _is_raised_by_engine(value)
-    return module.startswith(_SILENT_MODULES) or (module == "redis.exceptions" and name in _SILENT_REDIS)
+        return name in _SAFE_TYPES or _is_raised_by_engine(value)
+    return module.startswith(_SAFE_MODULES) or (module == "redis.exceptions" and name in _SAFE_REDIS)
 
 
 def _is_raised_by_engine(value: Mapping[str, Any]) -> bool:
@@ -51,7 +51,7 @@ def _is_raised_by_engine(value: Mapping[str, Any]) -> bool:
 
 
 def _without_texts(record: Any) -> dict[str, Any]:
-    """A log line whose exceptions are named, and not quoted."""
+    """A log line that names its exceptions without quoting them."""
     template = str(record.msg)
     if not isinstance(record.args, tuple):
         return {"message": template, "formatted": template}
@@ -59,7 +59,7 @@ def _without_texts(record: Any) -> dict[str, Any]:
     try:
         return {"message": template, "formatted": template % shown, "params": list(shown)}
     except (TypeError, ValueError):
-        # It wants a number where an exception was.
+        # The template formats an exception as a number.
         return {"message": template, "formatted": template}
 
 

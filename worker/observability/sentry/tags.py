@@ -1,4 +1,4 @@
-"""What a report or a trace says of its request: everything but its text."""
+"""The tags that describe a request in a report or a trace, without its text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["tags_of"]
 
 
 def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) -> dict[str, str]:
-    """The tags of the request that a task is traced for.
+    """The tags of the request that Celery is tracing.
 
     Args:
-        task: with its ``request``.
-        args: the request's positional arguments, as they came.
-        kwargs: its keyword arguments, as they came.
+        task: the task, with its ``request``.
+        args: positional arguments of the request, not validated.
+        kwargs: keyword arguments of the request, not validated.
         served: the worker's models, the first of each task first.
 
     Returns:
-        ``task``, ``task_id``, ``queue``, ``batch_size``, ``tokens``, ``model`` and ``revision``, as far as known. A
-        request that the model has not seen has ``tokens_estimated``, which says that ``tokens`` is.
+        ``task``, ``task_id``, ``queue``, ``batch_size``, ``tokens``, ``model`` and ``revision``, as far as known. If
+        no model has read the request, ``tokens`` is an estimate and ``tokens_estimated`` is set.
     """
     request = task.request
     arguments = arguments_by_name(task.name, args, kwargs)

@@ -1,6 +1,6 @@
-"""A transaction for each sampled request: from the computation of its batch on, until its result is given out.
+"""Sends a transaction for each sampled request, from the start of its batch until its result is returned.
 
-Celery's tracer runs when the batch has been computed, so that the timestamps are those of the batch, given explicitly.
+Celery's tracer runs after the batch has been computed, so timestamps are set explicitly, to those of the batch.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from worker.observability.sentry import incoming_trace
 from worker.observability.sentry.tags import tags_of
 from worker.pool import work_context
 
-__all__ = ["COMPUTE_BATCH", "connect", "decide"]
+__all__ = ["COMPUTE_BATCH", "connect", "sampling_decision"]
 
-#: Operation and name of the span that a request shares with the others of its batch.
+#: Operation and name of the span that all requests of a batch share.
 COMPUTE_BATCH = "inference", "compute batch"
 _ORIGIN = "auto.queue.celeriac"
 
 
 @dataclass
 class _Active:
-    """The transaction of the request that is traced, and what is undone at its end."""
+    """The transaction of the current request, and the contexts to leave at its end."""
 
     transaction: Transaction
-    undo: contextlib.ExitStack
+    contexts: contextlib.ExitStack
 
 
 class _Traces:
-    """Celery's signals around one request after another."""
+    """Traces one request after another, by Celery's signals."""
 
     def __init__(self, served: Sequence[StoredModel], rate: float) -> None:
         self._served = served
@@ -48,15 +48,15 @@ class _Traces:
         self._active: _Active | None = None
 
     def start(self, task: Any, **_: object) -> None:
-        """Celery begins to trace a request."""
+        """Start a transaction when Celery starts to trace a request."""
         headers = vars(task.request)
-        continued = incoming_trace.incoming(headers)
-        is_sampled = decide(continued, self._rate)
+        continued = incoming_trace.read_trace(headers)
+        is_sampled = sampling_decision(continued, self._rate)
         if is_sampled is False:
             return
         self._abandon()
-        undo = contextlib.ExitStack()
-        undo.enter_context(sentry_sdk.isolation_scope())
+        contexts = contextlib.ExitStack()
+        contexts.enter_context(sentry_sdk.isolation_scope())
         transaction = sentry_sdk.continue_trace(
             continued, op=OP.QUEUE_TASK_CELERY, name=task.name, source=TransactionSource.TASK, origin=_ORIGIN
         )
@@ -64,23 +64,23 @@ class _Traces:
             transaction.sampled = True
         sentry_sdk.start_transaction(transaction)
         if not continued:
-            # So that Sentry counts what this one stands for.
+            # Sentry extrapolates from the rate.
             transaction.sample_rate = self._rate
         if not transaction.sampled:
-            undo.close()
+            contexts.close()
             return
         batch = work_context.batch()
         if batch is not None:
-            transaction.start_timestamp = _moment(batch.started_at)
-        undo.enter_context(transaction)
-        self._active = _Active(transaction, undo)
+            transaction.start_timestamp = _utc(batch.started_at)
+        contexts.enter_context(transaction)
+        self._active = _Active(transaction, contexts)
 
     def finish(self, task: Any, args: Any, kwargs: Any, state: str | None, retval: Any, **_: object) -> None:
-        """Celery has traced it."""
+        """Finish the transaction when Celery has traced the request."""
         active, self._active = self._active, None
         if active is None:
             return
-        with active.undo:
+        with active.contexts:
             transaction = active.transaction
             tags = tags_of(task, args, kwargs, self._served)
             for name, value in tags.items():
@@ -91,20 +91,20 @@ class _Traces:
             transaction.finish(end_timestamp=ended)
 
     def propagate(self, headers: Any, **_: object) -> None:
-        """What a request sends (links, retries) continues its trace, sampled or not."""
+        """Add the current trace, sampled or not, to the messages that a request sends (linked tasks, retries)."""
         if self._active is not None:
             continued = dict(self._active.transaction.iter_headers())
         else:
             task: Any = current_task
-            continued = incoming_trace.incoming(vars(task.request)) if task else {}
+            continued = incoming_trace.read_trace(vars(task.request)) if task else {}
         for name, value in continued.items():
             headers.setdefault(name, value)
 
     def _add_spans(self, transaction: Transaction, task: Any, tags: Mapping[str, str], ended: datetime) -> None:
-        """What Sentry's own integration has, ``queue.process``, and in it the computation of the batch."""
-        begun = transaction.start_timestamp
+        """Add Sentry's usual span ``queue.process``, and inside it the computation of the batch."""
+        started = transaction.start_timestamp
         process = transaction.start_child(
-            op=OP.QUEUE_PROCESS, name=task.name, start_timestamp=begun, origin=_ORIGIN, status=transaction.status
+            op=OP.QUEUE_PROCESS, name=task.name, start_timestamp=started, origin=_ORIGIN, status=transaction.status
         )
         request = task.request
         process.set_data(SPANDATA.MESSAGING_SYSTEM, "redis")
@@ -114,23 +114,23 @@ class _Traces:
             process.set_data(SPANDATA.MESSAGING_DESTINATION_NAME, tags["queue"])
         enqueued_at = incoming_trace.enqueued_at(vars(request))
         if enqueued_at is not None:
-            waited_ms = max(0.0, begun.timestamp() - enqueued_at) * 1000
+            waited_ms = max(0.0, started.timestamp() - enqueued_at) * 1000
             process.set_data(SPANDATA.MESSAGING_MESSAGE_RECEIVE_LATENCY, waited_ms)
         batch = work_context.batch()
         if batch is not None and batch.ended_at is not None:
             operation, name = COMPUTE_BATCH
-            computed = process.start_child(op=operation, name=name, start_timestamp=begun, origin=_ORIGIN)
+            computed = process.start_child(op=operation, name=name, start_timestamp=started, origin=_ORIGIN)
             for tag in ("model", "revision", "batch_size", "tokens"):
                 if tag in tags:
                     computed.set_data(tag, int(tags[tag]) if tags[tag].isdigit() else tags[tag])
-            computed.finish(end_timestamp=_moment(batch.ended_at))
+            computed.finish(end_timestamp=_utc(batch.ended_at))
         process.finish(end_timestamp=ended)
 
     def _abandon(self) -> None:
-        """End what was never finished: something between the two signals ended the tracer."""
+        """Drop a transaction that was never finished, because Celery's tracer ended between the two signals."""
         if self._active is not None:
             self._active.transaction.sampled = False
-            self._active.undo.close()
+            self._active.contexts.close()
             self._active = None
 
 
@@ -139,7 +139,7 @@ def connect(served: Sequence[StoredModel], rate: float) -> None:
 
     Args:
         served: the worker's models.
-        rate: share of the traces that begin here, from 0 to 1; of others their sender has decided.
+        rate: share of new traces to sample, from 0 to 1. Traces that a sender has started follow its decision.
     """
     traces = _Traces(served, rate)
     signals.task_prerun.connect(traces.start, weak=False, dispatch_uid="celeriac.sentry.start")
@@ -147,19 +147,19 @@ def connect(served: Sequence[StoredModel], rate: float) -> None:
     signals.before_task_publish.connect(traces.propagate, weak=False, dispatch_uid="celeriac.sentry.propagate")
 
 
-def decide(continued: Mapping[str, str], rate: float) -> bool | None:
-    """Whether a request is sampled, as Sentry's client would decide, but before anything is made for it.
+def sampling_decision(continued: Mapping[str, str], rate: float) -> bool | None:
+    """Whether to sample a request. This is the decision of Sentry's SDK, made before any object is created.
 
     Returns:
-        None where only the client can tell: the sender's trace has neither a decision nor a random number.
+        None if only the SDK can decide: the sender's trace has neither a decision nor a random number.
     """
     if not continued:
-        return random.random() < rate  # noqa: S311 - a sample
-    decided = incoming_trace.is_sampled(continued)
-    if decided is not None:
-        return decided
-    by_trace = incoming_trace.sample_rand(continued)
-    return None if by_trace is None else by_trace < rate
+        return random.random() < rate  # noqa: S311 - sampling
+    decision = incoming_trace.is_sampled(continued)
+    if decision is not None:
+        return decision
+    sample_rand = incoming_trace.sample_rand(continued)
+    return None if sample_rand is None else sample_rand < rate
 
 
 def _status(state: str | None, retval: Any) -> str:
@@ -168,5 +168,5 @@ def _status(state: str | None, retval: Any) -> str:
     return "invalid_argument" if isinstance(retval, RequestError) else "internal_error"
 
 
-def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+def _utc(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)
