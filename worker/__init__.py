@@ -1,7 +1,7 @@
 """The Celery side: ``celery -A worker worker`` serves the configured models on pinned cores.
 
-The app is made when it is first asked for: ``worker.pool`` and ``worker.transport`` serve any Celery app, which ours
-must not take over.
+The app is made on first access: ``worker.pool`` and ``worker.transport`` serve any Celery app, and importing them must
+not make ours the current app.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["app"]
 def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worker.celery_app import app as made
+    from worker.celery_app import app as celery_app
 
-    globals()["app"] = made
-    return made
+    globals()["app"] = celery_app
+    return celery_app

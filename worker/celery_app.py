@@ -1,6 +1,6 @@
 """The Celery app of a worker.
 
-``celery -A worker inspect`` and Flower load it too, on machines that have no models.
+``celery -A worker inspect`` and Flower also load it, possibly on machines without models.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["app", "create_app"]
 
 
 def create_app(settings: Settings) -> CeleriacApp:
-    """Make the app that serves ``settings.models``, with a runtime of its own."""
+    """Make an app that serves ``settings.models``, with its own runtime."""
     runtime = WorkerRuntime(settings, ServedModels.from_settings(settings))
     runtime.pool_hooks = hooks = InferenceHooks(runtime)
     app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, set_as_current=True)
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     register_tasks(app, runtime.served.tasks)
     preflight.connect(app, runtime, hooks)
     logs.connect(settings)
-    # Before the process, so that a process that cannot start is reported too.
+    # Connected before `process`, so that processes that cannot start are reported too.
     sentry.connect(settings, runtime.served.models)
     process.connect(runtime, hooks)
     return app

@@ -1,6 +1,6 @@
-"""The Celery configuration of a worker, made from the settings in this one place.
+"""The Celery configuration of a worker, made from the settings.
 
-What differs from Celery's default says why; issue numbers are those of celery/celery and celery/kombu.
+Comments explain differences from Celery's defaults. Issue numbers refer to celery/celery unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from worker.redis_servers import backend_options, broker_options, broker_transpo
 
 __all__ = ["EVENTS", "TRANSPORT", "celery_options"]
 
-#: For ``Celery(amqp=...)``: kombu's Redis transport loses what a worker has popped and not recorded when it is killed.
+#: For ``Celery(amqp=...)``: with kombu's Redis transport, a killed worker loses messages that it has popped but not yet
+#: recorded.
 TRANSPORT = "worker.transport:AMQP"
 #: For ``Celery(events=...)``.
 EVENTS = "worker.observability.events:Events"
@@ -29,7 +30,13 @@ _RESTORE_MUTEX_S = 30
 
 
 def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[str] = ()) -> dict[str, Any]:
-    """Celery's lower-case settings for a worker that serves ``models``, which are made for ``tasks``."""
+    """Celery's lower-case settings for a worker.
+
+    Args:
+        settings: the settings of the worker.
+        tasks: the tasks whose queues it consumes.
+        models: the models whose queues it consumes.
+    """
     return {
         **broker_options(settings.broker),
         **_messages(settings),
@@ -42,14 +49,14 @@ def celery_options(settings: Settings, tasks: list[TaskName], models: Sequence[s
 
 def _messages(settings: Settings) -> dict[str, Any]:
     return {
-        # Pickle runs whatever the sender wants; a message of another type is refused with a typed error.
+        # Pickle would let senders run code. Messages with another content type are refused with a typed error.
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        # A request is done when its result is stored, not when it is fetched.
+        # A request is acknowledged when its result is stored, not when it is fetched.
         "task_acks_late": True,
-        # A request that kills its process must not do so without end (#9082): worker.pool counts its attempts.
+        # A request that kills its process must not be repeated forever (#9082): worker.pool counts the attempts.
         "task_reject_on_worker_lost": False,
         "task_soft_time_limit": settings.time.soft_limit_s,
         "task_time_limit": settings.time.hard_limit_s,
@@ -69,7 +76,7 @@ def _queues(tasks: list[TaskName], models: Sequence[str]) -> dict[str, Any]:
     ]
     return {
         "task_default_queue": DEFAULT_QUEUE,
-        # The exchange is what Celery declares for a queue that a stock producer names, so that both agree.
+        # The same exchange that Celery declares when a stock producer names a queue.
         "task_queues": [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in _with_default(names)],
     }
 
@@ -82,15 +89,15 @@ def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport_options": {
             "visibility_timeout": settings.time.visibility_timeout_s,
-            # Messages of dead workers are restored every 5 s rather than every 100 s (kombu#2558), and a worker that
-            # dies while it restores some blocks the others for 30 s rather than 300 s.
+            # Messages of dead workers are restored every 5 s instead of 100 s (kombu#2558). A worker that dies while
+            # restoring blocks the others for 30 s instead of 300 s.
             "unacked_restore_interval": _RESTORE_INTERVAL_S,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": _RESTORE_MUTEX_S,
             "queue_order_strategy": _QUEUE_ORDER,
             "socket_keepalive": True,
             "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-            # Without it a command on a connection that was cut silently waits without end.
+            # Without a timeout, a command waits forever on a connection that was cut silently.
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "health_check_interval": _HEALTH_CHECK_S,
             **broker_transport_options(settings.broker),
@@ -100,7 +107,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_channel_error_retry": True,
-        # What ran when the connection broke is another worker's to acknowledge; see `WorkerRequest.cancel`.
+        # The broker delivers running requests to another worker, which acknowledges them; see `WorkerRequest.cancel`.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
     }
 
@@ -110,7 +117,7 @@ def _results(settings: Settings) -> dict[str, Any]:
         **backend_options(settings.result_backend),
         "result_expires": settings.time.result_expires_s,
         "result_extended": False,
-        # A result survives a restart of its server (#8588), but does not wait for it without end.
+        # Results survive a restart of the server (#8588), but workers do not wait for it forever.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
         "result_backend_transport_options": {"visibility_timeout": settings.time.visibility_timeout_s},
@@ -128,10 +135,10 @@ def _worker(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "worker.intake.consumer:Consumer",
         "worker_autoscaler": "worker.scaling.autoscaler:Autoscaler",
         "worker_prefetch_multiplier": settings.limits.held_requests,
-        # The default is 4 s, less than a model takes to load (#1715).
+        # The default is 4 s, which is less than loading a model takes (#1715).
         "worker_proc_alive_timeout": settings.time.process_start_s,
         "worker_soft_shutdown_timeout": settings.time.shutdown_s,
-        # Nothing here prints, and the stray output of a library is better left as it is.
+        # Our code does not print, and output of libraries is better left unchanged.
         "worker_redirect_stdouts": False,
         "worker_hijack_root_logger": True,
     }

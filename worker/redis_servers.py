@@ -1,4 +1,4 @@
-"""Broker and result backend as kombu and Celery want them: each spells a socket and TLS in its own way."""
+"""Translates server URLs into options of kombu and Celery, which express sockets and TLS differently."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ __all__ = ["backend_options", "broker_options", "broker_transport_options"]
 
 
 def broker_options(server: RedisUrl) -> dict[str, Any]:
-    """Celery's settings that lead kombu to the broker."""
-    # Without them kombu takes any certificate.
+    """Celery's settings for the broker."""
+    # Without broker_use_ssl, kombu accepts any certificate.
     return {"broker_url": _url(server), **({"broker_use_ssl": dict(server.tls)} if server.tls else {})}
 
 
 def broker_transport_options(server: RedisUrl) -> dict[str, Any]:
-    """What kombu takes as an option of the transport."""
+    """Options of kombu's transport for the broker."""
     return {"client_name": server.client_name} if server.client_name else {}
 
 
 def backend_options(server: RedisUrl) -> dict[str, Any]:
-    """Celery's settings that lead its result backend to its server."""
+    """Celery's settings for the result backend."""
     options: dict[str, Any] = {"result_backend": _url(server)}
-    # redis-py's connections to a socket know no such option.
+    # redis-py's connections to a Unix socket do not accept this option.
     options["redis_socket_keepalive"] = server.scheme is not Scheme.UNIX
     if server.tls:
-        # Without them the backend refuses to be made.
+        # Without this option the backend raises for a rediss:// URL.
         options["redis_backend_use_ssl"] = dict(server.tls)
     if server.client_name:
         options["redis_client_name"] = server.client_name

@@ -1,7 +1,7 @@
-"""Everything that belongs to one worker, in one typed object.
+"""The state of one worker, in one typed object.
 
-:func:`worker.celery_app.create_app` makes it. It hangs on the app, since Celery makes most of the worker's parts itself
-and hands each of them nothing but the app. Tests make another one.
+:func:`worker.celery_app.create_app` makes it. It is an attribute of the app, since Celery makes most parts of a worker
+itself and passes only the app to each of them. Tests make their own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = ["CeleriacApp", "WorkerRuntime", "runtime_of"]
 
 @dataclass
 class WorkerRuntime:
-    """What a worker has and knows. Pool processes inherit it by the fork.
+    """The state of a worker. Pool processes inherit it through the fork.
 
     Attributes:
-        settings: the settings in force.
-        served: the models that the worker answers with.
+        settings: the effective settings.
+        served: the models that the worker serves.
         meter: counts of requests and batches.
-        throughput: how fast a process works through bytes of requests.
-        pool_hooks: what the pool asks of this worker.
+        throughput: measures how long a process takes per byte of requests.
+        pool_hooks: the pool's hooks in this worker.
         leases: the worker's core sets; None until the worker has started.
-        model_uses: locked manifests, by which ``python -m models remove`` can tell who uses a model.
-        workload: what there is to do; None until the worker has started.
-        monitoring_socket: where the monitoring server listens; None without a port.
+        model_uses: locked manifests, from which ``python -m models remove`` sees that a model is in use.
+        workload: observes the workload; None until the worker has started.
+        monitoring_socket: the socket of the monitoring server; None without a port.
         loaded: the models of this pool process; None in the parent.
     """
 
@@ -63,7 +63,7 @@ class WorkerRuntime:
         return self.leases
 
     def started_workload(self) -> WorkloadMonitor:
-        """The workload of a worker that has started.
+        """The workload monitor of a worker that has started.
 
         Raises:
             RuntimeError: no worker has started in this process.
@@ -76,7 +76,7 @@ class WorkerRuntime:
         """The models of this pool process.
 
         Raises:
-            RuntimeError: this is not a pool process that has started.
+            RuntimeError: this is not a started pool process.
         """
         if self.loaded is None:
             raise RuntimeError("models are loaded in pool processes only")
@@ -94,15 +94,15 @@ class CeleriacApp(Celery):
 
     @property
     def pool_hooks(self) -> PoolHooks:
-        """What the pool asks of this worker (:class:`worker.pool.hooks.HasPoolHooks`)."""
+        """The pool's hooks in this worker (:class:`worker.pool.hooks.HasPoolHooks`)."""
         return self.runtime.pool_hooks
 
 
 def runtime_of(app: Celery) -> WorkerRuntime:
-    """The runtime of an app of ours.
+    """The runtime of one of our apps.
 
     Raises:
-        TypeError: it is another app.
+        TypeError: ``app`` is another Celery app.
     """
     if not isinstance(app, CeleriacApp):
         raise TypeError(f"{app!r} is not an app of Celeriac")

@@ -1,4 +1,4 @@
-"""The tasks: each passes the requests of a batch to the models of its process."""
+"""The Celery tasks, which pass the requests of a batch to the models of their process."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from worker.runtime import WorkerRuntime, runtime_of
 __all__ = ["InferenceTask", "register_tasks"]
 
 
-#: Tasks whose results repeat the request's text.
+#: Tasks whose results contain text of the request.
 _QUOTING = frozenset({TaskName.ZERO_SHOT_CLASSIFICATION, TaskName.QUESTION_ANSWERING})
 
 
 class InferenceTask(BatchTask):
-    """A task that a model answers."""
+    """A task that models answer."""
 
     abstract = True
     Request = "worker.intake.request:WorkerRequest"
-    #: Errors of the contract are logged without a traceback.
+    #: Celery logs these errors without a traceback.
     throws = (RequestError,)
-    #: Its name in the contract.
+    #: The name of the task in the contract.
     task_name: TaskName
 
     def compute(self, calls: Sequence[Call]) -> list[TaskResult]:
@@ -42,16 +42,16 @@ class InferenceTask(BatchTask):
         return answers
 
     def take_usage(self) -> Usage:
-        """What the models of this process have computed since the last call."""
+        """Return what the models of this process have computed since the last call."""
         return self._runtime.loaded_models().take_usage()
 
     def batch_key(self, call: Call) -> Hashable:
-        """The model that a request names; None stands for the first model of the task."""
+        """The model that a request names; None for the default model of the task."""
         model = named_model(self.task_name, call.args, call.kwargs)
         return model if isinstance(model, str) else None
 
     def batch_cost(self, call: Call, body_bytes: int) -> int:
-        """The number of tokens that a request is estimated to have."""
+        """The estimated number of tokens of a request."""
         return estimate_tokens(arguments_by_name(self.task_name, call.args, call.kwargs), body_bytes)
 
     @property
@@ -60,7 +60,7 @@ class InferenceTask(BatchTask):
 
 
 def register_tasks(app: Celery, tasks: Iterable[TaskName]) -> None:
-    """Register the tasks that this worker serves; a message for another is moved to that task's queue."""
+    """Register the tasks that this worker serves. Messages for other tasks are moved to the queues of those tasks."""
     for name in tasks:
         kind = type(name.name.title().replace("_", ""), (InferenceTask,), {"name": name.value, "task_name": name})
         app.register_task(kind())

@@ -1,1 +1,1 @@
-"""What a pool process does with the requests of a batch: validate, choose a model, answer."""
+"""Answers the requests of a batch in a pool process: validates them, chooses models, runs pipelines."""

@@ -1,4 +1,4 @@
-"""The requests of a batch in, a result or a typed error for each out; runs in a pool process."""
+"""Answers the requests of a batch, each with a result or a typed error; runs in a pool process."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def answer(
 
     Args:
         task: the task of all requests.
-        calls: the requests as they came; positional arguments fill the parameters that keywords leave open.
-        pipelines: the pipelines of the task by the name of their model; the first answers requests that name none.
+        calls: the requests, not validated. Positional arguments fill the parameters that keywords leave open.
+        pipelines: the pipelines of the task, by the name of their model. The first answers requests that name none.
         count_tokens: whether to count the tokens that the model reads for each request.
 
     Returns:
-        One per call, in order: a result with the model that gave it; an :class:`InvalidRequest` or
-        :class:`UnknownModel`, which no model has seen; or a :class:`ModelFailed`.
+        One answer per call, in order: a result with the model that gave it; an :class:`InvalidRequest` or
+        :class:`UnknownModel` without one; or a :class:`ModelFailed`.
 
     Raises:
-        RuntimeError, MemoryError: a model raised over more than one request; one of them may be at fault.
+        RuntimeError, MemoryError: a model failed for several requests together, of which one may be at fault.
     """
     answers: list[TaskResult | None] = [None] * len(calls)
     by_pipeline: dict[AnyPipeline, list[tuple[int, Any]]] = {}
@@ -92,7 +92,7 @@ def _choose(task: TaskName, request: Request, pipelines: Mapping[str, AnyPipelin
     except KeyError:
         raise UnknownModel.of(
             ErrorCode.UNKNOWN_MODEL,
-            f"model: this worker has no such model for {task.value}; it has {', '.join(pipelines)}",
+            f"model: this worker serves no such model for {task.value}; it serves {', '.join(pipelines)}",
             field="model",
         ) from None
 
@@ -101,12 +101,12 @@ def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[i
     facts = AnswerFacts(pipeline.model.name, pipeline.model.manifest.revision)
     try:
         outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
-        known = [replace(facts, tokens=count) for count in token_counts] if token_counts else [facts] * len(members)
-        return [_merge(parsed, found, its) for parsed, found, its in zip(members, outcomes, known, strict=True)]
+        each = [replace(facts, tokens=count) for count in token_counts] if token_counts else [facts] * len(members)
+        return [_merge(*member) for member in zip(members, outcomes, each, strict=True)]
     except (RuntimeError, MemoryError) as error:
         if len(members) > 1:
             raise
-        # Celery would keep a pool slot for ever over a MemoryError (celery/celery#10462).
+        # An uncaught MemoryError would make Celery leak a pool slot (celery/celery#10462).
         logger.exception("the model failed")
         problem = f"model {pipeline.model.name} failed: {type(error).__name__}"
         facts = replace(facts, tokens=token_counts[0] if token_counts else None, cause=error)

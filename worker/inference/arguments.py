@@ -1,4 +1,4 @@
-"""A request's arguments by name, for whatever routes, counts or reports requests before they are validated."""
+"""A request's arguments by name, for code that routes, counts or reports requests that are not validated."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["arguments_by_name", "named_model"]
 _TASKS = frozenset(task.value for task in TaskName)
 
 
-def arguments_by_name(task: str, args: Any, kwargs: Any) -> Mapping[str, Any]:
-    """All arguments by name, as far as they can be told apart; validation reports what is wrong with them.
+def arguments_by_name(task: str, args: object, kwargs: object) -> Mapping[str, Any]:
+    """All arguments by name, as far as possible. Nothing is validated.
 
     Args:
         task: name of the task. Positional arguments of a task outside the contract have no names and are left out.
-        args: positional arguments, as they came.
-        kwargs: keyword arguments, as they came.
+        args: positional arguments from the message.
+        kwargs: keyword arguments from the message.
     """
     if not isinstance(kwargs, Mapping):
         return {}
@@ -30,6 +30,6 @@ def arguments_by_name(task: str, args: Any, kwargs: Any) -> Mapping[str, Any]:
         return kwargs
 
 
-def named_model(task: str, args: Any, kwargs: Any) -> Any:
-    """The value of a request's ``model``; None where it names none, and not always a string: nothing is validated."""
+def named_model(task: str, args: object, kwargs: object) -> object:
+    """The value of a request's ``model``, not validated: any JSON value; None if the request names none."""
     return arguments_by_name(task, args, kwargs).get("model")

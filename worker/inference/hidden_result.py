@@ -1,7 +1,7 @@
-"""A result that repeats parts of its request, kept out of events, logs and Flower.
+"""Hides a result that contains text of the request from events, logs and Flower.
 
-Celery shows ``repr(result)`` in the event and the log line of every success (``celery.app.trace``). A zero-shot result
-contains the text, and an answer is a piece of the context.
+Celery includes ``repr(result)`` in the event and the log line of every success (``celery.app.trace``). A zero-shot
+result contains the text, and an answer to a question is a part of the context.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["HIDDEN", "HiddenResult"]
 
-#: Stands for arguments and results wherever they would be shown.
+#: Replaces arguments and results wherever they would be shown.
 HIDDEN = "<hidden>"
 
 

@@ -22,24 +22,24 @@ class LoadedModels:
     """The pipelines of a process.
 
     Attributes:
-        pipelines: by task and by the model's name; the first of a task answers requests that name no model.
+        pipelines: by task and by name of the model. The first of a task answers requests that name no model.
     """
 
     pipelines: Mapping[TaskName, Mapping[str, AnyPipeline]]
 
     @classmethod
     def load(cls, models: Iterable[StoredModel], settings: Settings, threads: int) -> Self:
-        """Verify, load and warm up models, in a pool process.
+        """Verify, load and warm up models; in a pool process.
 
         Args:
-            models: in the order of the setting.
-            settings: how they are compiled.
+            models: the models, in the order of the setting.
+            settings: say how the models are compiled.
             threads: number of threads of each model.
 
         Raises:
-            models.errors.ModelError: a file of a model is not what its manifest says.
+            models.errors.ModelError: a file of a model does not match its manifest.
         """
-        # OpenVINO does not survive a fork: nothing of it is imported in the parent.
+        # Imported here, since OpenVINO does not survive a fork and must not be imported in the parent.
         from models import pipelines
         from models.engine.batching import BatchingOptions
         from models.engine.engine import EngineOptions
@@ -53,7 +53,7 @@ class LoadedModels:
         loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
         secondary: list[tuple[TaskName, AnyPipeline]] = []
         for model in models:
-            # The parent has verified them too; a process may start much later.
+            # The parent has verified it too, but a process may start much later.
             model.verify()
             for task, pipeline in pipelines.load_all(model, options).items():
                 if task is model.manifest.task:
@@ -61,18 +61,18 @@ class LoadedModels:
                     loaded.setdefault(task, {})[model.name] = pipeline
                 else:
                     secondary.append((task, pipeline))
-        # Added last, since the first model of a task answers requests that name none.
+        # Added last, so that a model made for the task comes first and answers requests that name none.
         for task, pipeline in secondary:
             loaded.setdefault(task, {}).setdefault(pipeline.model.name, pipeline)
         return cls(loaded)
 
     @property
     def names(self) -> list[str]:
-        """The names of the models, each once."""
+        """The names of the models, without duplicates."""
         return list(dict.fromkeys(name for by_name in self.pipelines.values() for name in by_name))
 
     def take_usage(self) -> Usage:
-        """Return what the models have computed since the last call, and start counting anew."""
+        """Return what the models have computed since the last call, and reset the counts."""
         by_task = self.pipelines.values()
-        # Pipelines may share an engine, which returns its usage once.
+        # Pipelines may share an engine, which returns each usage only once.
         return total(pipeline.engine.take_usage() for by_name in by_task for pipeline in by_name.values())

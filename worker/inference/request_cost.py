@@ -1,4 +1,4 @@
-"""The cost of a request, estimated before anybody has tokenized it."""
+"""Estimates the cost of a request before it is tokenized."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 __all__ = ["estimate_tokens"]
 
-#: Bytes of a message's body that are no text: Celery's part, and the names of the arguments.
+#: Bytes of a message's body that are not text: Celery's options and the names of the arguments.
 _FRAME_BYTES = 100
 _BYTES_PER_TOKEN = 4
 
 
 def estimate_tokens(kwargs: Mapping[str, Any], body_bytes: int) -> int:
-    """Number of tokens that the model will read, at least 1: those of the text, once for each candidate label.
+    """Estimate the number of tokens that the model will read: the text, once per candidate label; at least 1.
 
     Args:
-        kwargs: the request's arguments by name, as they came.
-        body_bytes: length of the message's body.
+        kwargs: the request's arguments by name, not validated.
+        body_bytes: size of the message's body.
     """
     labels = kwargs.get("candidate_labels")
     pairs = 1

@@ -1,7 +1,7 @@
-"""``worker_autoscaler``: the number of processes follows the work that waits, in the queues and in the worker.
+"""The ``worker_autoscaler``: scales processes with the work that waits in the queues and in the worker.
 
-Celery's own autoscaler counts the requests that a worker holds. It never asks the broker, goes straight to the maximum
-over a handful of short requests, and starts from the minimum after each lull.
+Celery's own autoscaler counts only the requests that a worker holds. It never asks the broker, goes straight to the
+maximum for a handful of short requests, and starts from the minimum after each lull.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TICK_S = 0.5
 
 
 class Autoscaler(CeleryAutoscaler):
-    """Decides twice a second, from the workload of the last second; a message costs it one addition.
+    """Decides twice a second, based on the latest workload. A message costs it one addition.
 
     Args:
         pool: the pool to scale.
@@ -36,10 +36,10 @@ class Autoscaler(CeleryAutoscaler):
         min_concurrency: fewest processes.
         worker: Celery's worker.
         keepalive: interval between decisions, in seconds.
-        mutex: Celery's, unused with an event loop.
+        mutex: Celery's lock, unused with an event loop.
     """
 
-    def __init__(  # noqa: PLR0917 - as Celery calls it
+    def __init__(  # noqa: PLR0917 - Celery's signature
         self,
         pool: Any,
         max_concurrency: int,
@@ -53,17 +53,17 @@ class Autoscaler(CeleryAutoscaler):
         self._rule = ScalingRule(ScalingTargets.from_settings(runtime.settings.scale))
         self._monitor = runtime.started_workload()
         self._workload: Workload | None = None
-        #: The number of processes that the last decision wanted.
+        #: The number of processes according to the last decision; None before it.
         self.wanted: int | None = None
         self._refused_s = -math.inf
 
     def maybe_scale(self, req: Any = None) -> None:
-        """Celery calls this with each message, and every ``keepalive`` seconds."""
+        """Count a request, or scale. Celery calls this for each request, and every ``keepalive`` seconds with none."""
         if req is not None:
             self._monitor.count(req)
             return
         observed = self._monitor.observe()
-        # While Redis does not answer, nothing is known and nothing is changed.
+        # Nothing is changed while Redis does not answer.
         if observed is not None:
             self._scale(observed)
 
@@ -71,7 +71,7 @@ class Autoscaler(CeleryAutoscaler):
         """Set the range, for the control command ``autoscale``.
 
         Raises:
-            ValueError: there are not as many free cores.
+            ValueError: not enough cores are free.
         """
         updated: tuple[int, int] = super().update(max, min)
         self.pool.maintain_pool()
@@ -106,7 +106,7 @@ class Autoscaler(CeleryAutoscaler):
         self.pool.maintain_pool()
 
     def _grow(self, n: int) -> None:
-        """Add processes one by one, since another worker may have taken the cores."""
+        """Add processes one by one, since there may not be enough free cores for all."""
         for _ in range(n):
             try:
                 self.pool.grow(1)
@@ -114,16 +114,19 @@ class Autoscaler(CeleryAutoscaler):
                 self._refused_s = time.monotonic()
                 logger.warning("%s; the next attempt is in %g s", error, self._rule.targets.cooldown_s)
                 return
-            self.worker.consumer._update_prefetch_count(1)  # noqa: SLF001 - as Celery's own
+            self._change_prefetch_count(1)
 
     def _shrink(self, n: int) -> None:
-        """Stop processes that have nothing to do."""
+        """Stop idle processes."""
         for _ in range(n):
             try:
                 self.pool.shrink(1)
             except ValueError:
                 return
-            self.worker.consumer._update_prefetch_count(-1)  # noqa: SLF001 - as Celery's own
+            self._change_prefetch_count(-1)
+
+    def _change_prefetch_count(self, processes: int) -> None:
+        self.worker.consumer._update_prefetch_count(processes)  # noqa: SLF001 - as in Celery's own
 
     def _update_consumer_prefetch_count(self, new_max: int) -> None:
-        """Do nothing: the prefetch count follows the processes, not the range."""
+        """Do nothing: the prefetch count follows the number of processes, not the range."""

@@ -1,6 +1,6 @@
-"""How many processes the work needs: the decision alone, without a clock, Redis or processes.
+"""Decides how many processes a workload needs. It uses no clock, Redis or processes.
 
-The worker (``worker/scaling/autoscaler.py``) and the simulator (``benchmarks/scaling.py``) both run this code.
+The autoscaler (``worker/scaling/autoscaler.py``) and the simulator (``benchmarks/scaling.py``) run the same code.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from worker.workload.workload import Workload
 
 __all__ = ["ScalingRule"]
 
-#: Tolerance for sums of fractions.
+#: Tolerance for rounding errors of sums.
 _ROUNDING = 1e-9
 
 
 class ScalingRule:
-    """Scales up at once by as much as is needed, and down to the most that was needed during the cooldown.
+    """Scales up immediately to what is needed, and down to the most that was needed during the cooldown.
 
     Args:
-        targets: what to aim at.
+        targets: the targets of the rule.
     """
 
     def __init__(self, targets: ScalingTargets) -> None:
         self.targets = targets
-        #: Times and needs, in order of time and of falling need: the first is the largest of the cooldown.
+        #: Times and needs, ascending in time and descending in need: the first is the largest of the cooldown.
         self._needs: deque[tuple[float, int]] = deque()
 
     def needed(self, workload: Workload) -> int:
-        """The number of processes that keep up with arrivals and drain the backlog in time; at least 1."""
+        """The number of processes that keep up with arrivals and drain the backlog in time, at least 1."""
         targets = self.targets
         keeping_up = workload.arriving / targets.utilization
         catching_up = workload.arriving + workload.backlog_s / targets.drain_s
@@ -41,7 +41,7 @@ class ScalingRule:
 
         Args:
             now_s: the time on a monotonic clock, in seconds.
-            workload: what there is to do now.
+            workload: the current workload.
             least: fewest processes.
             most: most processes.
         """

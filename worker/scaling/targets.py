@@ -1,4 +1,4 @@
-"""What the scaling rule aims at."""
+"""The targets of the scaling rule."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["ScalingTargets"]
 
 @dataclass(frozen=True)
 class ScalingTargets:
-    """What the rule aims at; the defaults are those of the settings.
+    """The targets of the rule. The defaults are those of the settings.
 
     Attributes:
-        drain_s: time within which a backlog is to be worked off, in seconds.
-        utilization: share of the time that processes are to be busy, from 0 to 1; the rest absorbs fluctuations.
-        cooldown_s: a process is stopped when it was not needed for this long, in seconds.
+        drain_s: time in which a backlog is to be worked off, in seconds.
+        utilization: share of time that processes are to be busy, from 0 to 1. The rest absorbs fluctuations.
+        cooldown_s: a process is stopped when it has not been needed for this long, in seconds.
     """
 
     drain_s: float = ScaleSettings().drain_s
@@ -26,5 +26,5 @@ class ScalingTargets:
 
     @classmethod
     def from_settings(cls, scale: ScaleSettings) -> Self:
-        """The targets that the settings name."""
+        """The targets of the settings."""
         return cls(scale.drain_s, scale.utilization, scale.cooldown_s)

@@ -1,1 +1,1 @@
-"""What there is to do for a worker: what waits in its queues, what it holds, what arrives, and who shares it."""
+"""The workload of a worker: requests in its queues, requests that it holds, arrivals, and the workers that share it."""

@@ -1,6 +1,6 @@
-"""The name of a worker in Redis, unique to each start of each worker.
+"""Identifies a worker in Redis, uniquely for each start of each worker.
 
-The node name is not unique: two workers on a host are both ``celery@host`` unless they are named with ``-n``.
+The node name is not unique: without ``-n``, all workers on a host are named ``celery@host``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class WorkerIdentity:
     """One start of one worker.
 
     Attributes:
-        node: the worker's node name, which another worker may share.
-        start: a random part, new at each start.
+        node: the worker's node name, which other workers may share.
+        start: a random part, different for each start.
     """
 
     node: str
@@ -28,9 +28,9 @@ class WorkerIdentity:
 
     @classmethod
     def of_new_start(cls, node: str) -> Self:
-        """Make the identity of a worker that starts now."""
+        """The identity of a worker that starts now."""
         return cls(node, secrets.token_hex(_START_BYTES))
 
     def __str__(self) -> str:
-        """The form in keys and set members. Older versions wrote the node name alone."""
+        """The text in Redis keys and set members. Older versions wrote only the node name."""
         return f"{self.node}#{self.start}"

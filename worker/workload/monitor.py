@@ -1,4 +1,4 @@
-"""What waits for a worker and what arrives for it: the figures that the autoscaler and the metrics use."""
+"""Observes the workload of a worker, for the autoscaler and the metrics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-from celery.worker import state
+from celery.worker import WorkController, state
+from celery.worker.request import Request
 
 from worker.pool.throughput import UNKNOWN_REQUEST_S
 from worker.workload.identity import WorkerIdentity
@@ -17,18 +17,18 @@ from worker.workload.workload import ArrivalMeter, Workload
 
 __all__ = ["ObservedWorkload", "WorkloadMonitor"]
 
-#: An older sample is not used.
+#: Older samples are ignored.
 _STALE_S = 5.0
 
 
 @dataclass(frozen=True)
 class ObservedWorkload:
-    """A worker's workload, and what it was derived from.
+    """A worker's workload, and the measurements behind it.
 
     Attributes:
-        workload: this worker's.
-        sample: what was in the queues.
-        held: number of requests that the worker has fetched and not finished.
+        workload: the workload of this worker.
+        sample: the sample of the queues.
+        held: number of requests that the worker has fetched but not finished.
         held_s: seconds that one process is expected to take for them.
     """
 
@@ -39,30 +39,30 @@ class ObservedWorkload:
 
 
 class WorkloadMonitor:
-    """The workload of one worker; used on its event loop.
+    """Observes one worker; used on its event loop.
 
     Args:
         worker: Celery's worker, with our pool or Celery's own.
     """
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: WorkController) -> None:
         self._worker = worker
         self._identity = WorkerIdentity.of_new_start(worker.hostname)
         self._arrivals = ArrivalMeter()
         self._fetched_s = 0.0
         self._sampler: DepthSampler | None = None
 
-    def count(self, request: Any) -> None:
-        """Count a request that was fetched; Celery calls this with each."""
+    def count(self, request: Request) -> None:
+        """Count a fetched request; Celery calls this for each."""
         self._fetched_s += self.seconds_of(request.delivery_info.get("routing_key"))
 
     def observe(self) -> ObservedWorkload | None:
-        """Derive the workload from the latest sample, and have it announced to the other workers.
+        """Derive the workload from the latest sample, and announce it to the other workers.
 
         The first call starts the sampling.
 
         Returns:
-            None while there is no sample of the last seconds: Redis does not answer, or was not asked yet.
+            None while there is no recent sample: Redis does not answer, or has not been asked yet.
         """
         if self._sampler is None:
             self._sampler = DepthSampler(self._worker.app, self._identity, self.queues, lambda: self._fetched_s)
@@ -82,7 +82,7 @@ class WorkloadMonitor:
         return ObservedWorkload(workload, sample, held.total(), held_s)
 
     def is_answered(self) -> bool:
-        """Whether Redis has answered within the last seconds; callable from any thread."""
+        """Whether Redis has answered in the last few seconds; callable from any thread."""
         return self._fresh_sample() is not None
 
     def seconds_of(self, queue: str | None) -> float:

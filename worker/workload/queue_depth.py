@@ -1,6 +1,6 @@
-"""How many requests wait in the queues, for how long, and how many workers share them: asked of Redis once a second.
+"""Samples the queues once a second: waiting requests, the age of the oldest, and the workers that share them.
 
-A thread asks, off the event loop. The same thread tells the other workers how much work this one has.
+A thread takes the samples, off the event loop. It also announces to the other workers how much work this one has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import redis
+from celery import Celery
+from kombu.transport.redis import Channel
 
 from producer.contract import SENT_AT_HEADER
 from worker.workload.identity import WorkerIdentity
@@ -21,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 #: Interval between samples.
 _SAMPLE_S = 1.0
-#: A worker that has not reported for this long counts as ended.
+#: A worker that has not announced itself for this long counts as gone.
 GONE_S = 5.0
 _KEY_LASTS_S = 60
-#: When the oldest message of a list was sent, from its header. The server looks, since a message may be large. What
-#: matches is always a header: quotes inside a value are escaped, and a body in base64 has none.
+#: When the oldest message of a list was sent, from its header. The server searches, since a message may be large. Only
+#: a header can match: quotes inside a value are escaped, and a base64 body has none.
 _SENT_AT = f"""
 local message = redis.call('LINDEX', KEYS[1], -1)
 return message and string.match(message, '"{SENT_AT_HEADER}": *(%d+%.?%d*)')
@@ -39,10 +42,10 @@ class DepthSample:
     Attributes:
         at_s: when the sample was taken, on the monotonic clock.
         waiting: number of requests in each queue, over all its priorities.
-        oldest_s: how long the oldest request of each queue has waited, where its message says when it was sent.
-        unacknowledged: number of messages that any worker of this Redis database has fetched and not finished.
-        workers: how many workers consume each queue, at least 1.
-        fetched_s: seconds of work that this worker had fetched by then.
+        oldest_s: how long the oldest request of each queue has waited, if its message has a send time.
+        unacknowledged: number of messages that all workers of this Redis database have fetched but not finished.
+        workers: number of workers that consume each queue, at least 1.
+        fetched_s: seconds of work that this worker had fetched when the sample was taken.
     """
 
     at_s: float
@@ -54,32 +57,32 @@ class DepthSample:
 
 
 class DepthSampler:
-    """A thread with a connection of its own.
+    """Samples the queues in a thread with its own connection.
 
     Args:
         app: the Celery app.
-        identity: this worker's, by which the others count it.
+        identity: this worker's identity, by which other workers count it.
         queues: returns the names of the queues that the worker consumes.
-        fetched_s: returns the seconds of work fetched so far; called at each sample, must not block.
+        fetched_s: returns the seconds of work fetched so far; called for each sample, must not block.
     """
 
     def __init__(
-        self, app: Any, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], fetched_s: Callable[[], float]
+        self, app: Celery, identity: WorkerIdentity, queues: Callable[[], Sequence[str]], fetched_s: Callable[[], float]
     ) -> None:
         self._app = app
         self._member = str(identity)
         self._queues = queues
         self._fetched_s = fetched_s
-        #: The latest sample; None before the first one, and while Redis does not answer.
+        #: The latest sample; None before the first one and while Redis does not answer.
         self.latest: DepthSample | None = None
-        #: What the other workers are told about this one; empty until there is something to tell.
+        #: What is announced to the other workers; empty until the first observation.
         self.announcement = ""
 
     def start(self) -> None:
-        """Start the thread, which runs for as long as the process."""
+        """Start the thread, which runs until the process ends."""
         threading.Thread(target=self._run, name="celeriac-queue-depth", daemon=True).start()
 
-    def sample(self, channel: Any) -> DepthSample:
+    def sample(self, channel: Channel) -> DepthSample:
         """Take one sample.
 
         Raises:
@@ -103,7 +106,7 @@ class DepthSampler:
         oldest_s = _oldest_s(channel.client, lengths)
         return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._fetched_s())
 
-    def _announce(self, client: Any, queues: Sequence[str]) -> None:
+    def _announce(self, client: redis.Redis, queues: Sequence[str]) -> None:
         now_s = time.time()
         with client.pipeline(transaction=False) as pipe:
             for queue in queues:
@@ -124,24 +127,24 @@ class DepthSampler:
                         self.latest = self.sample(channel)
                         time.sleep(_SAMPLE_S)
             except Exception:
-                # The next attempt may succeed; until then there is no sample, and nothing is decided.
+                # Retried in a second. Until then there is no sample, and nobody decides anything.
                 logger.debug("could not read the queue depths", exc_info=True)
                 self.latest = None
                 time.sleep(_SAMPLE_S)
 
 
 def workers_key(queue: str) -> str:
-    """Key of the sorted set of the workers that consume a queue: their identities, by when they last reported."""
+    """Key of the sorted set of the workers that consume a queue: identities, by the time of their last announcement."""
     return f"celeriac.workers.{queue}"
 
 
 def load_key(member: str) -> str:
-    """Key of what a member of :func:`workers_key` has announced."""
+    """Key of the announcement of a member of :func:`workers_key`."""
     return f"celeriac.load.{member}"
 
 
-def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
-    """How long the oldest message of each queue has waited, where messages say when they were sent."""
+def _oldest_s(client: redis.Redis, lengths: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """How long the oldest message of each queue has waited; queues whose messages have no send time are left out."""
     filled = [(queue, name) for queue, by_list in lengths.items() for name, length in by_list.items() if length]
     if not filled:
         return {}
@@ -149,15 +152,15 @@ def _oldest_s(client: Any, lengths: Mapping[str, Mapping[str, int]]) -> dict[str
     with client.pipeline(transaction=False) as pipe:
         for _, name in filled:
             sent_at(keys=[name], client=pipe)
-        found = pipe.execute()
+        send_times = pipe.execute()
     now_s, oldest_s = time.time(), dict[str, float]()
-    for (queue, _), sent_at_s in zip(filled, found, strict=True):
+    for (queue, _), sent_at_s in zip(filled, send_times, strict=True):
         if sent_at_s is not None:
             oldest_s[queue] = max(0.0, now_s - float(sent_at_s), oldest_s.get(queue, 0.0))
     return oldest_s
 
 
-def _list_of(channel: Any, queue: str, priority: int) -> str:
+def _list_of(channel: Channel, queue: str, priority: int) -> str:
     """Key of the list that holds a queue's requests of one priority."""
-    name: str = channel._q_for_pri(queue, priority)  # noqa: SLF001 - kombu's naming
+    name: str = channel._q_for_pri(queue, priority)  # noqa: SLF001 - kombu has no public way
     return name

@@ -1,4 +1,4 @@
-"""How much work there is, in seconds of one process, and how much of it arrives."""
+"""A worker's backlog and arrival rate, both measured in seconds of work for one process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["ArrivalMeter", "Workload"]
 
 @dataclass(frozen=True)
 class Workload:
-    """The work at one moment, in seconds that one process takes for it.
+    """The workload at one moment.
 
     Attributes:
-        backlog_s: all work that waits: this worker's share of the queues, and what the worker holds.
-        arriving: seconds of work that arrive per second, which is how many processes the arrivals alone keep busy.
+        backlog_s: seconds of work that are waiting: this worker's share of the queues, and the requests that it holds.
+        arriving: seconds of work that arrive per second: the number of processes that arrivals alone keep busy.
     """
 
     backlog_s: float
@@ -22,12 +22,12 @@ class Workload:
 
 
 class ArrivalMeter:
-    """Arrivals, derived from what was fetched and from how the queues grew or shrank meanwhile.
+    """Measures arrivals by what was fetched and by how much the queues grew or shrank in the meantime.
 
-    What a worker fetches says nothing about arrivals while it works off a backlog: then it is what the worker can do.
+    Fetches alone do not measure arrivals: while a worker works off a backlog, it fetches as much as it can process.
 
     Args:
-        memory_s: time constant with which older arrivals fade, in seconds.
+        memory_s: time constant of the exponential average, in seconds.
     """
 
     def __init__(self, memory_s: float = 5.0) -> None:
@@ -36,12 +36,12 @@ class ArrivalMeter:
         self._arriving = 0.0
 
     def update(self, now_s: float, fetched_s: float, waiting_s: float) -> float:
-        """Take in a sample; a sample that is taken in twice changes nothing.
+        """Add a sample. Adding the same sample again has no effect.
 
         Args:
             now_s: when the sample was taken, on a monotonic clock.
-            fetched_s: seconds of work fetched since the start.
-            waiting_s: seconds of work in the queues now, this worker's share.
+            fetched_s: seconds of work that this worker has fetched since its start.
+            waiting_s: seconds of work in this worker's share of the queues.
 
         Returns:
             Seconds of work that arrive per second.
