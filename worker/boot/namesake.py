@@ -70,7 +70,7 @@ def _warn_of_namesake(app: Celery, node: str) -> None:
         logger.debug("no other worker is called %s", node)
         return
     logger.warning(
-        "another worker is called %s too: both answer requests, but inspect, control and Flower cannot tell the two "
-        "apart, and a command for one reaches both. Give each worker its own name, for example -n worker2@%%h",
+        "another worker is called %s too: inspect, control and Flower cannot tell them apart, and a command for one "
+        "reaches both. Both still answer requests. Give each worker its own name, for example -n worker2@%%h",
         node,
     )

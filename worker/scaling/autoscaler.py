@@ -68,11 +68,7 @@ class Autoscaler(CeleryAutoscaler):
             self._scale(observed)
 
     def update(self, max: int | None = None, min: int | None = None) -> tuple[int, int]:  # noqa: A002 - Celery's names
-        """Set the range, for the control command ``autoscale``.
-
-        Raises:
-            ValueError: not enough cores are free.
-        """
+        """Set the range, for the control command ``autoscale``."""
         updated: tuple[int, int] = super().update(max, min)
         self.pool.maintain_pool()
         return updated
