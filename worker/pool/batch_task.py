@@ -41,7 +41,7 @@ class TaskResult:
         seconds: the call's share of the time that its batch took; the pool sets it.
     """
 
-    value: object = None
+    value: Any = None
     error: BaseException | None = None
     context: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0

@@ -23,7 +23,7 @@ from producer.contract import (
 from tests.worker.inference.conftest import Pipelines
 from worker.inference.answering import answer
 from worker.inference.loaded_models import LoadedModels
-from worker.pool import Answer, Call
+from worker.pool import Call, TaskResult
 from worker.results.answer_facts import AnswerFacts, facts_of
 
 TEXTS, TOPICS, QUESTIONS = TaskName
@@ -35,18 +35,18 @@ def call(*args: Any, version: object = None, **kwargs: Any) -> Call:
     return Call({} if version is None else {VERSION_HEADER: version}, args, kwargs)
 
 
-def facts(answered: Answer) -> AnswerFacts | None:
+def facts(answered: TaskResult) -> AnswerFacts | None:
     """The metadata that the result backend reads from Celery's request."""
     return facts_of(SimpleNamespace(**answered.context))
 
 
-def error(answered: Answer) -> RequestError:
+def error(answered: TaskResult) -> RequestError:
     assert isinstance(answered.error, RequestError)
     assert answered.value is None
     return answered.error
 
 
-def labels(answered: Answer) -> list[str]:
+def labels(answered: TaskResult) -> list[str]:
     assert answered.error is None
     return [score["label"] for score in answered.value]
 
@@ -253,7 +253,7 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def answered_alone(classifiers: Pipelines) -> list[Answer]:
+def answered_alone(classifiers: Pipelines) -> list[TaskResult]:
     """The answer to each of :data:`KINDS`, computed alone."""
     return [answered for kind in KINDS for answered in answer(TEXTS, [kind], classifiers)]
 
@@ -261,14 +261,14 @@ def answered_alone(classifiers: Pipelines) -> list[Answer]:
 @given(st.lists(st.integers(0, len(KINDS) - 1), max_size=8))
 @example_settings(max_examples=25)
 def test_a_batch_has_one_answer_per_request_in_order_and_each_is_what_it_is_alone(
-    classifiers: Pipelines, answered_alone: list[Answer], kinds: list[int]
+    classifiers: Pipelines, answered_alone: list[TaskResult], kinds: list[int]
 ) -> None:
     answers = answer(TEXTS, [KINDS[kind] for kind in kinds], classifiers)
 
     assert [_summary(answered) for answered in answers] == [_summary(answered_alone[kind]) for kind in kinds]
 
 
-def _summary(answered: Answer) -> tuple[Any, ...]:
+def _summary(answered: TaskResult) -> tuple[Any, ...]:
     """An answer without the last digits of its scores, which depend on the batch."""
     return _rounded(answered.value), repr(answered.error), facts(answered)
 
