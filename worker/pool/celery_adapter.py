@@ -14,7 +14,7 @@ from worker.pool.billiard_adapter import JobOptions
 
 __all__ = [
     "CeleryRequest",
-    "EventLoop",
+    "Hub",
     "Payload",
     "Tracer",
     "TracerArguments",
@@ -68,7 +68,7 @@ class CeleryRequest(Protocol):
         """Whether it is revoked or expired; announces it if so."""
 
 
-class EventLoop(Protocol):
+class Hub(Protocol):
     """Kombu's event loop."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None:

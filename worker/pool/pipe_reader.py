@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from celery.concurrency.asynpool import ResultHandler
 
 from worker.pool.billiard_adapter import PoolProcess, has_output, is_alive
-from worker.pool.celery_adapter import EventLoop
+from worker.pool.celery_adapter import Hub
 
 __all__ = ["PipeReader"]
 
@@ -28,7 +28,7 @@ class PipeReader(ResultHandler):
         self._partial: dict[int, tuple[PoolProcess, Iterator[None]]] = {}
         super().__init__(*args, **kwargs)
 
-    def _make_process_result(self, hub: EventLoop) -> Callable[[int], None]:
+    def _make_process_result(self, hub: Hub) -> Callable[[int], None]:
         """Make the function that the event loop calls when a process has written something."""
 
         def on_result_readable(fd: int) -> None:

@@ -9,7 +9,7 @@ from celery.concurrency.asynpool import AsynPool
 
 from worker.pool import billiard_adapter, pipes
 from worker.pool.billiard_adapter import PoolProcess
-from worker.pool.celery_adapter import EventLoop
+from worker.pool.celery_adapter import Hub
 from worker.pool.hooks import PoolHooks
 from worker.pool.lifecycle import Lifecycle
 from worker.pool.pipe_reader import PipeReader
@@ -117,7 +117,7 @@ class ProcessPool(AsynPool):
         self._hooks.before_grow(n)
         super().grow(n)
 
-    def register_with_event_loop(self, hub: EventLoop) -> None:
+    def register_with_event_loop(self, hub: Hub) -> None:
         """Begin to work on an event loop; called again after each loss of the connection."""
         super().register_with_event_loop(hub)
         self._start_watch.begin(hub)
@@ -132,7 +132,7 @@ class ProcessPool(AsynPool):
         process: object = super()._create_worker_process(i)
         return process
 
-    def _event_process_exit(self, hub: EventLoop, proc: PoolProcess) -> None:
+    def _event_process_exit(self, hub: Hub, proc: PoolProcess) -> None:
         """A process has closed its files, which happens shortly before its end becomes visible.
 
         Celery looks at once, and then again only after up to five seconds; its requests would wait for so long.
@@ -140,7 +140,7 @@ class ProcessPool(AsynPool):
         billiard_adapter.wait_for_exit(proc, _EXIT_S)
         super()._event_process_exit(hub, proc)
 
-    def _create_write_handlers(self, hub: EventLoop, *args: object, **kwargs: object) -> None:
+    def _create_write_handlers(self, hub: Hub, *args: object, **kwargs: object) -> None:
         super()._create_write_handlers(hub, *args, **kwargs)
         schedule_writes, send_job = self.on_poll_start, self._quick_put
 
@@ -160,7 +160,7 @@ class ProcessPool(AsynPool):
         self.on_poll_start = on_poll_start
         self._quick_put = quick_put
 
-    def _create_process_handlers(self, hub: EventLoop) -> None:
+    def _create_process_handlers(self, hub: Hub) -> None:
         super()._create_process_handlers(hub)
         handle_down = self.on_process_down
 

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable
 
 from worker.pool.billiard_adapter import PoolProcess
-from worker.pool.celery_adapter import EventLoop
+from worker.pool.celery_adapter import Hub
 
 __all__ = ["StartWatch"]
 
@@ -27,7 +27,7 @@ class StartWatch:
         self._starting = starting
         self._limit_s = limit_s
 
-    def begin(self, hub: EventLoop) -> None:
+    def begin(self, hub: Hub) -> None:
         """Watch the processes that are starting now."""
         for process in self._starting():
             hub.call_later(self._limit_s, self._kill_if_starting, process.pid)

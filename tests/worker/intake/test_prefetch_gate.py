@@ -92,7 +92,8 @@ def test_a_pool_that_has_grown_is_admitted_more(monkeypatch: pytest.MonkeyPatch)
     assert admission(monkeypatch, 20_000, processes=3).credit() == Credit(body_bytes=10_000)
 
 
-def test_the_step_gives_every_new_channel_its_admission() -> None:
+def test_the_step_gives_every_new_channel_its_admission(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "reserved_requests", [])
     given_to: list[Admission] = []
     consumer = SimpleNamespace(
         app=CeleriacApp("gate", runtime=WorkerRuntime(Settings(), ServedModels([])), set_as_current=False),
