@@ -6,9 +6,9 @@ COPY config config
 COPY producer producer
 COPY models models
 COPY worker worker
+COPY deploy/celeriac-worker deploy/celeriac-worker
 RUN python -m venv /opt/celeriac \
-    && /opt/celeriac/bin/pip install --no-cache-dir -c constraints.txt '.[worker,flower]' \
-    && cp -r models/bundled /opt/celeriac/lib/python3.12/site-packages/models/bundled
+    && /opt/celeriac/bin/pip install --no-cache-dir -c constraints.txt . './deploy/celeriac-worker[flower]'
 
 FROM python:3.12-slim
 # For core leases that containers share. A new volume mounted here takes the directory's mode, so any uid can use it.

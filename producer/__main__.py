@@ -15,6 +15,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -102,7 +103,10 @@ def _has_settings() -> bool:
     spec = find_spec("config")
     if spec is None or spec.origin is None:
         return False
-    return Path(spec.origin).resolve().parents[1] == Path(__file__).resolve().parents[1]
+    if Path(spec.origin).resolve().parents[1] != Path(__file__).resolve().parents[1]:
+        return False
+    # A distribution of somebody else may have put its `config` into the same site-packages.
+    return hasattr(import_module("config"), "load_settings")
 
 
 def _servers_from_settings() -> tuple[str, str | None]:

@@ -118,9 +118,9 @@ def test_every_command_exists(services: dict[str, Any]) -> None:
 
 def test_the_image_installs_extras_that_exist_and_copies_what_it_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = re.search(r"'\.\[([a-z,]+)\]'", DOCKERFILE)
+    extras = re.search(r" \. '\./deploy/celeriac-worker\[([a-z,]+)\]'$", DOCKERFILE, flags=re.MULTILINE)
     assert extras
-    for extra in extras[1].split(","):
+    for extra in ("worker", *extras[1].split(",")):
         assert extra in project["optional-dependencies"]
         assert not any("torch" in wanted for wanted in project["optional-dependencies"][extra])
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE):
