@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.app.defaults import DEFAULTS
 from kombu import Queue
+from kombu.utils.imports import symbol_by_name
 
 from config import load_settings
 from producer.contract import DEFAULT_QUEUE, TaskName
-from worker.celery_options import celery_options
+from worker import celery_options as options_module
+from worker.celery_options import EVENTS, TRANSPORT, celery_options
+from worker.observability.events import EventDispatcher, Events
+from worker.pool import TaskPool
+from worker.results.backend import RESULT_BACKENDS, RedisBackend
+from worker.transport import AMQP
 
 ALL_TASKS = list(TaskName)
+#: How Celery and kombu name a class in a string.
+CLASS_NAME = re.compile(r"[a-z_]\w*(\.\w+)+:[A-Z]\w*")
+WORKER = Path(options_module.__file__).parent
+
+
+def class_names() -> Iterator[str]:
+    """All strings in the worker's code that name a class for Celery to import, and those that it computes."""
+    for source in sorted(WORKER.rglob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CLASS_NAME.fullmatch(node.value):
+                yield node.value
+    yield Events.dispatcher_cls
+    yield from RESULT_BACKENDS.values()
 
 
 def options(tasks: list[TaskName] = ALL_TASKS, models: Sequence[str] = ()) -> dict[str, Any]:
@@ -124,3 +146,27 @@ def test_no_wait_for_the_broker_or_the_backend_is_without_end() -> None:
         made["redis_socket_connect_timeout"],
     ):
         assert 0 < wait < load_settings().time.visibility_timeout_s
+
+
+@pytest.mark.parametrize("name", sorted(set(class_names())))
+def test_every_class_that_is_named_in_a_string_exists(name: str) -> None:
+    assert isinstance(symbol_by_name(name), type)
+
+
+def test_the_names_are_those_that_celery_is_given() -> None:
+    named = {value for value in options().values() if isinstance(value, str) and CLASS_NAME.fullmatch(value)}
+    named |= {TRANSPORT, EVENTS, options()["broker_transport_options"]["queue_order_strategy"]}
+
+    assert {"worker.pool:TaskPool", "worker.intake.consumer:Consumer", "worker.scaling.autoscaler:Autoscaler"} < named
+    assert named < set(class_names())
+
+
+def test_celery_finds_our_classes_by_their_names() -> None:
+    app = Celery("named", amqp=TRANSPORT, events=EVENTS, set_as_current=False)
+    app.conf.update(options())
+    app.loader.override_backends = RESULT_BACKENDS
+
+    assert type(app.amqp) is AMQP
+    assert symbol_by_name(app.events.dispatcher_cls) is EventDispatcher
+    assert isinstance(app.backend, RedisBackend)
+    assert symbol_by_name(app.conf.worker_pool) is TaskPool
