@@ -41,7 +41,7 @@ WORKER_FLOORS = (
     {"worker.observability"},
     {"worker.runtime"},
     {"worker.intake", "worker.scaling", "worker.tasks"},
-    {"worker.monitoring"},
+    {"worker.endpoints"},
     {"worker.boot"},
     {"worker.celery_app"},
     {"worker"},

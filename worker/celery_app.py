@@ -15,10 +15,10 @@ from worker.boot.namesake import NamesakeCheck
 from worker.boot.pool_hooks import InferenceHooks
 from worker.boot.refusal import EXIT_CANNOT_START
 from worker.celery_options import EVENTS, TRANSPORT, celery_options
+from worker.endpoints.step import Monitoring
 from worker.inference.served_models import ServedModels
 from worker.intake.model_registry import ModelAnnouncer
 from worker.intake.prefetch_gate import PrefetchGate
-from worker.monitoring.step import Monitoring
 from worker.observability import logs, sentry
 from worker.results.backend import RESULT_BACKENDS
 from worker.runtime import CeleriacApp, WorkerRuntime

@@ -27,8 +27,8 @@ from worker.boot.refusal import refuse_to_start
 from worker.boot.temp_files import use_system_temp_dir
 from worker.cores.leases import LeaseRequest, LeasingError, take_leases
 from worker.cores.topology import usable_cores
+from worker.endpoints.server import listen
 from worker.inference.served_models import ServedModels
-from worker.monitoring.server import listen
 from worker.runtime import WorkerRuntime
 from worker.workload.monitor import WorkloadMonitor
 

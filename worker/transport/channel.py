@@ -11,9 +11,9 @@ from kombu.transport import redis as stock
 from worker.transport.admission import Admission, Unlimited
 from worker.transport.envelope import Message, task_id_in
 from worker.transport.fetcher import Fetcher
-from worker.transport.fetching_channel import QueueCycle
 from worker.transport.keys import Keys
 from worker.transport.poller import FETCH
+from worker.transport.protocols import QueueCycle
 from worker.transport.qos import QoS
 from worker.transport.unsettled import Broker, Unsettled
 

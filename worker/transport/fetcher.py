@@ -16,7 +16,7 @@ from kombu.transport import redis as stock
 from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit
 from worker.transport.envelope import MalformedMessageError, decode
 from worker.transport.fetch_connection import FetchConnection
-from worker.transport.fetching_channel import EventLoop, FetchingChannel
+from worker.transport.protocols import EventLoop, FetchingChannel
 from worker.transport.read_order import ReadOrder
 from worker.transport.reclaim import reclaim, settle
 from worker.transport.script import Fetch, Fetched, FetchLimits, FetchReply, Wake

@@ -8,7 +8,7 @@ from typing import Any
 
 from kombu.transport import redis as stock
 
-from worker.transport.fetching_channel import EventLoop
+from worker.transport.protocols import EventLoop
 
 __all__ = ["FETCH", "Poller"]
 

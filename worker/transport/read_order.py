@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kombu.utils.scheduling import priority_cycle
 
-from worker.transport.fetching_channel import FetchingChannel, QueueCycle
+from worker.transport.protocols import FetchingChannel, QueueCycle
 
 __all__ = ["NO_READS", "Level", "LevelOrder", "ReadOrder", "ReadPlan", "level_order"]
 

@@ -10,7 +10,7 @@ import json
 import logging
 from typing import Any
 
-from worker.transport.fetching_channel import FetchingChannel
+from worker.transport.protocols import FetchingChannel
 
 __all__ = ["reclaim", "settle"]
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from kombu.transport import redis as stock
 
 from worker.transport.channel import Channel
-from worker.transport.fetching_channel import EventLoop
 from worker.transport.poller import Poller
+from worker.transport.protocols import EventLoop
 from worker.transport.unsettled import UnsettledByBroker
 
 __all__ = ["Transport"]

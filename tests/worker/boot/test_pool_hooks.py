@@ -17,8 +17,8 @@ from worker.boot.pool_hooks import MAX_FAILED_STARTS, InferenceHooks
 from worker.boot.start_reports import StartReport
 from worker.cores.leases import LeaseRequest, Leases, LeasingError, take_leases
 from worker.cores.topology import Core
+from worker.endpoints.server import listen
 from worker.inference.served_models import ServedModels
-from worker.monitoring.server import listen
 from worker.observability.metrics.meter import RestartReason
 from worker.pool import ComputedBatch, ProcessExit
 from worker.runtime import WorkerRuntime

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from celery.worker import WorkController, state
 from kombu.asynchronous import Hub
 
-from worker.monitoring.health import BEAT_LATE_S, DeafWatch, Vitals
+from worker.endpoints.health import BEAT_LATE_S, DeafWatch, Vitals
 from worker.observability.metrics.meter import RestartReason
 from worker.pool.processes import ProcessPool
 from worker.runtime import WorkerRuntime

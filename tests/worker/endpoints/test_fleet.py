@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from examples.local_stack import LocalServer
-from worker.monitoring.fleet import Announcement, read_announcements, worker_demand
+from worker.endpoints.fleet import Announcement, read_announcements, worker_demand
 from worker.scaling.rule import ScalingRule
 from worker.scaling.targets import ScalingTargets
 from worker.workload.monitor import ObservedWorkload

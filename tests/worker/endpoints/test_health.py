@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.monitoring.health import DeafWatch, Vitals, why_not_alive, why_not_ready
+from worker.endpoints.health import DeafWatch, Vitals, why_not_alive, why_not_ready
 
 HUNG_S = 60.0
 WELL = Vitals(

@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from config import Settings
-from worker.monitoring.health import why_not_ready
-from worker.monitoring.procfs import resources_of
-from worker.monitoring.pulse import Beat, Pulse
+from worker.endpoints.health import why_not_ready
+from worker.endpoints.procfs import resources_of
+from worker.endpoints.pulse import Beat, Pulse
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.histogram import Histogram
 from worker.observability.metrics.meter import Meter, RequestOutcome, Since

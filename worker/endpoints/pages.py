@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from redis.exceptions import RedisError
 
-from worker.monitoring import fleet
-from worker.monitoring.collector import WorkerCollector
-from worker.monitoring.health import why_not_alive, why_not_ready
-from worker.monitoring.pulse import Pulse
-from worker.monitoring.server import Page
+from worker.endpoints import fleet
+from worker.endpoints.collector import WorkerCollector
+from worker.endpoints.health import why_not_alive, why_not_ready
+from worker.endpoints.pulse import Pulse
+from worker.endpoints.server import Page
 from worker.runtime import WorkerRuntime
 from worker.scaling.rule import ScalingRule
 from worker.scaling.targets import ScalingTargets

@@ -6,8 +6,8 @@ from celery import bootsteps
 from celery.worker import WorkController
 from kombu.asynchronous import Hub
 
-from worker.monitoring.pulse import Pulse
-from worker.monitoring.server import MonitoringServer
+from worker.endpoints.pulse import Pulse
+from worker.endpoints.server import MonitoringServer
 from worker.pool import BatchTask
 from worker.runtime import runtime_of
 
@@ -26,7 +26,7 @@ class Monitoring(bootsteps.StartStopStep):
     def create(self, worker: WorkController) -> None:
         """Make the server, and have requests counted."""
         # Imported only when needed, since it imports prometheus-client.
-        from worker.monitoring.pages import Pages
+        from worker.endpoints.pages import Pages
 
         runtime = runtime_of(worker.app)
         if runtime.monitoring_socket is None:

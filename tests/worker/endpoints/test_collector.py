@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config import load_settings
 from models.engine.usage import Usage
-from worker.monitoring.collector import WorkerCollector
-from worker.monitoring.health import Vitals
-from worker.monitoring.pulse import Beat
+from worker.endpoints.collector import WorkerCollector
+from worker.endpoints.health import Vitals
+from worker.endpoints.pulse import Beat
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.meter import Meter, RequestOutcome, RestartReason
 from worker.workload.monitor import ObservedWorkload

@@ -13,7 +13,7 @@ from http.client import HTTPResponse
 import pytest
 
 from examples.local_stack import PATIENCE_S
-from worker.monitoring.server import MonitoringServer, Page, listen
+from worker.endpoints.server import MonitoringServer, Page, listen
 
 REASON = "the page cannot be made"
 
