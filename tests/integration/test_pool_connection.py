@@ -1,4 +1,4 @@
-"""Connections are lost at the worst moments: every request gets its result, and new ones are answered soon."""
+"""Connections are lost at the worst moments. Every request gets its result, and new ones are answered soon."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import redis
 from examples.local_stack.procfs import process_state
 from tests.worker.pool.pool_stack import PoolStack
 
-#: More than the pipe to a process holds.
+#: More than fits into the pipe to a process.
 LARGE = "x" * 2_000_000
-#: Requests of a full batch.
+#: Number of requests in a full batch.
 FULL = 64
 LOST = "Connection to broker lost"
-#: The process of the first is ended by Celery, as that of any task that runs then; that of the second is ours.
+#: When the connection is lost, Celery kills the process that runs the first; requests of the second survive.
 NAMES = pytest.mark.parametrize("name", ["probe", "surviving"])
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolStack]:
-    """A worker with one process in our pool; what is not acknowledged comes again after a second."""
+    """A worker with one process in our pool. Unacknowledged messages are delivered again after a second."""
     config = {
         "broker_transport_options": {
             "visibility_timeout": 1,
@@ -46,7 +46,7 @@ def ports_of(pid: int) -> set[str]:
 
 
 def cut_connections(stack: PoolStack) -> None:
-    """Have the server close all connections of the worker and its processes, and wait until it has noticed."""
+    """Let the server close all connections of the worker and its processes; wait until the worker has noticed."""
     before = stack.worker.log.count(LOST)
     ports = ports_of(stack.worker.pid).union(*map(ports_of, stack.pids()))
     with redis.Redis.from_url(stack.server.url) as connected:
@@ -57,7 +57,7 @@ def cut_connections(stack: PoolStack) -> None:
 
 
 def check_serves(stack: PoolStack) -> None:
-    """New requests are answered, in batches, by as many processes as before, and nothing stays behind."""
+    """Check that new requests are answered in batches by as many processes as before, and that no message is left."""
     assert stack.get(stack.send(value="new"))["value"] == "new"
     together = stack.gathered([{"value": index} for index in range(8)])
     assert [stack.get(result)["value"] for result in together] == list(range(8))
@@ -100,7 +100,7 @@ def test_while_a_batch_is_written(stack: PoolStack, name: str) -> None:
         stack.worker.wait_for(lambda: process_state(pid) == "T")
         sent = [stack.send(name, value=LARGE) for _ in range(3)]
         stack.wait_until_received(sent)
-        # The loop has turned since: the process has been given what its pipe holds.
+        # The event loop has turned since then, and has written as much as the pipe holds.
         stack.inspect("ping")
         cut_connections(stack)
     finally:
@@ -113,12 +113,12 @@ def test_while_a_batch_is_written(stack: PoolStack, name: str) -> None:
 
 @pytest.mark.parametrize("size_bytes", [1, 10_000])
 def test_while_a_batch_is_ahead_of_a_running_one(stack: PoolStack, size_bytes: int) -> None:
-    # Two batches wait; the next is written to the process at once if its pipe holds it.
+    # Two batches wait. The next one is written to the process ahead of time if it fits into its pipe.
     with stack.held("surviving") as running:
         waiting = [stack.send(value=f"{index}".ljust(size_bytes)) for index in range(2 * FULL)]
         stack.wait_until_received(waiting)
         cut_connections(stack)
-        # Its parent waits for nothing meanwhile, and has its new connection.
+        # The parent is not blocked, and has its new connection.
         stack.worker.wait_for(lambda: bool(stack.client.control.ping(timeout=5, limit=1)))
 
     assert stack.get(running)["size"] == 1

@@ -16,14 +16,14 @@ STARTED = ["task-received", "task-started"]
 COMPANY: list[dict[str, Any]] = [{"value": "company"}] * 3
 LONG: dict[str, Any] = {"do": "last", "value": 3600}
 NAMES = pytest.mark.parametrize("name", ["probe", "early", "plain"])
-#: Celery's own pool notices the end of a process after up to five seconds, so it shows only one.
+#: Celery's own pool takes up to five seconds to notice the end of a process, so it runs only one of these.
 ENDS_A_PROCESS = pytest.mark.parametrize(
     ("stack", "name"), [(OURS, "probe"), (OURS, "early"), (OURS, "plain"), (STOCK, "probe")], indirect=["stack"]
 )
 
 
 def settle(stack: PoolStack, pids: set[int]) -> None:
-    """Wait until the pool is complete again, acknowledged everything and has replaced its process."""
+    """Wait until the pool has replaced its process and everything is acknowledged."""
     stack.worker.wait_for(lambda: len(stack.pids()) == len(pids) and stack.unacknowledged() == 0)
     assert stack.get(stack.send(value="after"))["value"] == "after"
 
@@ -117,7 +117,7 @@ def test_the_hard_limit_fails_its_own_request_and_ends_its_process(stack: PoolSt
     assert stack.failure(target)[0] == "TimeLimitExceeded"
     assert [stack.get(other)["value"] for other in others] == ["company"] * 3
     stack.wait_for_events(events, [target, *others])
-    # Celery announces it twice: from its time limit, and from the end of the job.
+    # Celery announces it twice: when the limit passes, and when the job ends.
     assert events.of(target) == [*STARTED, "task-failed", "task-failed"]
     assert all(events.of(other)[-1] == "task-succeeded" for other in others)
     assert events.of(others[0]).count("task-failed") == 0

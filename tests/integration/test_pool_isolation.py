@@ -1,4 +1,4 @@
-"""One bad request of a batch of 32 harms none of the others, and costs no process."""
+"""One bad request in a batch of 32 affects no other, and ends no process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from examples.local_stack import PATIENCE_S
 from tests.worker.pool.pool_stack import OURS, Events, PoolStack
 
 SIZE = 32
-#: Where in the batch the guilty one is.
+#: Position of the bad request in the batch.
 GUILTY = 17
 STARTED = ["task-received", "task-started"]
 
@@ -26,7 +26,7 @@ def stack(stack_of: Callable[[str], PoolStack]) -> PoolStack:
 
 
 def run(stack: PoolStack, name: str = "probe", **guilty: Any) -> tuple[AsyncResult, list[AsyncResult]]:
-    """Have a batch computed, one of which does something."""
+    """Run a batch in which one request misbehaves."""
     requests: list[dict[str, Any]] = [{"name": name, "value": index} for index in range(SIZE)]
     requests[GUILTY] |= guilty
     sent = stack.gathered(requests)
@@ -34,7 +34,7 @@ def run(stack: PoolStack, name: str = "probe", **guilty: Any) -> tuple[AsyncResu
 
 
 def check_others(stack: PoolStack, events: Events, target: AsyncResult, others: list[AsyncResult]) -> None:
-    """All others have succeeded, once; all were in one batch with the target; nothing is left behind."""
+    """Check that all others have succeeded once, in one batch with the target, and that no message is left."""
     values = [stack.get(other)["value"] for other in others]
     assert values == [index for index in range(SIZE) if index != GUILTY]
     stack.wait_for_events(events, [target, *others])
@@ -83,7 +83,7 @@ def test_one_that_ends_its_process_fails_alone_after_three_times(
     check_others(stack, events, target, others)
     assert events.of(target)[-1] == "task-failed"
     assert events.of(target).count("task-failed") == 1
-    # In its batch, where a process that only wants to leave is held back, and then alone.
+    # First in its batch, where it may not end the process, and then alone.
     assert len([ids for ids in stack.notes("computed") if ids == [target.id]]) >= 2
     assert "WorkerLostError" not in str(events.last(target))
 
@@ -151,7 +151,7 @@ def test_one_over_its_hard_limit_fails_alone(stack: PoolStack, events: Events, n
 
 
 def test_one_that_cannot_be_pickled_fails_alone(stack: PoolStack, events: Events) -> None:
-    # JSON takes this; Python's pickler does not, before 3.12.
+    # JSON can encode this; Python's pickler cannot before 3.12.
     deep: Any = 1
     for _ in range(900):
         deep = [deep]
@@ -170,7 +170,7 @@ def test_one_that_cannot_be_pickled_fails_alone(stack: PoolStack, events: Events
 def test_a_batch_whose_process_dies_while_it_stores_is_not_computed_again(stack: PoolStack, events: Events) -> None:
     target, others = run(stack, do="die_late", value=signal.SIGKILL)
 
-    # Its success is not stored; those before it were not written yet, and run once more.
+    # Its success is not stored. The results before it were not stored yet either, so they run once more.
     assert stack.failure(target)[0] == "ModelFailed"
     check_others(stack, events, target, others)
 

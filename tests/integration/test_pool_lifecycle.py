@@ -1,4 +1,4 @@
-"""Processes come and go as operators ask, and a worker that stops loses no request."""
+"""Operators add and remove processes, and a worker that stops loses no request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_process_is_replaced_after_so_many_batches(tmp_path: Path, argument: s
     with PoolStack(tmp_path, arguments=["--concurrency=1", argument]) as stack:
         pids = []
         for _ in range(2):
-            # The held request is a batch, and what gathers behind it is another.
+            # The held request is one batch, and those that wait behind it are another.
             together = stack.gathered([{"value": index} for index in range(20)])
             found = [stack.get(result) for result in together]
             assert {answer["size"] for answer in found} == {20}
@@ -57,7 +57,7 @@ def test_a_warm_shutdown_ends_what_runs_and_gives_back_what_waits(
             stack.wait_until_received([*waiting, later])
             stack.worker.signal(signal.SIGTERM)
             stack.worker.wait_for(lambda: "Warm shutdown" in stack.worker.log)
-        # Celery's own pool may not hear of a process's last result, waits 30 s for it and puts its message back.
+        # Celery's own pool may miss a process's last result; it waits 30 s for it and returns the message to the queue.
         assert stack.worker.wait_for_exit() == 0
         assert stack.get(running)["size"] == 1
         unanswered = [result for result in waiting if stack.client.AsyncResult(result.id).state == "PENDING"]

@@ -1,4 +1,4 @@
-"""What Celery promises of a request holds in our pool as in Celery's own: events, results, retries, canvas, signals."""
+"""Events, results, retries, canvas and signals of a request are the same in our pool as in Celery's own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from celery import chain, chord, group
 from tests.worker.pool.pool_stack import OURS, OURS_ONLY, STOCK, Events, PoolStack
 
 STARTED = ["task-received", "task-started"]
-#: The target is computed with others, in our pool.
+#: In our pool, the target is computed together with others.
 COMPANY = [{"value": "company"}] * 3
 NAMES = pytest.mark.parametrize("name", ["probe", "early", "plain"])
 
 
 def run(stack: PoolStack, name: str = "probe", do: str = "", value: Any = None, **options: Any) -> Any:
-    """Send one request that waits together with others, and check that those succeed."""
+    """Send one request that waits together with others, and check that the others succeed."""
     target, *others = stack.gathered([{"name": name, "do": do, "value": value, **options}, *COMPANY])
     for other in others:
         assert stack.get(other)["value"] == "company"
@@ -55,7 +55,7 @@ def test_a_retry_is_sent_once_more_and_succeeds(stack: PoolStack, events: Events
 
     assert stack.get(sent)["retries"] == 2
     stack.wait_for_events(events, [sent])
-    # A retry may be received before the worker hears of what it is a retry of.
+    # The worker may receive a retry before it learns how the request that is retried has ended.
     assert sorted(events.of(sent)) == sorted([*STARTED * 3, *["task-retried"] * 2, "task-succeeded"])
     assert stack.signals_of(sent).count("task_retry") == 2
     assert stack.computations(sent) == 3
@@ -189,7 +189,7 @@ def test_a_message_is_acknowledged_early_or_late_as_its_task_says(stack: PoolSta
 
 @pytest.mark.parametrize("pool", [OURS, STOCK], ids=["ours", "stock"])
 def test_interrogation_tells_what_is_active_and_what_is_reserved(tmp_path: Path, pool: str) -> None:
-    # A worker of its own: even revoked, what is sent for later is held until then.
+    # On a worker of its own: a request with a later ETA is held until then, even if it is revoked.
     with PoolStack(tmp_path, pool) as stack:
         with stack.held() as running:
             waiting = [stack.send(value=value) for value in range(3)]
@@ -207,7 +207,7 @@ def test_interrogation_tells_what_is_active_and_what_is_reserved(tmp_path: Path,
 
 def test_a_countdown_and_a_rate_limit_hold_requests_back_and_lose_none(stack: PoolStack) -> None:
     later = [stack.send(value=value, countdown=0.3) for value in range(3)]
-    # The first two are let through one after the other.
+    # The rate limit lets the first two pass one after the other.
     limited = [stack.send("limited", value=value) for value in range(2)]
 
     assert [stack.get(result)["value"] for result in later] == list(range(3))

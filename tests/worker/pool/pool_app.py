@@ -1,4 +1,4 @@
-"""A Celery app for tests of the pool: batch tasks and plain ones that do what a keyword argument says.
+"""A Celery app for tests of the pool: batch tasks and plain tasks that do what a keyword argument says.
 
 ``celery -A tests.worker.pool.pool_app worker``; :data:`CONFIG_VARIABLE` holds Celery's configuration as JSON,
 :data:`NOTES_VARIABLE` a file to which computations and signals are written, a line of JSON each.
@@ -27,7 +27,7 @@ from worker.results.backend import RESULT_BACKENDS
 
 CONFIG_VARIABLE = "POOL_APP_CONFIG"
 NOTES_VARIABLE = "POOL_APP_NOTES"
-#: A file; while it exists, processes that start wait.
+#: A file. While it exists, starting processes wait.
 LOADING_VARIABLE = "POOL_APP_LOADING"
 _POLL_S = 0.005
 
@@ -41,7 +41,7 @@ class ContractErrors(PoolHooks):
 
 
 class PoolApp(Celery):
-    """An app that hands hooks over to the pool."""
+    """An app with hooks for the pool."""
 
     pool_hooks = ContractErrors()
 
@@ -49,12 +49,12 @@ class PoolApp(Celery):
 app = PoolApp("pool_app", set_as_current=True)
 app.conf.update(json.loads(os.environ.get(CONFIG_VARIABLE, "{}")))
 if app.conf.worker_pool != "prefork":
-    # Celery's own pool stays with Celery's own backend: it is the reference.
+    # Celery's own pool is the reference, and keeps Celery's own backend.
     app.loader.override_backends = RESULT_BACKENDS
 
 
 def note(**what: Any) -> None:
-    """Write down what happens; one short line at a time is never mixed with another process's."""
+    """Write a line about what happens. Short lines of several processes never mix."""
     path = os.environ.get(NOTES_VARIABLE)
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
@@ -62,7 +62,7 @@ def note(**what: Any) -> None:
 
 
 class Unloadable(Exception):
-    """Cannot be unpickled."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(one + two)
@@ -73,7 +73,7 @@ def _raise(error: BaseException) -> None:
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    """Until a file is there or gone, of which nobody could tell this process; signals are heard meanwhile."""
+    """Poll until a condition on files holds; signals are handled meanwhile."""
     never = threading.Event()
     while not condition():
         never.wait(_POLL_S)
@@ -91,7 +91,7 @@ def _die_then_hang(until: str) -> None:
     _hang(until)
 
 
-#: What a request can do to its whole batch or process, by ``do``; the value is its ``with``.
+#: What a request can do to its batch or process, by its argument ``do``. It takes the argument ``value``.
 DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "raise": lambda text: _raise(ValueError(text)),
     "memory": lambda text: _raise(MemoryError(text)),
@@ -100,13 +100,13 @@ DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "signal": lambda number: os.kill(os.getpid(), number),
     "hang": _hang,
     "die_then_hang": _die_then_hang,
-    # Long, until a signal ends it.
+    # Runs until a signal ends it.
     "last": lambda seconds: threading.Event().wait(seconds),
 }
 
 
 def _error_of(do: str, value: Any, retries: int) -> Exception | None:
-    """What becomes of a request alone."""
+    """The error with which only this request ends."""
     if do == "retry" and retries < int(value or 1):
         retry: Exception = Retry(exc=ValueError("again"), when=0)
         return retry
@@ -122,7 +122,7 @@ def _error_of(do: str, value: Any, retries: int) -> Exception | None:
 
 
 class Probe(BatchTask):
-    """Does what its requests say, and answers with the size of the batch that computed each."""
+    """Does what its requests say, and returns the size of the batch that computed each."""
 
     abstract = True
 
@@ -135,7 +135,7 @@ class Probe(BatchTask):
         return [self._result(call, len(calls)) for call in calls]
 
     def batch_key(self, call: Call) -> Hashable:
-        """Calls with the same ``key``."""
+        """The call's ``key``."""
         key: Hashable = call.kwargs.get("key")
         return key
 
@@ -151,7 +151,7 @@ class Probe(BatchTask):
         return TaskResult({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
 
     def on_success(self, _: Any, task_id: str, __: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Celery's hook."""
+        """Celery's callback."""
         note(on_success=task_id)
         if kwargs.get("do") == "die_late":
             os.kill(os.getpid(), kwargs["value"])
@@ -159,12 +159,12 @@ class Probe(BatchTask):
             raise Reject("too late", requeue=False)
 
     def on_failure(self, _: Exception, task_id: str, *__: Any) -> None:
-        """Celery's hook."""
+        """Celery's callback."""
         note(on_failure=task_id)
 
 
 class SurvivingRequest(WorkerRequest):
-    """The request of our own tasks, without its need of settings."""
+    """The request class of our own tasks, which works without settings here."""
 
     info = CeleryRequest.info
 
@@ -187,7 +187,7 @@ _register("redelivered", acks_late=True, reject_on_worker_lost=True)
 
 @app.task(name="plain", bind=True, acks_late=True)
 def plain(self: Task, do: str = "", value: Any = None) -> dict[str, Any]:
-    """Like ``probe``, without a batch form."""
+    """Like ``probe``, but not a batch task."""
     note(computed=[self.request.id])
     if do in DEEDS:
         DEEDS[do](value)
@@ -201,14 +201,14 @@ def plain(self: Task, do: str = "", value: Any = None) -> dict[str, Any]:
 
 @app.task(name="collect")
 def collect(*found: Any) -> Any:
-    """Return the last argument: a link, the end of a chain or the body of a chord."""
+    """Return the last argument. Serves as a link, the end of a chain, or the body of a chord."""
     note(collected=True)
     return found[-1] if found else None
 
 
 @app.task(name="errback")
 def errback(task_id: str) -> None:
-    """Write down whose failure this is, and what its result is by now."""
+    """Write down which request failed, and the state of its result."""
     note(errback=task_id, state=app.AsyncResult(task_id).state)
 
 

@@ -26,12 +26,12 @@ OURS = "worker.pool:TaskPool"
 STOCK = "prefork"
 #: For what Celery's own pool does not promise.
 OURS_ONLY = pytest.mark.parametrize("stack", [OURS], indirect=True, ids=["ours"])
-#: After these no event of a request follows.
+#: Each of these is the last event of a request.
 LAST_EVENTS = frozenset({"task-succeeded", "task-failed", "task-revoked", "task-rejected"})
 
 
 class Events:
-    """All events of a worker, by the request's id, as a monitor such as Flower gets them."""
+    """All events of a worker, by request id, as a monitor such as Flower receives them."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -50,7 +50,7 @@ class Events:
         return self._seen[result.id][-1]
 
     def start(self) -> None:
-        """Listen; the worker must be up, since its heartbeat shows that this listens."""
+        """Listen. The worker must be up: its heartbeat shows that this listens."""
         self._thread.start()
         assert self._listening.wait(PATIENCE_S)
 
@@ -62,7 +62,7 @@ class Events:
         assert not self._thread.is_alive()
 
     def _listen(self) -> None:
-        # A test may kill all connections.
+        # A test may close all connections.
         while not self._stopped:
             with self._app.connection() as connection:
                 self._receiver = self._app.events.Receiver(connection, handlers={"*": self._on_event})
@@ -79,7 +79,7 @@ class PoolStack:
     """A server, a worker of the test app on it, and a client that knows its tasks by name only.
 
     Args:
-        room: an empty directory.
+        directory: an empty directory.
         pool: :data:`OURS` or :data:`STOCK`.
         arguments: further arguments of the worker.
         config: further configuration of the app.
@@ -88,13 +88,13 @@ class PoolStack:
 
     def __init__(
         self,
-        room: Path,
+        directory: Path,
         pool: str = OURS,
         arguments: Sequence[str] = ("--concurrency=1",),
         config: Mapping[str, Any] | None = None,
         server: LocalServer | None = None,
     ) -> None:
-        self.room = room
+        self.directory = directory
         self.is_ours = pool == OURS
         self._owns_server = server is None
         self.server = server or LocalServer()
@@ -102,9 +102,9 @@ class PoolStack:
         self._arguments = arguments
         self._config = config or {}
         self._gates = count()
-        self.notes_path = room / "notes"
-        #: While this file exists, processes that start wait.
-        self.loading_path = room / "loading"
+        self.notes_path = directory / "notes"
+        #: While this file exists, starting processes wait.
+        self.loading_path = directory / "loading"
 
     def __enter__(self) -> Self:
         if self._owns_server:
@@ -119,7 +119,7 @@ class PoolStack:
     ) -> None:
         if "events" in vars(self):
             self.events.stop()
-        # How a worker stops is what other tests look at; its processes end with it.
+        # Other tests are about how a worker stops. Its processes end with it.
         self.worker.signal(signal.SIGKILL)
         self.worker.__exit__(kind, error, trace)
         forget_results(self.client)
@@ -167,7 +167,7 @@ class PoolStack:
     def _start(self) -> None:
         self.worker.start()
         self.worker.wait_for(lambda: " ready." in self.worker.log)
-        # Celery says so before its first turn, and stock kombu subscribes to what is broadcast in that turn.
+        # Celery logs this before the first turn of its loop, in which stock kombu subscribes to broadcasts.
         self.worker.wait_for(lambda: bool(self.client.control.ping(timeout=5, limit=1)))
         self.worker.wait_for(lambda: self.stats()["pool"]["writes"]["inqueues"]["total"] > 0)
 
@@ -181,15 +181,15 @@ class PoolStack:
         return result.get(timeout=PATIENCE_S)
 
     def failure(self, result: AsyncResult) -> tuple[str, Any]:
-        """Class name and arguments of the error that a request has ended with."""
+        """Class name and arguments of the error with which a request has ended."""
         error = result.get(timeout=PATIENCE_S, propagate=False)
         assert isinstance(error, BaseException), error
         return type(error).__name__, error.args
 
     @contextmanager
     def held(self, name: str = "probe") -> Iterator[AsyncResult]:
-        """Keep the one process busy until the end of the block, so that what is sent inside gathers."""
-        gate = self.room / f"gate-{next(self._gates)}"
+        """Keep the one process busy until the end of the block, so that requests sent inside wait together."""
+        gate = self.directory / f"gate-{next(self._gates)}"
         sent = self.send(name, do="hang", value=str(gate))
         self.worker.wait_for(Path(f"{gate}.held").exists)
         try:
@@ -213,12 +213,12 @@ class PoolStack:
         self.worker.wait_for(lambda: all(LAST_EVENTS & set(events.of(result)) for result in sent))
 
     def stats(self) -> dict[str, Any]:
-        """What ``inspect stats`` tells."""
+        """The reply to ``inspect stats``."""
         found: dict[str, Any] = self.inspect("stats")
         return found
 
     def inspect(self, what: str) -> Any:
-        """What ``inspect`` tells of the one worker."""
+        """The one worker's reply to an ``inspect`` command."""
         replies = getattr(self.client.control.inspect(timeout=PATIENCE_S, limit=1), what)()
         assert replies, f"no answer to inspect {what}:\n{self.worker.log}"
         return next(iter(replies.values()))
@@ -228,7 +228,7 @@ class PoolStack:
         return set(self.stats()["pool"]["processes"])
 
     def notes(self, name: str) -> list[Any]:
-        """What was written down under a name, in order."""
+        """What was noted under a name, in order."""
         if not self.notes_path.exists():
             return []
         lines = self.notes_path.read_text(encoding="utf-8").splitlines()
@@ -245,6 +245,6 @@ class PoolStack:
         return sum(result.id in ids for ids in self.notes("computed"))
 
     def unacknowledged(self) -> int:
-        """How many messages wait for their acknowledgement."""
+        """How many messages are not acknowledged yet."""
         with self.client.connection_for_read() as connection:
             return int(connection.default_channel.client.hlen("unacked"))

@@ -57,7 +57,7 @@ STORED: dict[str, str | None] = {}
 
 
 def batch_of(*requests: PendingRequest) -> tuple[Batch, list[PendingRequest]]:
-    """A batch, and the queue that takes its requests back, at its front."""
+    """A batch, and the queue to whose front its requests return."""
     queue: list[PendingRequest] = []
     return Batch(requests, lambda request: queue.insert(0, request), lambda *_: None, PoolHooks()), queue
 
@@ -121,7 +121,7 @@ def test_who_has_its_result_when_a_process_dies_is_done() -> None:
 
     batch.on_error(exception_info(WorkerLostError("gone")))
 
-    # Celery looks once more, and announces the success.
+    # For this error Celery looks up the result, and announces the success.
     assert isinstance(done.error, WorkerLostError)
     assert queue == [failed, open_]
 

@@ -1,4 +1,4 @@
-"""In which order requests leave the queue, and with whom."""
+"""The order in which requests leave the queue, and the batches that they form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.pool.pending_request import PendingRequest, RequestState
 
 
 class Waiting(PendingRequest):
-    """A request of which only a name matters."""
+    """A request of which only the name matters."""
 
     def __init__(self, name: object, key: object = "a", **fields: Any) -> None:
         super().__init__(target=no_tracer, args=tracer_arguments(name), options={}, key=key, **fields)
@@ -79,7 +79,7 @@ def test_a_rare_cost_waits_no_longer_than_those_that_came_before_it() -> None:
     cuts = 0
     while "rare" not in names(queue.take_batch(1)):
         cuts += 1
-        # As many come as go.
+        # As many requests arrive as leave.
         queue.add(Waiting("late"))
         queue.add(Waiting("late"))
 
@@ -110,7 +110,7 @@ def test_what_comes_back_goes_first_in_its_order() -> None:
 
 def test_what_comes_back_is_reserved_and_no_longer_active() -> None:
     queue = queue_of()
-    # A revocation ends the process that a request has.
+    # A revocation kills the process that Celery knows as the request's.
     celery_request = FakeRequest(acknowledged=True)
     request = Waiting(1, celery_request=celery_request)
 

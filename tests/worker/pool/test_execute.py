@@ -1,4 +1,4 @@
-"""What a pool process makes of a batch: one outcome per request, whatever one of them does."""
+"""A pool process reports one outcome per request of a batch, whatever one of them does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FUTURE = datetime.now(UTC) + timedelta(days=1)
 
 
 class Probe(BatchTask):
-    """Does what a test says."""
+    """Does what a test tells it to."""
 
     name = "probe"
     ignore_result = True
@@ -84,7 +84,7 @@ def calls(
 
 
 def computed(batch: Sequence[DispatchedRequest]) -> list[tuple[CallOutcome, Any]]:
-    """Outcomes, with what Celery would make of each: the text of a result, or the error."""
+    """Outcomes, each with what Celery would report: the text of a result, or the error."""
     found: list[tuple[CallOutcome, Any]] = []
     for outcome, value in run_batch(trace.trace_task_ret, batch).calls:
         if outcome is CallOutcome.TRACED:
@@ -127,7 +127,7 @@ def test_whoever_raises_stands_alone_in_the_end(guilty: list[bool]) -> None:
         assert isinstance(answer, TaskResult)
         assert answer.value == (None if guilty[index] else index)
         assert isinstance(answer.error, ValueError) == guilty[index]
-    # Each guilty one costs the way down to it, no more.
+    # Each guilty call costs only the splits that lead to it.
     assert len(task.sizes) <= 1 + 2 * sum(guilty) * len(guilty).bit_length()
 
 
@@ -157,7 +157,7 @@ def test_too_few_answers_are_an_error_of_each(probe: Probe) -> None:
 
 @pytest.fixture
 def interrupted(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Have the soft limit pass after so many seconds, on a clock of the test."""
+    """Let the soft limit pass after so many seconds, on a fake clock."""
     now_s = [0.0]
     monkeypatch.setattr(execute, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
 

@@ -1,4 +1,4 @@
-"""A result that comes in pieces is read to its end, across a reset of the event loop and the end of its process."""
+"""A result that comes in parts is read to its end, even if the event loop is reset or the process ends."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def message(result: str) -> bytes:
 
 
 def connect(reader: PipeReader) -> None:
-    """As the pool does at first, and after each loss of the connection."""
+    """Register the reader, as the pool does at the start and after each loss of the connection."""
     reader.register_with_event_loop(Hub())
 
 

@@ -35,7 +35,7 @@ def test_a_job_that_does_not_fit_waits_until_a_process_is_idle() -> None:
     slots.add(3)
     slots.add(5)
 
-    # As many as there are: the pool then waits for no pipe to become writable, which all are, all the time.
+    # All of them: otherwise the pool would wait for a pipe to become writable, and they always are.
     assert len(slots) == 2
     assert 3 in slots
 
@@ -75,7 +75,7 @@ def test_no_slot_is_lost_or_invented(steps: list[tuple[str, int]]) -> None:
     assert slots.idle == sum(count == 0 for count in jobs.values())
     assert slots.free == sum(max(0, 1 + JOBS_AHEAD - count) for count in jobs.values())
     assert len(slots) == sum(count > JOBS_AHEAD for count in jobs.values())
-    # If any can take a job, the pool finds one that it may write to.
+    # If any process can take a job, the pool finds one that it may write to.
     assert (len(slots) < len(processes)) == any(process not in slots for process in processes)
 
 

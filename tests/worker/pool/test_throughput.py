@@ -1,4 +1,4 @@
-"""What a process is expected to do in a time, per kind of request."""
+"""How much a process is expected to compute in a given time."""
 
 from __future__ import annotations
 
