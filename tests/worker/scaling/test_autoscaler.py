@@ -192,22 +192,21 @@ def test_while_cores_are_missing_it_takes_those_there_are_and_tries_again_after_
     assert pool.num_processes == 5
 
 
-def test_a_refusal_to_grow_does_not_keep_it_from_shrinking(
+def test_a_refusal_to_grow_does_not_keep_it_from_shrinking_to_a_new_range(
     scaler: Autoscaler, pool: Pool, workload: FixedWorkload, clock: Clock
 ) -> None:
-    needs(workload, 4)
-    scaler.maybe_scale()
     pool.cores = 4
-    clock.now_s += 1.0
     needs(workload, 6)
     scaler.maybe_scale()
+    pool.busy = 4
+    scaler.update(max=2, min=1)
     assert pool.num_processes == 4
 
-    # The need of six has just left the memory of the rule, and the refusal is as old.
-    clock.now_s += COOLDOWN_S
-    workload.backlog_s = 0.0
+    pool.busy = 0
+    clock.now_s += 1.0
     scaler.maybe_scale()
-    assert pool.num_processes == 1
+
+    assert pool.num_processes == 2
 
 
 def test_it_shrinks_after_the_cooldown_and_stops_only_idle_processes(
