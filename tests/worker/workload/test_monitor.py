@@ -49,6 +49,14 @@ def worker() -> SimpleNamespace:
     )
 
 
+@pytest.fixture(autouse=True)
+def reserved(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Celery's requests that the worker holds: none, whatever other tests have left."""
+    requests: list[Request] = []
+    monkeypatch.setattr(state, "reserved_requests", requests)
+    return requests
+
+
 @pytest.fixture
 def monitor(worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> WorkloadMonitor:
     """A monitor whose sampler takes a sample when the test says so, and not in a thread."""
@@ -59,12 +67,10 @@ def monitor(worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Workloa
 
 
 @pytest.fixture
-def held() -> Iterator[list[Request]]:
-    """Requests that this process holds in Celery's eyes."""
-    requests = [Request(TEXTS), Request(TEXTS), Request(BULK)]
-    state.reserved_requests.update(requests)
-    yield requests
-    state.reserved_requests.difference_update(requests)
+def held(reserved: list[Request]) -> list[Request]:
+    """Three requests that the worker holds."""
+    reserved += [Request(TEXTS), Request(TEXTS), Request(BULK)]
+    return reserved
 
 
 def sampler(monitor: WorkloadMonitor) -> DepthSampler:
