@@ -182,9 +182,9 @@ def test_models_are_where_the_settings_of_a_worker_have_them(
 
     assert str(models_dir) in python("-m", "config")
     code = (
-        "from config import load_settings; from worker.boot.preflight import served_models; "
+        "from config import load_settings; from worker.inference.served_models import ServedModels; "
         "settings = load_settings().model_copy(update={'models': ['mine']}); "
-        "print(*[model.directory for model in served_models(settings)])"
+        "print(*[model.directory for model in ServedModels.from_settings(settings).models])"
     )
     assert python("-c", code) == f"{models_dir / 'mine'}\n"
     assert str(models_dir / "mine") in python("-m", "models", "show", "mine")
