@@ -251,7 +251,7 @@ def test_a_request_that_is_given_up_is_reported_by_the_parent_and_its_log_tells_
     assert event["tags"].items() >= {"task": name, "model": "sentiment", "batch_size": "1"}.items()
     assert not any(SECRET.encode() in envelope for envelope in sink.received)
     lines = [json.loads(line) for line in traced.log.splitlines(keepends=True) if line.endswith("\n")]
-    died = [line for line in lines if "their process died" in line["message"]]
+    died = [line for line in lines if "requests died, each now runs alone" in line["message"]]
     assert [line["task_ids"] for line in died] == [[result.id]] * 2
     assert [line["task_id"] for line in lines if "gave up" in line["message"]] == [result.id]
 
