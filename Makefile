@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick run-bench clean
+.PHONY: help demo test coverage lint format bench bench-quick run-bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ demo: $(STAMP) ## run a Redis server and a worker on this machine's cores, and s
 
 test: $(STAMP) ## run the tests against a real server, worker and model (EXTRAS=dev,prepare adds those of model preparation)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+coverage: $(STAMP) ## test, and report branch coverage; EXTRAS=dev,prepare reaches the minimum below which it fails
+	@rm -rf build/coverage
+	@$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
 
 lint: $(STAMP) ## run ruff and mypy
 	@$(BIN)/ruff check .

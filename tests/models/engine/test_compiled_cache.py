@@ -120,9 +120,11 @@ def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path) -> N
     cached = CompiledFile(tmp_path / "model.blob")
     code = (
         "import resource, sys; from pathlib import Path; from models.engine.compiled_cache import CompiledFile\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))\n"
         "print(CompiledFile(Path(sys.argv[1])).read_or_compile(lambda: memoryview(b'x' * 5000)))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"  # what measures coverage writes a file
     )
     done = subprocess.run([sys.executable, "-c", code, cached.path], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"

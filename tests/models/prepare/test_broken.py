@@ -210,6 +210,8 @@ def test_a_file_that_cannot_be_written_whole_leaves_nothing_behind(own_repositor
         capture_output=True,
         text=True,
         check=False,
+        # Coverage could not write its data either.
+        env={name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"},
         preexec_fn=limit,
     )
     assert done.returncode == 1, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,8 @@ STOCK = "prefork"
 OURS_ONLY = pytest.mark.parametrize("stack", [OURS], indirect=True, ids=["ours"])
 #: Each of these is the last event of a request.
 LAST_EVENTS = frozenset({"task-succeeded", "task-failed", "task-revoked", "task-rejected"})
+#: How long a worker may take to stop at the end of a test, in seconds. Other tests are about how it stops.
+_STOP_S = 10.0
 
 
 class Events:
@@ -119,8 +120,8 @@ class PoolStack:
     ) -> None:
         if "events" in vars(self):
             self.events.stop()
-        # Other tests are about how a worker stops. Its processes end with it.
-        self.worker.signal(signal.SIGKILL)
+        # An orderly stop, since a killed process does not save its coverage. A worker that hangs is killed.
+        self.worker.stop(_STOP_S)
         self.worker.__exit__(kind, error, trace)
         forget_results(self.client)
         self.client.close()
