@@ -16,13 +16,12 @@ demo: $(STAMP) ## run a Redis server and a worker on this machine's cores, and s
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## run the tests against a real server, worker and model (EXTRAS=dev,prepare adds those of model preparation)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
-
-coverage: $(STAMP) ## test, and report branch coverage; EXTRAS=dev,prepare reaches the minimum below which it fails
 	@rm -rf build/coverage
-	@$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
-	@$(BIN)/python -m coverage combine --quiet
-	@$(BIN)/python -m coverage report
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(if $(COVERAGE),$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report)
+
+coverage: ## test, and report branch coverage; EXTRAS=dev,prepare reaches the minimum below which it fails
+	@$(MAKE) --no-print-directory test COVERAGE=1
 
 lint: $(STAMP) ## run ruff and mypy
 	@$(BIN)/ruff check .
