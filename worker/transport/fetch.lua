@@ -1,14 +1,14 @@
--- One call of a consumer: acknowledge, fetch, record, trim, and arrange to be woken.
+-- One call of a consumer: acknowledge, renew, fetch, record, trim, and arrange to be woken.
 --
 -- A script that fails half-way does not roll back, so every message is recorded before its list is trimmed: a failure
 -- in between delivers it twice and never loses it. Messages are not encoded again: `unacked` holds the bytes that came.
 --
 -- KEYS  1 unacked_index, 2 unacked, 3 the record of this consumer's last fetch, 4 the idle consumers of these lists,
 --       5... the lists, level after level
--- ARGV  the numbers and names below; then the acknowledged tags; then for each queue the list for its malformed
+-- ARGV  the numbers and names below; then the acknowledged tags; then the tags to renew; then for each queue the list for its malformed
 --       messages, and '1' if its messages are recorded; then for each level its first queue and its number of queues
 
-local HEAD = 17
+local HEAD = 18
 local index, unacked, record, idle = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, token = ARGV[1], ARGV[2]
 local credit = tonumber(ARGV[3])             -- messages
@@ -21,8 +21,10 @@ local dead_length, dead_s = tonumber(ARGV[9]), ARGV[10]
 local me, bell_prefix, stale_s = ARGV[11], ARGV[12], tonumber(ARGV[13])
 local is_recheck = ARGV[14] == '1'           -- the consumer was idle and nobody woke it
 local acks, queues, levels = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local renewals = tonumber(ARGV[18])          -- held messages whose visibility timeout starts again
 
-local QUEUES = HEAD + acks                   -- ARGV[QUEUES + 2 * q - 1] and the one after it belong to queue q
+local RENEWALS = HEAD + acks
+local QUEUES = RENEWALS + renewals           -- ARGV[QUEUES + 2 * q - 1] and the one after it belong to queue q
 local LEVELS = QUEUES + 2 * queues
 
 local function arguments_fit()
@@ -45,7 +47,14 @@ for first = HEAD + 1, HEAD + acks, 1000 do
   redis.call('ZREM', index, unpack(ARGV, first, last))
   redis.call('HDEL', unacked, unpack(ARGV, first, last))
 end
-if queues == 0 then return {-1, 0} end       -- acknowledgements only: nothing is read
+for first = RENEWALS + 1, QUEUES, 1000 do
+  local scores = {}
+  for i = first, math.min(first + 999, QUEUES) do
+    scores[#scores + 1] = now; scores[#scores + 1] = ARGV[i]
+  end
+  redis.call('ZADD', index, 'XX', unpack(scores))  -- XX: what another consumer has taken over stays gone
+end
+if queues == 0 then return {-1, 0} end       -- nothing is read
 
 local found, dead, recorded = {}, {}, {}
 local bytes, body_bytes, step, full = 0, 0, 8, false

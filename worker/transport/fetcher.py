@@ -31,6 +31,8 @@ _STALLED_S = 1.0
 #: How long messages are delivered at a stretch. In Celery's solo pool each delivery runs its task.
 _DELIVERY_S = 0.05
 _PAUSE_S = 0.001
+#: How often a held message is renewed within its visibility timeout, and the shortest interval, in seconds.
+_RENEWALS, _MIN_RENEWAL_S = 4, 0.2
 #: How many acknowledgements one call may carry.
 _MAX_ACKS = 5000
 #: After idling, a consumer asks for this part of its prefetch and doubles from there, so that others get a share.
@@ -57,6 +59,8 @@ class Fetcher:
         #: Messages that one call may take during the slow start; 0 after idling.
         self._window = 0
         self._token = 0
+        self._renewed_at_s = monotonic()
+        self._renewal_s = float("inf")
         #: Messages that were fetched, malformed ones among them.
         self.fetched = 0
         #: The tag of the message that is being delivered, if the script has recorded it.
@@ -78,6 +82,7 @@ class Fetcher:
             dead_letter_length=channel.dead_letter_length,
             dead_letter_ttl_s=channel.dead_letter_ttl,
         )
+        self._renewal_s = max(_MIN_RENEWAL_S, channel.visibility_timeout / _RENEWALS)
         self._read_order = ReadOrder(channel)
         self._wake_up = WakeUp(channel.keys, channel.fetch_recheck, channel.fetch_poll_min, channel.fetch_poll_max)
         self.fetch_connection = FetchConnection(
@@ -115,7 +120,7 @@ class Fetcher:
         credit = self._credit() if not self._undelivered and self._wake_up.is_due else NO_CREDIT
         if credit and not self._is_holding():
             connection.send(self._fetch_call(credit))
-        elif self._acks and not (self._channel.fetch_hold_acks and self._is_holding()):
+        elif self._must_renew() or (self._acks and not (self._channel.fetch_hold_acks and self._is_holding())):
             connection.send(self._ack_call())
 
     def _credit(self) -> Credit:
@@ -154,11 +159,24 @@ class Fetcher:
         return "all" if self._channel.fetch_wake == "all" else "one"
 
     def _ack_call(self) -> Fetch:
-        return Fetch(self.fetch_connection.consumer_id, 0, time(), self._limits, acks=self._pop_acks())
+        acks, renewals = self._pop_acks(), self._take_renewals()
+        return Fetch(self.fetch_connection.consumer_id, 0, time(), self._limits, acks=acks, renewals=renewals)
 
     def _leave_call(self, registration: Fetch) -> Fetch:
         consumer_id = self.fetch_connection.consumer_id
         return replace(registration, consumer_id=consumer_id, credit=NO_CREDIT, acks=self._pop_acks())
+
+    def _must_renew(self) -> bool:
+        """Whether the visibility timeout of what this channel holds must start again."""
+        is_due = monotonic() - self._renewed_at_s >= self._renewal_s
+        return is_due and self._channel.qos.held_count > 0
+
+    def _take_renewals(self) -> Sequence[str]:
+        """The tags to renew with the next call: all that are held, once they are due."""
+        if not self._must_renew():
+            return ()
+        self._renewed_at_s = monotonic()
+        return self._channel.qos.held_tags()
 
     def _pop_acks(self) -> Sequence[str]:
         return [self._acks.popleft() for _ in range(min(len(self._acks), _MAX_ACKS))]

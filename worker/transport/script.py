@@ -43,7 +43,7 @@ class FetchLimits:
 
 @dataclass(frozen=True)
 class Fetch:
-    """One call. Without queues it only acknowledges.
+    """One call. Without queues it only acknowledges and renews.
 
     Attributes:
         consumer_id: names the connection that fetches.
@@ -52,6 +52,7 @@ class Fetch:
         limits: what is the same in all calls.
         credit: how much may be fetched.
         acks: delivery tags to acknowledge.
+        renewals: delivery tags of held messages whose visibility timeout starts again.
         reads: the lists to read.
         unrecorded: queues that are consumed without acknowledgement.
         wake: who is woken once a list that was found empty is written to.
@@ -64,6 +65,7 @@ class Fetch:
     limits: FetchLimits
     credit: Credit = NO_CREDIT
     acks: Sequence[str] = ()
+    renewals: Sequence[str] = ()
     reads: ReadPlan = NO_READS
     unrecorded: frozenset[str] = frozenset()
     wake: Wake = "no"
@@ -83,8 +85,9 @@ class Fetch:
         yield from (int(order.fair), self.wake)
         yield from (max(1, round(limits.record_s * 1000)), limits.dead_letter_length, limits.dead_letter_ttl_s)
         yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
-        yield from (len(self.acks), len(order.queues), len(order.levels))
+        yield from (len(self.acks), len(order.queues), len(order.levels), len(self.renewals))
         yield from self.acks
+        yield from self.renewals
         for queue in order.queues:
             yield keys.dead_letters(queue)
             yield int(queue not in self.unrecorded)
