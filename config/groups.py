@@ -135,10 +135,12 @@ class TimeSettings(_Group):
     """Time limits."""
 
     soft_limit_s: Seconds = 40.0
-    """Seconds after which a running request ends with `SoftTimeLimitExceeded`."""
+    """Seconds after which a running request ends with `SoftTimeLimitExceeded`. A request that is expected to take more
+    than a fifth of this on this core gets five times the expected time, unless its message sets a limit."""
 
     hard_limit_s: Seconds = 45.0
-    """Seconds after which the process of a running request is killed and the request ends with `TimeLimitExceeded`."""
+    """Seconds after which the process of a running request is killed and the request ends with `TimeLimitExceeded`. It
+    is extended together with `soft_limit_s`."""
 
     visibility_timeout_s: Seconds = 60.0
     """Seconds after which the requests of a dead worker go to another one. All workers on one Redis must agree."""

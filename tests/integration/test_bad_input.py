@@ -230,19 +230,19 @@ def test_a_message_for_another_worker_is_moved_as_one_that_it_can_read(
     assert base64.b64decode(moved["body"]) == GOOD_BODY
 
 
-def test_a_request_that_waits_for_its_eta_is_held_once_however_often_it_is_delivered(
+def test_a_request_that_waits_for_its_eta_is_held_once_whatever_the_visibility_timeout(
     own_server: LocalServer, own_worker: LocalWorker
 ) -> None:
-    deliveries: set[float] = set()
+    deliveries: set[float] = set()  # the visibility timeout is a second
     in_an_hour = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     with redis.Redis.from_url(own_server.url) as connected:
         task_id = send_raw(connected, GOOD_BODY, eta=in_an_hour)
 
-        def was_delivered_again_and_again() -> bool:
+        def outlived_its_timeout() -> bool:
             deliveries.update(at for _, at in connected.zrange("unacked_index", 0, -1, withscores=True))
-            return len(deliveries) == 3
+            return bool(deliveries) and max(deliveries) - min(deliveries) > 3
 
-        own_worker.wait_for(was_delivered_again_and_again)
+        own_worker.wait_for(outlived_its_timeout)
     assert own_worker.log.count(f"{task_id}] received") == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 from celery.worker import state
@@ -99,6 +99,11 @@ class InferenceHooks(PoolHooks):
         self._runtime.throughput.observe(batch.size_bytes, batch.seconds)
         if self._runtime.monitoring_socket is not None:
             self._runtime.meter.on_batch(batch.key, batch.requests, batch.seconds, batch.usage)
+
+    def expected_s(self, key: Hashable, cost: int) -> float:
+        """What the slowest process takes for this many tokens, by the pace that was measured at its start."""
+        task = str(key[0]) if isinstance(key, tuple) else ""
+        return cost * max((report.token_s.get(task, 0.0) for report in self._started.values()), default=0.0)
 
     def is_bulk(self, queue: str | None) -> bool:
         """Whether a queue is one of the contract's bulk queues."""

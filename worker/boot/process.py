@@ -61,7 +61,8 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
         "process %d (pid %d) is ready on core %s with %s after %.2f s",
         *(index, pid, cores, ", ".join(loaded.names), seconds),
     )
-    hooks.report(StartReport(pid, index, core_set.cores, seconds, None))
+    token_s = {task.value: pace_s for task, pace_s in loaded.token_s.items()}
+    hooks.report(StartReport(pid, index, core_set.cores, seconds, None, token_s))
 
 
 def _pin(cores: tuple[int, ...]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 __all__ = ["StartReport", "StartReports"]
@@ -28,6 +28,7 @@ class StartReport:
         cores: the cores that it is pinned to.
         seconds: how long the start took, until the models were warmed up.
         cause: why the process cannot serve; None if it can.
+        token_s: seconds per token of the slowest model of each task, as measured at the start.
     """
 
     pid: int
@@ -35,6 +36,7 @@ class StartReport:
     cores: tuple[int, ...]
     seconds: float
     cause: str | None
+    token_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class StartReports:

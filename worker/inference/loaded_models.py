@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from config import Settings
@@ -23,9 +23,11 @@ class LoadedModels:
 
     Attributes:
         pipelines: by task and by name of the model. The first of a task answers requests that name no model.
+        token_s: seconds per token of the slowest model of each task, on the core of this process.
     """
 
     pipelines: Mapping[TaskName, Mapping[str, AnyPipeline]]
+    token_s: Mapping[TaskName, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, models: Iterable[StoredModel], settings: Settings, threads: int) -> Self:
@@ -43,6 +45,7 @@ class LoadedModels:
         from models import pipelines
         from models.engine.batching import BatchingOptions
         from models.engine.engine import EngineOptions
+        from models.engine.pace import measure_token_s
 
         options = EngineOptions(
             threads=threads,
@@ -52,10 +55,12 @@ class LoadedModels:
         )
         loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
         secondary: list[tuple[TaskName, AnyPipeline]] = []
+        token_s: dict[TaskName, float] = {}
         for model in models:
             # The parent has verified it too, but a process may start much later.
             model.verify()
             for task, pipeline in pipelines.load_all(model, options).items():
+                token_s[task] = max(token_s.get(task, 0.0), measure_token_s(pipeline.engine))
                 if task is model.manifest.task:
                     pipeline.warm_up()
                     loaded.setdefault(task, {})[model.name] = pipeline
@@ -64,7 +69,7 @@ class LoadedModels:
         # Added last, so that a model made for the task comes first and answers requests that name none.
         for task, pipeline in secondary:
             loaded.setdefault(task, {}).setdefault(pipeline.model.name, pipeline)
-        return cls(loaded)
+        return cls(loaded, token_s)
 
     @property
     def names(self) -> list[str]:

@@ -39,6 +39,8 @@ class CeleryRequest(Protocol):
     """Celery's request, in the parent process."""
 
     acknowledged: bool
+    #: Hard and soft limit of the message, in seconds.
+    time_limits: Sequence[float | None]
     time_start: float | None
     worker_pid: int | None
     _already_cancelled: bool

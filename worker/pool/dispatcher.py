@@ -23,6 +23,8 @@ __all__ = ["Dispatcher"]
 
 T = TypeVar("T")
 
+#: A job may take this many times the expected time, whatever the configured limits: neighbours may slow a core down.
+_ALLOWANCE = 5
 #: Headers that the tracer sets itself, from the payload.
 _HEADERS_IN_PAYLOAD = frozenset({"args", "kwargs"})
 
@@ -104,13 +106,14 @@ class Dispatcher:
 
     def _submit_batch(self, batch: Batch) -> None:
         first = batch.requests[0]
+        extra_s = self._extra_s(batch)
         options = JobOptions(
             accept_callback=batch.on_accepted,
             callback=self._forgetting(batch, batch.on_results),
             error_callback=self._forgetting(batch, batch.on_error),
             timeout_callback=batch.on_timeout,
-            soft_timeout=batch.soft_limit_s,
-            timeout=batch.hard_limit_s,
+            soft_timeout=_extended(batch.soft_limit_s, extra_s),
+            timeout=_extended(batch.hard_limit_s, extra_s),
             callbacks_propagate=first.options.get("callbacks_propagate", ()),
             waitforslot=False,
         )
@@ -122,6 +125,18 @@ class Dispatcher:
         self._batched += len(batch.requests)
         if sum(request.cost for request in batch.requests) > self._hooks.batch_limits.cost:
             self._long_jobs[batch] = job
+
+    def _extra_s(self, batch: Batch) -> float:
+        """By how much the limits of a batch are extended, so that work that is expected to take long is not killed.
+
+        A limit that a message sets itself is never extended.
+        """
+        limit_s = batch.soft_limit_s or batch.hard_limit_s
+        if limit_s is None or any(request.has_own_limits for request in batch.requests):
+            return 0.0
+        key, cost = batch.requests[0].key, sum(request.cost for request in batch.requests)
+        expected_s = max(self._throughput.seconds_for(key, cost), self._hooks.expected_s(key, cost))
+        return max(0.0, _ALLOWANCE * expected_s - limit_s)
 
     def _submit_alone(self, request: PendingRequest) -> None:
         """Run a task that is not a batch task, exactly as Celery's own pool does."""
@@ -176,6 +191,10 @@ class Dispatcher:
             request.fail(
                 exception_info(self._hooks.process_died("its process ended while its worker was shutting down"))
             )
+
+
+def _extended(limit_s: float | None, extra_s: float) -> float | None:
+    return None if limit_s is None else limit_s + extra_s
 
 
 def _dispatched(request: PendingRequest) -> DispatchedRequest:

@@ -99,6 +99,15 @@ class PoolHooks:
     def on_batch(self, batch: ComputedBatch) -> None:
         """React to a batch that was computed."""
 
+    def expected_s(self, key: Hashable, cost: int) -> float:  # noqa: ARG002 - for subclasses
+        """How long one process is expected to take for a cost before any of that kind was computed; 0 if unknown.
+
+        Args:
+            key: the task's name and the task's ``batch_key``.
+            cost: what the task's ``batch_cost`` says, in all.
+        """
+        return 0.0
+
     def is_bulk(self, queue: str | None) -> bool:  # noqa: ARG002 - for subclasses
         """Whether requests from a queue yield to all others."""
         return False

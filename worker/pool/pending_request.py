@@ -101,6 +101,11 @@ class PendingRequest:
         return self.options.get("timeout")
 
     @property
+    def has_own_limits(self) -> bool:
+        """Whether its message sets a time limit."""
+        return self.celery_request is not None and any(self.celery_request.time_limits)
+
+    @property
     def is_acknowledged(self) -> bool:
         """Whether the broker has forgotten it, so that no other worker can run it."""
         return self.celery_request is not None and self.celery_request.acknowledged

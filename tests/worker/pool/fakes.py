@@ -16,6 +16,7 @@ class FakeRequest:
         self, *, acknowledged: bool = False, revoked: Callable[[], bool] = lambda: False, task: object = None
     ) -> None:
         self.id = "id"
+        self.time_limits: Sequence[float | None] = (None, None)
         self.acknowledged = acknowledged
         self.time_start: float | None = 1.0
         self.worker_pid: int | None = 7

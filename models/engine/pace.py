@@ -1,0 +1,28 @@
+"""How fast an engine computes on this core."""
+
+from __future__ import annotations
+
+import time
+
+from models.engine.engine import Engine, TokenSequence
+
+__all__ = ["measure_token_s"]
+
+#: Long enough that the layers' products take most of the time, short enough for a start.
+_TOKENS = 64
+
+
+def measure_token_s(engine: Engine) -> float:
+    """Time one sequence of moderate length, after a first run that makes its kernels.
+
+    Returns:
+        Seconds per token.
+    """
+    ids = [0] * min(_TOKENS, engine.max_length)
+    sequence = [TokenSequence(ids, ids)]
+    engine.compute(sequence)
+    started_s = time.perf_counter()
+    engine.compute(sequence)
+    seconds = time.perf_counter() - started_s
+    engine.take_usage()
+    return seconds / len(ids)
