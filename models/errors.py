@@ -41,7 +41,7 @@ class ModelNotFoundError(ModelError):
         super().__init__(
             f"there is no prepared model {name!r} in {searched}. "
             f"Prepare one with: python -m models prepare MODEL --as {name} (requires pip install "
-            f"'celeriac[prepare]'). The bundled models come with a checkout of the project, not with its wheel"
+            f"'celeriac-worker[prepare]'). The bundled models come with celeriac-worker and with a checkout"
         )
 
 

@@ -29,7 +29,7 @@ def _list(options: argparse.Namespace) -> int:
         print(json.dumps([_as_json(entry) for entry in entries], indent=2))
         return 0
     if not entries:
-        print(f"no models in {options.models_dir}, and the installed wheel bundles none", file=sys.stderr)
+        print(f"no models in {options.models_dir}, and this installation bundles none", file=sys.stderr)
         return 0
     rows = [_COLUMNS, *(_row(entry) for entry in entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]

@@ -121,7 +121,7 @@ def _check_tools() -> None:
         for tool in _TOOLS:
             version(tool)
     except ModuleNotFoundError as error:
-        raise PreparationError(f"{error}: preparation requires pip install 'celeriac[prepare]'") from error
+        raise PreparationError(f"{error}: preparation requires pip install 'celeriac-worker[prepare]'") from error
 
 
 def _check_space(checkpoint: Checkpoint, workspace: Path) -> None:

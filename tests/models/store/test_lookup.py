@@ -47,7 +47,7 @@ def test_a_model_that_is_not_there_is_answered_with_the_places_and_the_command(t
     message = str(caught.value)
     assert f"'topics' in {tmp_path}, {BUNDLED_DIRECTORY}" in message
     assert "python -m models prepare MODEL --as topics" in message
-    assert "celeriac[prepare]" in message
+    assert "celeriac-worker[prepare]" in message
 
 
 def test_a_model_with_a_broken_manifest_is_not_passed_over(tmp_path: Path) -> None:
