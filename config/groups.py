@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from config.directories import Directory
 
 __all__ = [
+    "ArithmeticChoice",
     "BatchSettings",
     "CoreSettings",
     "EngineSettings",
@@ -29,6 +30,15 @@ __all__ = [
 ]
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+class ArithmeticChoice(StrEnum):
+    """The arithmetic of a quantized model's matrix products."""
+
+    AUTO = "auto"
+    INT8 = "int8"
+    F32 = "f32"
+    BF16 = "bf16"
 
 
 class InferencePrecision(StrEnum):
@@ -113,9 +123,14 @@ class BatchSettings(_Group):
 class EngineSettings(_Group):
     """How models are compiled."""
 
+    arithmetic: ArithmeticChoice = ArithmeticChoice.AUTO
+    """Arithmetic of a quantized model's matrix products. `auto` measures once on each type of CPU which is the fastest,
+    and keeps the outcome with the compiled models. `int8`, `f32` or `bf16` is used on every CPU, so that all hosts give
+    the same answers to within rounding."""
+
     precision: InferencePrecision = InferencePrecision.F32
-    """Arithmetic of the parts of a model that are not quantized: `f32`, or `bf16` on CPUs that support it (faster;
-    results differ from those of `f32` by about 5e-3)."""
+    """Arithmetic of the parts of a model that are not quantized, if its matrix products are computed in INT8: `f32`, or
+    `bf16` on CPUs that support it (results differ from those of `f32` by about 5e-3)."""
 
     cache: bool = True
     """Keep compiled models on disk. Processes start sooner, and those on one host share the memory of the weights."""

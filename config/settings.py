@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from config.directories import Directory
 from config.groups import (
+    ArithmeticChoice,
     BatchSettings,
     CoreSettings,
     EngineSettings,
@@ -51,6 +52,7 @@ from producer.contract import RedisUrl, server_url
 __all__ = [
     "CONFIG_FILE_VARIABLE",
     "ENV_PREFIX",
+    "ArithmeticChoice",
     "InferencePrecision",
     "LogFormat",
     "Settings",

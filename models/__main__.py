@@ -18,7 +18,9 @@ from models.commands.prepare import add_prepare
 from models.commands.remove import add_remove
 from models.commands.show import add_show
 from models.commands.verify import add_verify
+from models.engine.arithmetic import wanted_arithmetic
 from models.engine.batching import BatchingOptions
+from models.engine.options import EngineOptions
 from models.errors import ModelError
 
 
@@ -51,10 +53,8 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models", description="Prepare, evaluate, list, show, verify and remove models."
     )
-    parser.set_defaults(
-        compiled_dir=settings.compiled_dir,
-        batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
-    )
+    engine = _engine_options(settings)
+    parser.set_defaults(compiled_dir=settings.compiled_dir, engine=engine, batching=engine.batching)
     parser.add_argument(
         "--models-dir",
         type=Path,
@@ -65,6 +65,17 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     for add in (add_prepare, add_evaluate, add_list, add_show, add_verify, add_remove):
         add(commands)
     return parser
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    """How a worker compiles its models."""
+    return EngineOptions(
+        threads=settings.cores.per_process,
+        precision=settings.engine.precision.value,
+        batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
+        cache_dir=settings.compiled_dir if settings.engine.cache else None,
+        arithmetic=wanted_arithmetic(settings.engine.arithmetic.value),
+    )
 
 
 if __name__ == "__main__":

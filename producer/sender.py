@@ -39,7 +39,7 @@ class Answer:
     Attributes:
         request_id: as :meth:`Sender.submit` returned it.
         result: in the shape that the contract defines for the task.
-        model: name and revision of the model that answered; None if the worker did not say.
+        model: name, revision and arithmetic of the model that answered; None if the worker did not say.
     """
 
     request_id: str

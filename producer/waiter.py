@@ -36,7 +36,7 @@ class ResultRecord(TypedDict):
 
     status: str
     result: Any
-    #: Added by our workers: name and revision of the model that answered.
+    #: Added by our workers: name, revision and arithmetic of the model that answered.
     model: NotRequired[dict[str, str] | None]
 
 

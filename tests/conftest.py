@@ -26,8 +26,9 @@ settings.load_profile("celeriac")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: The checkpoints beside the project.
 CHECKPOINTS = DATA.parent / "checkpoints"
-#: The one setting that all tests have.
-COMPILED_DIR = "CELERIAC_COMPILED_DIR"
+#: The settings that all tests have: what is compiled is kept with their files, and answers do not depend on the CPU.
+COMPILED_DIR, ARITHMETIC = "CELERIAC_COMPILED_DIR", "CELERIAC_ENGINE_ARITHMETIC"
+TEST_SETTINGS = frozenset({COMPILED_DIR, ARITHMETIC})
 #: Settings of a worker on a machine of any speed: a start and a shutdown take as long as they take.
 PATIENT = {"CELERIAC_TIME_PROCESS_START_S": f"{PATIENCE_S:g}", "CELERIAC_TIME_SHUTDOWN_S": f"{PATIENCE_S:g}"}
 #: Keys without a TTL that may be left behind; `docs/redis-keys.md` lists the same.
@@ -126,17 +127,18 @@ def forget_results(app: Celery) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_models_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers keep compiled models with the tests' files, and find those of the workers before them."""
+def _settings_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers keep compiled models with the tests' files, where the next ones find them, and compute in INT8."""
     with pytest.MonkeyPatch.context() as session:
         session.setenv(COMPILED_DIR, str(tmp_path_factory.mktemp("compiled")))
+        session.setenv(ARITHMETIC, "int8")
         yield
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the person who runs it has configured."""
-    for name in [name for name in os.environ if name.startswith("CELERIAC_") and name != COMPILED_DIR]:
+    for name in [name for name in os.environ if name.startswith("CELERIAC_") and name not in TEST_SETTINGS]:
         monkeypatch.delenv(name)
 
 

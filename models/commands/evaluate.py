@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.engine.arithmetic import Arithmetic, likely_fastest
 from models.progress import is_shown
 from models.store import find
 from models.store.describe import describe_measurements
@@ -37,13 +38,21 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="f32",
         help="arithmetic of the operations that are not quantized (default: %(default)s)",
     )
+    parser.add_argument(
+        "--arithmetic",
+        type=Arithmetic,
+        choices=list(Arithmetic),
+        help="arithmetic of a quantized model's matrix products (default: the setting CELERIAC_ENGINE_ARITHMETIC; for "
+        "auto, int8 if this CPU has instructions for it, otherwise f32)",
+    )
     parser.add_argument("--threads", type=_positive, default=1, help="number of compute threads (default: %(default)s)")
     parser.add_argument("--limit", type=_positive, help="use only this many rows")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--through-queue",
         action="store_true",
-        help="ask a running worker instead of computing in this process; --precision and --threads do not apply",
+        help="ask a running worker instead of computing in this process; --arithmetic, --precision and --threads do "
+        "not apply",
     )
     parser.add_argument(
         "--broker-url", help="with --through-queue: the broker (default: the setting CELERIAC_BROKER_URL)"
@@ -72,7 +81,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         broker = ["--broker-url", options.broker_url] if options.broker_url else []
         results = answer_through_queue(model.name, data, broker)
     else:
-        engine_options = EngineOptions(threads=options.threads, precision=options.precision, batching=options.batching)
+        engine_options = EngineOptions(
+            threads=options.threads,
+            precision=options.precision,
+            batching=options.batching,
+            arithmetic=options.arithmetic
+            or options.engine.arithmetic
+            or likely_fastest([Arithmetic.F32, Arithmetic.INT8]),
+        )
         results = answer_in_process(model, data, engine_options)
     report = evaluate(model, data, results, progress=is_shown(), options=engine_options)
     if options.json:
@@ -87,7 +103,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _describe(report: EvaluationReport) -> str:
     values = ", ".join(f"{metric} {value:.4f}" for metric, value in report.values.items())
     errors = f", {report.errors} errors" if report.errors else ""
-    where = "through the queue" if report.precision is None else f"on {report.threads} thread(s), {report.precision}"
+    where = "through the queue"
+    if report.through == "process":
+        where = f"on {report.threads} thread(s), {report.arithmetic}, the rest {report.precision}"
     return (
         f"{report.model} {report.revision} on {report.data}, {report.rows} rows: {values}{errors}, "
         f"{report.rows_per_second:.0f} rows/s {where}"

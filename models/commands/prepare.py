@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import InvalidNameError
+from models.pipelines import load
 from models.store.describe import describe_measurements
 from models.store.names import check_name
 from producer.contract import TaskName
@@ -102,7 +103,8 @@ def _run(options: argparse.Namespace) -> int:
                 source=options.source,
             )
         )
-    print(f"{model.name} {model.manifest.revision} is ready in {model.directory}")
+    arithmetic = load(model, options.engine).engine.arithmetic
+    print(f"{model.name} {model.manifest.revision} is ready in {model.directory}; this CPU computes it in {arithmetic}")
     print(describe_measurements(model.manifest))
     return 0
 

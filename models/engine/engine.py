@@ -6,47 +6,24 @@ library is loaded, and if it changes later one of them keeps the old mask (seen 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
-from models.engine.batching import BatchingOptions, BatchPlan, plan_batches
-from models.engine.compiled_cache import Blob, compiled_file
-from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
-from models.engine.openvino_core import shared_core
+from models.engine.batching import BatchPlan, plan_batches
+from models.engine.compilation import ModelFile, compile_for_this_cpu
+from models.engine.options import EngineOptions
 from models.engine.usage import Usage
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
 
-logger = logging.getLogger(__name__)
-
 #: What the model computed for one sequence: one array per output, without the batch axis.
 SequenceOutput = tuple[npt.NDArray[np.float32], ...]
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How a model is compiled.
-
-    Attributes:
-        threads: number of compute threads: the cores of the process.
-        precision: arithmetic of the operations that are not quantized, ``f32`` or ``bf16``. OpenVINO's own default is
-            bf16 if the CPU supports it, whose results are up to 5e-3 away from those of f32.
-        batching: how sequences are batched.
-        cache_dir: directory of the compiled models, for the next process; None to keep none.
-    """
-
-    threads: int
-    precision: str
-    batching: BatchingOptions
-    cache_dir: Path | None = None
 
 
 class TokenSequence(NamedTuple):
@@ -75,51 +52,20 @@ class BatchOutput:
     outputs: list[npt.NDArray[np.float32]]
 
 
-def _properties(options: EngineOptions, zero_weights: float) -> dict[str, Any]:
-    # OpenVINO accepts the option on every CPU: the share of zeros from which on a layer stays compressed.
-    is_sparse = zero_weights >= SPARSE_SHARE and runs_sparse_weights()
-    return {
-        "INFERENCE_NUM_THREADS": options.threads,
-        "NUM_STREAMS": 1,
-        # OpenVINO would pin every process to the first cores (openvino#32444); the mask of the process does it right.
-        "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": options.precision,
-        **({"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}),
-    }
-
-
-def _compile(
-    model_path: Path, properties: dict[str, Any], cache_dir: Path | None, revision: str | None
-) -> tuple[ov.CompiledModel, Blob | None]:
-    """The compiled model, and the mapped memory that holds its weights if it came from the cache."""
-
-    def compile_model() -> ov.CompiledModel:
-        return shared_core().compile_model(model_path, "CPU", properties)
-
-    if cache_dir is not None and revision is not None:
-        cached = compiled_file(cache_dir, revision, ov.get_version(), properties)
-        blob = cached.read_or_compile(lambda: compile_model().export_model().getbuffer())
-        if blob is not None:
-            try:
-                return shared_core().import_model(ov.Tensor(blob, shared_memory=True), "CPU", properties), blob
-            except RuntimeError:
-                logger.warning("OpenVINO rejects %s: compiling the model again", cached.path, exc_info=True)
-                cached.discard()
-    return compile_model(), None
-
-
 class Engine:
     """A compiled model and its one inference request. Not thread-safe.
 
     Args:
         model_path: the IR (``.xml``) or ONNX file.
         max_length: longest sequence that the model reads, in tokens.
-        options: threads, precision, batching and cache.
+        options: threads, arithmetic, batching and cache.
         zero_weights: share of the weights that are zero, from 0 to 1; sparse weights stay compressed if the CPU has
             kernels for that.
         revision: identifies the exact model files; without it the cache is not used.
+        allows_bf16: whether bf16 may be chosen if it is the fastest: the accuracy has been measured and is good enough.
 
     Attributes:
+        arithmetic: type of the matrix products.
         max_length: longest sequence that the model reads, in tokens.
         output_names: names of the model's outputs, in the order of :attr:`BatchOutput.outputs`.
         sparse_rate: share of zeros from which on a layer's weights stay compressed; 1 for never.
@@ -136,11 +82,16 @@ class Engine:
         *,
         zero_weights: float = 0.0,
         revision: str | None = None,
+        allows_bf16: bool = False,
     ) -> None:
         self.max_length = max_length
         self._batching = options.batching
-        properties = _properties(options, zero_weights)
-        compiled, self._blob = _compile(model_path, properties, options.cache_dir, revision)
+        file = ModelFile(model_path, max_length, zero_weights, revision, allows_bf16)
+        compilation = compile_for_this_cpu(file, options)
+        self.arithmetic = compilation.arithmetic
+        # Holds the weights, which OpenVINO does not copy.
+        self._blob = compilation.blob
+        compiled = compilation.compiled
         self.sparse_rate = float(compiled.get_property("CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE"))
         self._inputs = [port.any_name for port in compiled.inputs]
         self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]

@@ -38,6 +38,7 @@ class EvaluationReport:
         precision: arithmetic of the operations that are not quantized; None through the queue, where the worker
             decides.
         threads: compute threads; None through the queue.
+        arithmetic: arithmetic of a quantized model's matrix products; None through the queue.
     """
 
     model: str
@@ -53,6 +54,7 @@ class EvaluationReport:
     through: str
     precision: str | None = None
     threads: int | None = None
+    arithmetic: str | None = None
 
 
 def answer_in_process(model: StoredModel, data: DataSet, options: EngineOptions) -> Iterator[list[ItemResult]]:
@@ -114,4 +116,5 @@ def evaluate(
         through="process" if options else "queue",
         precision=options.precision if options else None,
         threads=options.threads if options else None,
+        arithmetic=options.arithmetic.value if options and options.arithmetic else None,
     )

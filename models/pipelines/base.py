@@ -77,6 +77,7 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
             options,
             zero_weights=model.manifest.zero_weights,
             revision=model.manifest.revision,
+            allows_bf16=model.manifest.keeps_accuracy_in_bf16,
         )
 
     def warm_up(self) -> None:

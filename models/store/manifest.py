@@ -16,6 +16,8 @@ from producer.contract import TaskName
 __all__ = ["MANIFEST_NAME", "FileRecord", "Manifest", "Measurement", "digest", "record_files"]
 
 _REVISION_CHARACTERS = 12
+#: Most accuracy that bf16 may cost: what INT8 may cost by default when a model is prepared.
+_MAX_POINTS_LOST_IN_BF16 = 0.5
 
 
 class _Record(BaseModel):
@@ -54,6 +56,11 @@ class Measurement(_Record):
     def points_lost(self) -> float | None:
         """Accuracy that quantization cost, in percentage points; None if the FP32 model is not published."""
         return None if self.fp32 is None else (self.fp32 - self.int8) * 100
+
+    @property
+    def points_lost_in_bf16(self) -> float:
+        """Accuracy that INT8 with bf16 for the rest costs, in percentage points of FP32's, or of INT8's without it."""
+        return ((self.int8 if self.fp32 is None else self.fp32) - self.int8_bf16) * 100
 
 
 class Manifest(_Record):
@@ -101,6 +108,12 @@ class Manifest(_Record):
     def size_bytes(self) -> int:
         """Total size of all files."""
         return sum(record.size_bytes for record in self.files.values())
+
+    @property
+    def keeps_accuracy_in_bf16(self) -> bool:
+        """Whether the model was measured with bf16, and lost little on every labelled file."""
+        lost = [measurement.points_lost_in_bf16 for measurement in self.measurements]
+        return bool(lost) and max(lost) <= _MAX_POINTS_LOST_IN_BF16
 
     @property
     def revision(self) -> str:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMPILED_DIR
+from tests.conftest import TEST_SETTINGS
 
 
 @pytest.fixture(autouse=True)
 def working_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory; no setting is set."""
-    monkeypatch.delenv(COMPILED_DIR)
+    for name in TEST_SETTINGS:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

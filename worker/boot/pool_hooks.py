@@ -114,8 +114,9 @@ class InferenceHooks(PoolHooks):
         return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
 
     def describe(self) -> Mapping[str, Any]:
-        """The cores and the start-up time of each process, by pid."""
+        """The cores and the start-up time of each process, by pid, and the arithmetic of each model."""
         return {
+            "arithmetic": dict(self._runtime.meter.arithmetic),
             "cores": {str(pid): list(report.cores) for pid, report in self._started.items()},
             "start-seconds": {str(pid): round(report.seconds, 3) for pid, report in self._started.items()},
         }
@@ -135,5 +136,6 @@ class InferenceHooks(PoolHooks):
         for report in self._reports.receive():
             if report.cause is None:
                 self._started[report.pid] = report
+                self._runtime.meter.arithmetic = report.arithmetic
             else:
                 self._causes[report.pid] = report.cause

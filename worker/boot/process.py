@@ -57,12 +57,15 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     seconds = time.monotonic() - started_s
     cores = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
     pid = os.getpid()
+    arithmetic = {name: chosen.value for name, chosen in loaded.arithmetic.items()}
     logger.info(
         "process %d (pid %d) is ready on core %s with %s after %.2f s",
-        *(index, pid, cores, ", ".join(loaded.names), seconds),
+        *(index, pid, cores, ", ".join(f"{name} ({chosen})" for name, chosen in arithmetic.items()), seconds),
     )
     token_s = {task.value: pace_s for task, pace_s in loaded.token_s.items()}
-    hooks.report(StartReport(pid, index, core_set.cores, seconds, None, token_s))
+    hooks.report(
+        StartReport(pid, index, core_set.cores, seconds, None, token_s=token_s, arithmetic=arithmetic)
+    )
 
 
 def _pin(cores: tuple[int, ...]) -> None:

@@ -29,6 +29,7 @@ class StartReport:
         seconds: how long the start took, until the models were warmed up.
         cause: why the process cannot serve; None if it can.
         token_s: seconds per token of the slowest model of each task, as measured at the start.
+        arithmetic: in which arithmetic each model computes, by its name; empty if that does not fit into one line.
     """
 
     pid: int
@@ -37,6 +38,7 @@ class StartReport:
     seconds: float
     cause: str | None
     token_s: Mapping[str, float] = field(default_factory=dict)
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
 
 
 class StartReports:
@@ -49,7 +51,7 @@ class StartReports:
         self._incomplete_line = b""
 
     def send(self, report: StartReport) -> None:
-        """Write one report, in a pool process; a cause that is too long for one write is cut.
+        """Write one report, in a pool process; what is too long for one write is cut.
 
         Never raises: a process that cannot serve must end even if its report cannot be written.
         """
@@ -57,6 +59,8 @@ class StartReports:
         fields["cause"] = report.cause and report.cause[:_MAX_CAUSE_CHARACTERS]
         while fields["cause"] and (excess := len(_encode(fields)) - _MAX_LINE_BYTES) > 0:
             fields["cause"] = fields["cause"][: -(excess // _MAX_CHARACTER_BYTES + 1)]
+        if len(_encode(fields)) > _MAX_LINE_BYTES:
+            fields["arithmetic"] = {}
         # The pipe is full: the parent has many other reports to read, and notices anyway that this process ends.
         with contextlib.suppress(OSError):
             os.write(self._write_end, _encode(fields))

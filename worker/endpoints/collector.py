@@ -69,7 +69,8 @@ class WorkerCollector(Collector):
 
     def _samples(self) -> Iterator[_Sample]:
         beat, vitals = self._pulse.last, self._pulse.vitals()
-        yield "worker_info", self._info, 1
+        arithmetic = ",".join(f"{model}={chosen}" for model, chosen in self._meter.arithmetic.items())
+        yield "worker_info", (*self._info, arithmetic), 1
         yield "ready", (), not why_not_ready(vitals)
         yield "deaf", (), vitals.deaf_for_s is not None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers

@@ -98,7 +98,7 @@ def _choose(task: TaskName, request: Request, pipelines: Mapping[str, AnyPipelin
 
 
 def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[int] | None) -> list[TaskResult]:
-    facts = AnswerFacts(pipeline.model.name, pipeline.model.manifest.revision)
+    facts = AnswerFacts(pipeline.model.name, pipeline.model.manifest.revision, pipeline.engine.arithmetic.value)
     try:
         outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
         each = [replace(facts, tokens=count) for count in token_counts] if token_counts else [facts] * len(members)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from config import Settings
+from models.engine.arithmetic import Arithmetic, wanted_arithmetic
 from models.engine.usage import Usage, total
 from models.store import StoredModel
 from producer.contract import TaskName
@@ -52,6 +53,7 @@ class LoadedModels:
             precision=settings.engine.precision.value,
             batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
             cache_dir=settings.compiled_dir if settings.engine.cache else None,
+            arithmetic=wanted_arithmetic(settings.engine.arithmetic.value),
         )
         loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
         secondary: list[tuple[TaskName, AnyPipeline]] = []
@@ -75,6 +77,12 @@ class LoadedModels:
     def names(self) -> list[str]:
         """The names of the models, without duplicates."""
         return list(dict.fromkeys(name for by_name in self.pipelines.values() for name in by_name))
+
+    @property
+    def arithmetic(self) -> dict[str, Arithmetic]:
+        """In which arithmetic each model computes, by its name."""
+        by_task = self.pipelines.values()
+        return {name: pipeline.engine.arithmetic for by_name in by_task for name, pipeline in by_name.items()}
 
     def take_usage(self) -> Usage:
         """Return what the models have computed since the last call, and reset the counts."""

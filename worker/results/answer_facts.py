@@ -17,12 +17,14 @@ class AnswerFacts:
     Attributes:
         model: name of the model that gave the answer.
         revision: the model's revision.
+        arithmetic: type of the matrix products that the model computed, such as ``int8``.
         tokens: number of tokens that the model read for the request; None if they are not counted.
         cause: the exception with which the model failed, which the sender does not see.
     """
 
     model: str
     revision: str
+    arithmetic: str
     tokens: int | None = None
     cause: BaseException | None = None
 

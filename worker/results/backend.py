@@ -37,7 +37,7 @@ class _Gathered:
 
 
 class RedisBackend(CeleryRedisBackend):
-    """Stores ``{"model": {"name", "revision"}}`` in addition to ``status`` and ``result``; stock clients ignore it."""
+    """Adds ``{"model": {"name", "revision", "arithmetic"}}`` to what is stored; stock clients ignore it."""
 
     _gathered: _Gathered | None = None
 
@@ -113,7 +113,7 @@ class RedisBackend(CeleryRedisBackend):
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)
         facts = facts_of(request)
         if facts is not None:
-            meta["model"] = {"name": facts.model, "revision": facts.revision}
+            meta["model"] = {"name": facts.model, "revision": facts.revision, "arithmetic": facts.arithmetic}
         return meta
 
 

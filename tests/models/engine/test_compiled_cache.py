@@ -156,7 +156,7 @@ def test_a_process_that_does_not_get_done_is_not_waited_for_for_ever(
     sentiment: StoredModel, tmp_path: Path, filled: Path, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled_cache, "_WAIT_S", 0.1)
-    with CompiledFile(tmp_path / filled.name)._locked():
+    with CompiledFile(tmp_path / filled.name).locked(wait_s=1.0):
         assert compute(sentiment, tmp_path) == expected
     assert blobs(tmp_path) == []
 

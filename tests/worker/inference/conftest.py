@@ -12,7 +12,7 @@ from config import Settings, load_settings
 from models.pipelines.base import AnyPipeline
 from models.store import StoredModel, find
 from producer.contract import TaskName
-from tests.conftest import COMPILED_DIR
+from tests.conftest import TEST_SETTINGS
 from worker.inference.loaded_models import LoadedModels
 
 Pipelines = Mapping[str, AnyPipeline]
@@ -21,9 +21,9 @@ NOWHERE = Path("nowhere")
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """The default settings."""
+    """The settings of the tests."""
     with pytest.MonkeyPatch.context() as environment:
-        for name in [name for name in os.environ if name.startswith("CELERIAC_") and name != COMPILED_DIR]:
+        for name in [name for name in os.environ if name.startswith("CELERIAC_") and name not in TEST_SETTINGS]:
             environment.delenv(name)
         return load_settings()
 

@@ -69,7 +69,7 @@ def test_each_request_gets_its_own_result_and_the_model_that_gave_it(classifiers
     assert labels(good) == ["POSITIVE"]
     assert labels(bad) == ["NEGATIVE", "POSITIVE"]
     model = classifiers["sentiment"].model
-    assert facts(good) == facts(bad) == AnswerFacts(model.name, model.manifest.revision)
+    assert facts(good) == facts(bad) == AnswerFacts(model.name, model.manifest.revision, "int8")
 
 
 def test_the_other_tasks_are_answered_too(loaded: LoadedModels) -> None:

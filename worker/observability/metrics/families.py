@@ -93,7 +93,12 @@ _GAUGES = (
         "the part of the resident memory that is not backed by a file",
         ("process",),
     ),
-    Family(Kind.GAUGE, "worker_info", "always 1; the labels describe the worker", ("worker", "version", "models")),
+    Family(
+        Kind.GAUGE,
+        "worker_info",
+        "always 1; the labels describe the worker",
+        ("worker", "version", "models", "arithmetic"),
+    ),
 )
 
 _COUNTERS = (

@@ -129,6 +129,8 @@ class Meter:
         self.moved: Counter[str] = Counter()
         #: Number of processes that had to be replaced, by reason.
         self.restarts: Counter[RestartReason] = Counter()
+        #: In which arithmetic each model computes, by its name, as the last process that started has reported.
+        self.arithmetic: Mapping[str, str] = {}
 
     def set_models(self, models: Mapping[str, Sequence[str]]) -> None:
         """Set the models of each task. The first one answers requests that name no model."""

@@ -25,8 +25,9 @@ def tags_of(task: Any, args: Any, kwargs: Any, served: Sequence[StoredModel]) ->
         served: the worker's models, the first of each task first.
 
     Returns:
-        ``task``, ``task_id``, ``queue``, ``batch_size``, ``tokens``, ``model`` and ``revision``, as far as known. If
-        no model has read the request, ``tokens`` is an estimate and ``tokens_estimated`` is set.
+        ``task``, ``task_id``, ``queue``, ``batch_size``, ``tokens``, ``model``, ``revision`` and ``arithmetic``, as
+        far as known. If no model has read the request, there is no ``arithmetic``, ``tokens`` is an estimate, and
+        ``tokens_estimated`` is set.
     """
     request = task.request
     arguments = arguments_by_name(task.name, args, kwargs)
@@ -50,7 +51,7 @@ def _tokens(request: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
 def _model(request: Any, task: str, arguments: Mapping[str, Any], served: Sequence[StoredModel]) -> dict[str, str]:
     facts = facts_of(request)
     if facts is not None:
-        return {"model": facts.model, "revision": facts.revision}
+        return {"model": facts.model, "revision": facts.revision, "arithmetic": facts.arithmetic}
     named = arguments.get("model")
     for model in served:
         if model.name == named or (named is None and model.manifest.task == task):

@@ -120,7 +120,7 @@ class _Traces:
         if batch is not None and batch.ended_at is not None:
             operation, name = COMPUTE_BATCH
             computed = process.start_child(op=operation, name=name, start_timestamp=started, origin=_ORIGIN)
-            for tag in ("model", "revision", "batch_size", "tokens"):
+            for tag in ("model", "revision", "arithmetic", "batch_size", "tokens"):
                 if tag in tags:
                     computed.set_data(tag, int(tags[tag]) if tags[tag].isdigit() else tags[tag])
             computed.finish(end_timestamp=_utc(batch.ended_at))

@@ -1,0 +1,200 @@
+"""From a model's file to a compiled model, in the arithmetic that suits this CPU."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from models.engine import dequantize
+from models.engine.arithmetic import Arithmetic, has_bf16_products, likely_fastest
+from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
+from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
+from models.engine.openvino_core import shared_core
+from models.engine.options import EngineOptions
+from models.engine.race import time_inferences
+from models.engine.verdict import Verdict, verdict_file
+
+__all__ = ["Compilation", "ModelFile", "compile_for_this_cpu", "has_quantizers"]
+
+logger = logging.getLogger(__name__)
+
+#: What OpenVINO and ONNX call the quantization of activations.
+_QUANTIZERS = (b'type="FakeQuantize"', b"QuantizeLinear")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model to compile.
+
+    Attributes:
+        path: the IR (``.xml``) or ONNX file.
+        max_length: longest sequence that the model reads, in tokens.
+        zero_weights: share of the weights that are zero, from 0 to 1.
+        revision: identifies the exact model files; None to use no cache.
+        allows_bf16: whether the accuracy of the model has been measured in bf16 and is good enough.
+    """
+
+    path: Path
+    max_length: int
+    zero_weights: float = 0.0
+    revision: str | None = None
+    allows_bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A compiled model.
+
+    Attributes:
+        compiled: the compiled model.
+        blob: the mapped memory that holds its weights; None if it did not come from the cache.
+        arithmetic: type of its matrix products.
+    """
+
+    compiled: ov.CompiledModel
+    blob: Blob | None
+    arithmetic: Arithmetic
+
+
+def compile_for_this_cpu(file: ModelFile, options: EngineOptions) -> Compilation:
+    """Compile a model, or take it from the cache.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read or compile the model.
+    """
+    if not has_quantizers(file.path):
+        return _Compiler(file, options, None).compile()
+    candidates = _candidates(file, options)
+    arithmetic = candidates[0] if len(candidates) == 1 else _choose(file, options, candidates)
+    return _Compiler(file, options, arithmetic).compile()
+
+
+def has_quantizers(path: Path) -> bool:
+    """Whether a graph file quantizes activations, so that there is a choice of arithmetic.
+
+    Raises:
+        RuntimeError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
+            return any(graph.find(name) >= 0 for name in _QUANTIZERS)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"{path} cannot be read: {error}") from error
+
+
+def _candidates(file: ModelFile, options: EngineOptions) -> list[Arithmetic]:
+    if options.arithmetic is not None:
+        return [options.arithmetic]
+    bf16 = [Arithmetic.BF16] if file.allows_bf16 and has_bf16_products() else []
+    return [Arithmetic.F32, *bf16, Arithmetic.INT8]
+
+
+def _choose(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithmetic]) -> Arithmetic:
+    """The fastest arithmetic, as measured by the first process that had to choose for this model on this CPU."""
+    if options.cache_dir is None or file.revision is None:
+        return likely_fastest(candidates)
+    facts = {"threads": options.threads, "precision": options.precision, "dequantize": dequantize.VERSION}
+    kept = verdict_file(options.cache_dir, file.revision, ov.get_version(), facts, candidates)
+    try:
+        verdict = kept.read_or_measure(lambda: _measure(file, options, candidates))
+    except RuntimeError:
+        logger.warning("%s: the fastest arithmetic cannot be measured", file.path, exc_info=True)
+        verdict = None
+    return verdict.arithmetic if verdict else likely_fastest(candidates)
+
+
+def _measure(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithmetic]) -> Verdict:
+    """Compile and time the candidates, and add the fastest to the cache.
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile or run any candidate.
+    """
+    compiled = {}
+    for arithmetic in candidates:
+        try:
+            compiled[arithmetic] = _Compiler(file, options, arithmetic).compile_anew()
+        except RuntimeError as error:
+            logger.warning(
+                "%s cannot be compiled in %s: %s", file.path, arithmetic, str(error).strip().splitlines()[-1]
+            )
+    if not compiled:
+        raise RuntimeError(f"{file.path} cannot be compiled")
+    verdict = Verdict.from_times(time_inferences(compiled, file.max_length), options.threads, ov.get_version())
+    logger.info("%s: the fastest arithmetic is %s", file.path, verdict)
+    _Compiler(file, options, verdict.arithmetic).keep(compiled[verdict.arithmetic])
+    return verdict
+
+
+class _Compiler:
+    """Compiles a model in one arithmetic.
+
+    Args:
+        file: the model.
+        options: how it is compiled.
+        arithmetic: of its matrix products; None for a model that is not quantized.
+    """
+
+    def __init__(self, file: ModelFile, options: EngineOptions, arithmetic: Arithmetic | None) -> None:
+        self._file = file
+        self._arithmetic = arithmetic
+        self._is_dequantized = arithmetic in {Arithmetic.F32, Arithmetic.BF16}
+        self._properties = _properties(file, options, arithmetic)
+        self._cached: CompiledFile | None = None
+        if options.cache_dir is not None and file.revision is not None:
+            changes = {"dequantize": dequantize.VERSION} if self._is_dequantized else {}
+            depends_on = {**self._properties, **changes}
+            self._cached = compiled_file(options.cache_dir, file.revision, ov.get_version(), depends_on)
+
+    def compile(self) -> Compilation:
+        """Compile the model, or take it from the cache."""
+        if self._cached is not None:
+            blob = self._cached.read_or_compile(lambda: self.compile_anew().export_model().getbuffer())
+            if blob is not None:
+                try:
+                    tensor = ov.Tensor(blob, shared_memory=True)
+                    return self._described(shared_core().import_model(tensor, "CPU", self._properties), blob)
+                except RuntimeError:
+                    logger.warning("OpenVINO rejects %s: compiling the model again", self._cached.path, exc_info=True)
+                    self._cached.discard()
+        return self._described(self.compile_anew(), None)
+
+    def compile_anew(self) -> ov.CompiledModel:
+        """Compile the model."""
+        if self._arithmetic is None or not self._is_dequantized:
+            return shared_core().compile_model(self._file.path, "CPU", self._properties)
+        graph = shared_core().read_model(self._file.path)
+        dequantize.dequantize(graph, self._arithmetic)
+        return shared_core().compile_model(graph, "CPU", self._properties)
+
+    def keep(self, compiled: ov.CompiledModel) -> None:
+        """Add a compiled model to the cache."""
+        if self._cached is not None:
+            self._cached.read_or_compile(lambda: compiled.export_model().getbuffer())
+
+    def _described(self, compiled: ov.CompiledModel, blob: Blob | None) -> Compilation:
+        if self._arithmetic is Arithmetic.INT8:
+            return Compilation(compiled, blob, Arithmetic.INT8)
+        is_bf16 = compiled.get_property("INFERENCE_PRECISION_HINT") == ov.Type.bf16
+        return Compilation(compiled, blob, Arithmetic.BF16 if is_bf16 else Arithmetic.F32)
+
+
+def _properties(file: ModelFile, options: EngineOptions, arithmetic: Arithmetic | None) -> dict[str, Any]:
+    # OpenVINO accepts the option on every CPU: the share of zeros from which on a layer stays compressed.
+    is_sparse = file.zero_weights >= SPARSE_SHARE and runs_sparse_weights()
+    properties = {
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": 1,
+        # OpenVINO would pin every process to the first cores (openvino#32444); the mask of the process does it right.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if arithmetic in {Arithmetic.F32, Arithmetic.BF16}:
+        # Otherwise the CPU plugin quantizes the activations again, on the fly.
+        return {**properties, "INFERENCE_PRECISION_HINT": arithmetic.value, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+    sparse = {"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}
+    return {**properties, "INFERENCE_PRECISION_HINT": options.precision, **sparse}
