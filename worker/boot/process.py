@@ -63,9 +63,7 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
         *(index, pid, cores, ", ".join(f"{name} ({chosen})" for name, chosen in arithmetic.items()), seconds),
     )
     token_s = {task.value: pace_s for task, pace_s in loaded.token_s.items()}
-    hooks.report(
-        StartReport(pid, index, core_set.cores, seconds, None, token_s=token_s, arithmetic=arithmetic)
-    )
+    hooks.report(StartReport(pid, index, core_set.cores, seconds, None, token_s=token_s, arithmetic=arithmetic))
 
 
 def _pin(cores: tuple[int, ...]) -> None:
