@@ -165,7 +165,19 @@ class _Compiler:
         return self._described(self.compile_anew(), None)
 
     def compile_anew(self) -> ov.CompiledModel:
-        """Compile the model."""
+        """Compile the model.
+
+        Raises:
+            RuntimeError: OpenVINO cannot read or compile it.
+        """
+        try:
+            return self._compile_anew()
+        except RuntimeError as error:
+            if self._arithmetic is Arithmetic.BF16 and not has_bf16_products():
+                raise RuntimeError(f"{self._file.path} cannot be computed in bf16 on this CPU") from error
+            raise
+
+    def _compile_anew(self) -> ov.CompiledModel:
         if self._arithmetic is None or not self._is_dequantized:
             return shared_core().compile_model(self._file.path, "CPU", self._properties)
         graph = shared_core().read_model(self._file.path)

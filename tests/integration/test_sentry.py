@@ -96,6 +96,7 @@ def test_a_failing_request_is_reported_once_with_tags_and_without_its_text(
     assert tags["task"] == tags["queue"] == task.value
     assert tags["model"] in {"sentiment", "nli", "qa"}
     assert tags["revision"]
+    assert "arithmetic" not in tags or tags["arithmetic"] == "int8"
     assert tags["batch_size"] == "1"
     assert int(tags["tokens"]) > 1000
     (transaction,) = sink.transactions_of(result.id)
@@ -118,11 +119,13 @@ def test_a_sampled_request_has_a_transaction_with_the_span_of_its_batch(
         assert transaction["transaction"] == task.value
         tags = transaction["tags"]
         assert tags.keys() >= {"task", "task_id", "queue", "batch_size", "tokens", "model", "revision"}
+        assert tags["arithmetic"] == "int8"
         process, batch = transaction["spans"]
         assert (process["op"], batch["op"], batch["description"]) == ("queue.process", "inference", "compute batch")
         assert batch["parent_span_id"] == process["span_id"]
         assert str(batch["data"]["batch_size"]) == tags["batch_size"]
         assert 4 < batch["data"]["tokens"] < 64
+        assert batch["data"]["arithmetic"] == "int8"
         # It begins with the batch, and ends after the batch has.
         assert transaction["start_timestamp"] == batch["start_timestamp"] < batch["timestamp"]
         assert batch["timestamp"] <= transaction["timestamp"]

@@ -89,12 +89,13 @@ def test_our_client_and_a_stock_one_get_the_same_answer(stock: Celery, client: C
     )
 
 
-def test_the_model_that_answered_and_its_revision_are_in_the_results_metadata(client: Client) -> None:
+def test_the_model_that_answered_its_revision_and_its_arithmetic_are_in_the_results_metadata(client: Client) -> None:
     answer = client.wait(client.submit(TextClassificationRequest.parse(GOOD)))
 
     assert answer.model is not None
     assert answer.model["name"] == "sentiment"
     assert len(answer.model["revision"]) == 12
+    assert answer.model["arithmetic"] == "int8"
 
 
 def test_a_late_request_ends_revoked_as_everywhere_in_celery(stock: Celery) -> None:

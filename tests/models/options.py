@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.engine.arithmetic import Arithmetic
 from models.engine.batching import BatchingOptions
 from models.engine.engine import EngineOptions
 
@@ -17,7 +18,8 @@ def engine_options(
     max_tokens: int = 512,
     length_multiple: int = 8,
     cache_dir: Path | None = None,
+    arithmetic: Arithmetic | None = Arithmetic.INT8,
 ) -> EngineOptions:
-    """Options that resemble those of a worker's process."""
+    """Options that resemble those of a worker's process, except that the arithmetic is the same on every CPU."""
     batching = BatchingOptions(max_tokens, length_multiple)
-    return EngineOptions(threads=threads, precision=precision, batching=batching, cache_dir=cache_dir)
+    return EngineOptions(threads, precision, batching, cache_dir, arithmetic)

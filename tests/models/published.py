@@ -8,13 +8,25 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ALIASES", "INC", "INFERENCE", "LABELS", "ONNX", "PUBLISHED", "QUESTIONS", "SPARSE", "TINY", "publish"]
+__all__ = [
+    "ALIASES",
+    "INC",
+    "INFERENCE",
+    "LABELS",
+    "ONNX",
+    "PUBLISHED",
+    "QUESTIONS",
+    "SPARSE",
+    "TINY",
+    "original",
+    "publish",
+]
 
 ONNX = "Intel/distilbert-base-uncased-finetuned-sst-2-english-int8-static"
 INC = f"{ONNX}-inc"
@@ -44,6 +56,18 @@ _LENGTH = 64
 _SPARSITY = 0.8
 
 
+def original(hub_id: str) -> Any:
+    """The PyTorch model that a repository was made from, before quantization."""
+    makers: dict[str, Callable[[], Any]] = {
+        ONNX: lambda: _distilbert("ForSequenceClassification", id2label=LABELS),
+        SPARSE: _sparse,
+        INFERENCE: lambda: _distilbert("ForSequenceClassification", id2label=_INFERENCE_LABELS),
+        QUESTIONS: lambda: _distilbert("ForQuestionAnswering"),
+        TINY: lambda: _bert("ForQuestionAnswering"),
+    }
+    return makers[ALIASES.get(hub_id, hub_id)]()
+
+
 def publish(root: Path) -> None:
     """Write all repositories below ``root``, each as ``OWNER/NAME``."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -59,7 +83,7 @@ def publish(root: Path) -> None:
 
 
 def _publish_onnx(directory: Path) -> None:
-    model = _distilbert("ForSequenceClassification", id2label=LABELS)
+    model = original(ONNX)
     _write_companions(directory, model, "apache-2.0")
     plain = directory / "plain.onnx"
     _export_onnx(model, plain)
@@ -85,12 +109,7 @@ def _publish_sparse(directory: Path) -> None:
     import openvino as ov
     import torch
 
-    model = _bert("ForSequenceClassification", id2label=LABELS)
-    with torch.no_grad():
-        for layer in model.bert.encoder.modules():
-            if isinstance(layer, torch.nn.Linear):
-                threshold = layer.weight.abs().flatten().quantile(_SPARSITY)
-                layer.weight[layer.weight.abs() < threshold] = 0.0
+    model = original(SPARSE)
     _write_companions(directory, model, None)
     ids = torch.ones(1, 8, dtype=torch.int64)
     example = {"input_ids": ids, "attention_mask": ids, "token_type_ids": ids * 0}
@@ -109,7 +128,7 @@ def _publish_sparse(directory: Path) -> None:
 def _publish_inference(directory: Path) -> None:
     import torch
 
-    model = _distilbert("ForSequenceClassification", id2label=_INFERENCE_LABELS)
+    model = original(INFERENCE)
     _write_companions(directory, model, None)
     torch.save(model.state_dict(), directory / "pytorch_model.bin")
     (directory / "tf_model.h5").write_bytes(b"tensorflow")
@@ -118,7 +137,7 @@ def _publish_inference(directory: Path) -> None:
 def _publish_questions(directory: Path) -> None:
     import torch
 
-    model = _distilbert("ForQuestionAnswering")
+    model = original(QUESTIONS)
     _write_companions(directory, model, "apache-2.0")
     model.save_pretrained(directory)
     torch.save(model.state_dict(), directory / "pytorch_model.bin")
@@ -129,12 +148,24 @@ def _publish_questions(directory: Path) -> None:
 def _publish_tiny(directory: Path) -> None:
     import torch
 
-    model = _bert("ForQuestionAnswering")
+    model = original(TINY)
     _write_companions(directory, model, "apache-2.0")
     # Only the files of the slow tokenizer, none of the tokenizers library.
     (directory / "tokenizer.json").unlink()
     torch.save(model.state_dict(), directory / "pytorch_model.bin")
     (directory / "training_args.bin").write_bytes(b"a pickle")
+
+
+def _sparse() -> Any:
+    import torch
+
+    model = _bert("ForSequenceClassification", id2label=LABELS)
+    with torch.no_grad():
+        for layer in model.bert.encoder.modules():
+            if isinstance(layer, torch.nn.Linear):
+                threshold = layer.weight.abs().flatten().quantile(_SPARSITY)
+                layer.weight[layer.weight.abs() < threshold] = 0.0
+    return model
 
 
 def _distilbert(head: str, **fields: Any) -> Any:

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from models.__main__ import main
+from models.engine.arithmetic import Arithmetic, likely_fastest
+from models.engine.verdict import Verdict, verdict_file
 from models.store import StoredModel
 from models.store.in_use import announce_use, is_in_use
 from models.store.manifest import Manifest
+from tests.conftest import ARITHMETIC, COMPILED_DIR
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -75,6 +78,41 @@ def test_show_tells_source_recipe_files_and_accuracy(models_dir: Path, capsys: p
     assert manifest["name"] == "mine"
     assert manifest["directory"] == str(models_dir / "mine")
     assert manifest["files"].keys() >= {"config.json", "tokenizer.json"}
+    assert manifest["arithmetic"] == "int8"
+
+
+@pytest.mark.parametrize("setting", ["auto", "f32"])
+def test_show_tells_the_arithmetic_and_how_it_was_chosen(
+    models_dir: Path,
+    tmp_path: Path,
+    sentiment: StoredModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+) -> None:
+    monkeypatch.setenv(ARITHMETIC, setting)
+    monkeypatch.setenv(COMPILED_DIR, str(tmp_path / "compiled"))
+
+    def shown() -> str:
+        assert run(models_dir, "show", "sentiment") == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("arithmetic")]
+        return line.removeprefix("arithmetic").strip()
+
+    by_setting = "f32 on every CPU, by the setting CELERIAC_ENGINE_ARITHMETIC"
+    likely = likely_fastest([Arithmetic.F32, Arithmetic.INT8])
+    assert shown() == (
+        f"to be measured at the first start on this CPU, probably {likely}" if setting == "auto" else by_setting
+    )
+    times = {Arithmetic.INT8: {"1x16": 4.0}, Arithmetic.F32: {"1x16": 10.0}}
+    verdict = Verdict.from_times(times, 1, "2026.4")
+    revision = sentiment.manifest.revision
+    (tmp_path / "compiled").mkdir()
+    verdict_file(tmp_path / "compiled", revision, "2026.4", {}, list(times)).write(verdict)
+    assert shown() == (f"{verdict} here" if setting == "auto" else by_setting)
+    assert run(models_dir, "show", "sentiment", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["arithmetic"] == setting
+    assert [found["arithmetic"] for found in facts["arithmetic_measured"]] == ["int8"]
 
 
 def test_verify_takes_all_models_or_those_named(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,24 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models.__main__ import main
 from models.engine import cpu
+from models.engine.arithmetic import Arithmetic
+from models.engine.compilation import ModelFile, compile_for_this_cpu, has_quantizers
 from models.engine.engine import Engine, TokenSequence
 from models.engine.openvino_core import shared_core
 from models.prepare.graph.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
 from producer import Client
 from producer.contract import TaskName
+from tests.conftest import ARITHMETIC
+from tests.models.engine.products import ATTENTION, LINEAR, QUANTIZERS, products_of
 from tests.models.hub import LocalHub
 from tests.models.options import engine_options
 from tests.models.prepare.conftest import Prepare, left_behind, serve
-from tests.models.published import INC, LABELS, ONNX, PUBLISHED, SPARSE
+from tests.models.published import INC, LABELS, ONNX, PUBLISHED, SPARSE, original
 
+Array = npt.NDArray[np.float32]
 pytestmark = pytest.mark.prepare
 NAMES = dict(zip(PUBLISHED, ("onnx", "sparse", "topics", "answers", "tiny"), strict=True))
+#: Texts of equal length.
+IDS = [[2, *range(start, start + 7), 3] for start in (10, 25, 40, 55, 70)]
 ROWS = {
     "topics": [{"premise": "the food was good", "hypothesis": "This example is food."}] * 4,
     "answers": [{"question": "who was in paris?", "context": "ada was in paris."}] * 4,
@@ -66,18 +74,21 @@ def models(prepared: tuple[Path, dict[str, str]]) -> dict[str, StoredModel]:
     return {name: find(name, prepared[0]) for name in NAMES.values()}
 
 
+@pytest.mark.parametrize("arithmetic", ["int8", "f32"])
 def test_all_five_are_served_through_the_queue_by_one_worker(
-    prepared: tuple[Path, dict[str, str]], own_server: LocalServer, own_environment: dict[str, str]
+    prepared: tuple[Path, dict[str, str]], own_server: LocalServer, own_environment: dict[str, str], arithmetic: str
 ) -> None:
     environment = {
         **own_environment,
         "CELERIAC_MODEL_DIR": str(prepared[0]),
         "CELERIAC_MODELS": ",".join(NAMES.values()),
         "CELERIAC_PROCESSES_MAX": "1",
+        ARITHMETIC: arithmetic,
     }
     context = "ada was in paris. the food was good."
     with LocalWorker(environment=environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         worker.wait_until_ready()
+        assert all(f"{name} ({arithmetic})" in worker.log for name in NAMES.values())
         for name in ("onnx", "sparse"):
             scored = client.classify("this film was terrible", top_k=None, model=name)
             assert {entry["label"] for entry in scored} == set(LABELS.values())
@@ -148,6 +159,43 @@ def test_what_is_quantized_already_has_the_answers_of_its_publisher(
         np.testing.assert_allclose(logits, wanted[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("hub_id", NAMES)
+def test_each_is_computed_in_floating_point_from_the_same_directory(
+    models: dict[str, StoredModel], hub_id: str
+) -> None:
+    path = models[NAMES[hub_id]].directory / MODEL_NAME
+    compilation = compile_for_this_cpu(ModelFile(path, 64), engine_options(arithmetic=Arithmetic.F32))
+    found = products_of(compilation, path)
+    assert has_quantizers(path)
+    assert found[LINEAR].keys() == found[ATTENTION].keys() == {Arithmetic.F32}
+    assert found[QUANTIZERS] == {}
+
+    if NAMES[hub_id] not in ROWS:
+        # Four equal rows are no calibration, so there the distances mean nothing.
+        published = _answers_before_quantization(hub_id)
+        in_int8, in_f32 = (
+            float(np.abs(_answers(path, arithmetic) - published).mean())
+            for arithmetic in (Arithmetic.INT8, Arithmetic.F32)
+        )
+        assert in_f32 < in_int8
+        assert in_f32 < 0.05 * float(np.ptp(published))
+
+
+def _answers(path: Path, arithmetic: Arithmetic) -> Array:
+    engine = Engine(path, 64, engine_options(arithmetic=arithmetic, length_multiple=1))
+    outputs = engine.compute([TokenSequence(ids, [0] * len(ids)) for ids in IDS])
+    return np.array([np.concatenate(logits) for logits in outputs])
+
+
+def _answers_before_quantization(hub_id: str) -> Array:
+    import torch
+
+    ids = torch.tensor(IDS)
+    with torch.no_grad():
+        outputs = original(hub_id)(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return np.concatenate([logits.numpy() for name, logits in outputs.items() if name.endswith("logits")], axis=1)
+
+
 def test_the_sparse_model_is_known_as_sparse_and_the_report_says_whether_the_cpu_makes_use_of_it(
     prepared: tuple[Path, dict[str, str]], models: dict[str, StoredModel]
 ) -> None:
@@ -163,11 +211,11 @@ def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernel
     # OpenVINO accepts the option on every CPU, and ignores it if it has no kernels for sparse weights.
     path = models["sparse"].directory / MODEL_NAME
     sequences = [TokenSequence([2, 40, 50, 60, 3], [0] * 5)]
-    monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: True)
+    monkeypatch.setattr("models.engine.compilation.runs_sparse_weights", lambda: True)
     with_option = Engine(path, 64, engine_options(), zero_weights=0.8)
     assert with_option.sparse_rate == 0.5
     assert Engine(path, 64, engine_options(), zero_weights=0.4).sparse_rate == 1.0
-    monkeypatch.setattr("models.engine.engine.runs_sparse_weights", lambda: False)
+    monkeypatch.setattr("models.engine.compilation.runs_sparse_weights", lambda: False)
     without = Engine(path, 64, engine_options(), zero_weights=0.8)
     assert without.sparse_rate == 1.0
     np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)

@@ -14,7 +14,7 @@ import pytest
 from examples.local_stack import PATIENCE_S
 from worker.boot.start_reports import StartReport, StartReports
 
-READY = StartReport(pid=1, index=0, cores=(0, 1), seconds=0.25, cause=None)
+READY = StartReport(pid=1, index=0, cores=(0, 1), seconds=0.25, cause=None, arithmetic={"sentiment": "int8"})
 FAILED = StartReport(pid=2, index=1, cores=(), seconds=0.0, cause="RuntimeError: no model")
 #: A pool process: has the pipe's write end from its parent, and sends many reports.
 PROCESS = """
@@ -78,6 +78,12 @@ def test_a_long_cause_in_any_script_arrives_in_one_piece(reports: StartReports, 
     (received,) = reports.receive()
     assert received.cause is not None
     assert set(received.cause) == {character}
+
+
+def test_models_that_do_not_fit_into_one_line_are_left_out(reports: StartReports) -> None:
+    arithmetic = {f"{number:0>200}": "int8" for number in range(30)}
+    reports.send(StartReport(1, 0, (3,), 0.5, None, arithmetic))
+    assert list(reports.receive()) == [StartReport(1, 0, (3,), 0.5, None)]
 
 
 def test_a_cause_that_fits_is_not_cut(reports: StartReports) -> None:
