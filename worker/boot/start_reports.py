@@ -37,8 +37,8 @@ class StartReport:
     cores: tuple[int, ...]
     seconds: float
     cause: str | None
-    token_s: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, str] = field(default_factory=dict)
+    token_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class StartReports:

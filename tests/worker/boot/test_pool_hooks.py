@@ -214,10 +214,11 @@ def test_the_cores_and_start_up_times_are_those_of_the_processes_that_live(hooks
     assert hooks.describe() == {
         "cores": {"10": [0], "11": [1]},
         "start-seconds": {"10": 1.235, "11": 1.235},
+        "arithmetic": {},
     }
 
     exits(hooks, 10)
-    assert hooks.describe() == {"cores": {"11": [1]}, "start-seconds": {"11": 1.235}}
+    assert hooks.describe() == {"cores": {"11": [1]}, "start-seconds": {"11": 1.235}, "arithmetic": {}}
 
 
 def test_the_log_says_once_when_all_processes_are_ready(
