@@ -2,6 +2,8 @@
 
 Three tables: the speed of single inferences, how far the answers are from those of the FP32 export on labelled rows,
 and the anonymous memory of a process. ``ONEDNN_MAX_CPU_ISA=AVX2`` in the environment shows a CPU without VNNI.
+
+``--write-answers FILE`` on one host and ``--compare FILE`` on another tell by how much their answers differ.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far the answers to all rows are from those of the FP32 export.
+    """How far the answers to all rows are from others.
 
     Attributes:
         value: the metric of the data, from 0 to 1.
@@ -93,8 +95,15 @@ def main() -> int:
     contestants += [_in_its_arithmetic(Contestant(name, model, plain)) for name in names]
     limit = f", limited to {max_isa()}" if max_isa() else ""
     print(f"{model.name} {model.manifest.revision} on {cpu_name()}{limit}, one thread\n")
+    answers = {one.name: _answers(one, data) for one in tqdm(contestants, desc="answers", unit="model")}
+    print(_distance_table({name: _distance(found, answers[_EXPORT], data) for name, found in answers.items()}, data))
+    if options.write_answers:
+        options.write_answers.write_text(json.dumps(answers), encoding="utf-8")
+    if options.compare:
+        print(_host_table(answers, json.loads(options.compare.read_bytes()), data))
+    if options.answers_only:
+        return 0
     print(_speed_table(_speeds(contestants, options.rounds)))
-    print(_distance_table(_distances(contestants, data), data))
     print(_memory_table({contestant.name: _memory(contestant, options) for contestant in contestants}))
     return 0
 
@@ -110,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="labelled rows (default: the shared evaluation data of the model)")
     parser.add_argument("--limit", type=int, help="use only this many rows")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default: %(default)s)")
+    parser.add_argument("--answers-only", action="store_true", help="measure neither speed nor memory")
+    parser.add_argument("--write-answers", type=Path, metavar="FILE", help="keep the answers for --compare")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="the answers of another host to the same rows")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--cache-dir", type=Path, help=argparse.SUPPRESS)
     return parser
@@ -181,11 +193,6 @@ def _speed_table(medians: Mapping[tuple[int, int], Mapping[str, float]]) -> str:
     return _table(["ms an inference (speed, int8 = 1)", *names], table)
 
 
-def _distances(contestants: Sequence[Contestant], data: DataSet) -> dict[str, Distance]:
-    answers = {one.name: _answers(one, data) for one in tqdm(contestants, desc="answers", unit="model")}
-    return {name: _distance(found, answers[_EXPORT], data) for name, found in answers.items()}
-
-
 def _answers(contestant: Contestant, data: DataSet) -> list[Any]:
     from models import pipelines
 
@@ -199,9 +206,9 @@ def _answers(contestant: Contestant, data: DataSet) -> list[Any]:
     return results
 
 
-def _distance(answers: Sequence[Any], exported: Sequence[Any], data: DataSet) -> Distance:
+def _distance(answers: Sequence[Any], others: Sequence[Any], data: DataSet) -> Distance:
     judged = [data.judge(row, answer)[0] for row, answer in zip(data.rows, answers, strict=True)]
-    pairs = list(zip(map(_scores, answers), map(_scores, exported), strict=True))
+    pairs = list(zip(map(_scores, answers), map(_scores, others), strict=True))
     distances = [
         max(abs(ours[name] - theirs[name]) for name in theirs) if ours.keys() == theirs.keys() else 1.0
         for ours, theirs in pairs
@@ -228,6 +235,14 @@ def _distance_table(distances: Mapping[str, Distance], data: DataSet) -> str:
     ]
     header = [f"{data.name}, {len(data.rows)} rows", data.metrics[0], "mean distance", "largest", "same answer"]
     return _table(header, rows)
+
+
+def _host_table(ours: Mapping[str, Sequence[Any]], theirs: Mapping[str, Sequence[Any]], data: DataSet) -> str:
+    rows = []
+    for name, answers in ours.items():
+        found = [_distance(answers, others, data) for others in theirs.values()]
+        rows.append([name, *(f"{each.mean:.4f}; {each.largest:.3f}; {each.same:.4f}" for each in found)])
+    return _table(["here; there (mean, largest, same answer)", *theirs], rows)
 
 
 def _memory(contestant: Contestant, options: argparse.Namespace) -> list[float]:

@@ -17,7 +17,7 @@ from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
 from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
 from models.engine.openvino_core import shared_core
 from models.engine.options import EngineOptions
-from models.engine.race import time_inferences
+from models.engine.race import race, time_inferences
 from models.engine.verdict import Verdict, verdict_file
 
 __all__ = ["Compilation", "ModelFile", "compile_for_this_cpu", "has_quantizers"]
@@ -115,19 +115,14 @@ def _measure(file: ModelFile, options: EngineOptions, candidates: Sequence[Arith
     Raises:
         RuntimeError: OpenVINO cannot compile or run any candidate.
     """
-    compiled = {}
-    for arithmetic in candidates:
-        try:
-            compiled[arithmetic] = _Compiler(file, options, arithmetic).compile_anew()
-        except RuntimeError as error:
-            logger.warning(
-                "%s cannot be compiled in %s: %s", file.path, arithmetic, str(error).strip().splitlines()[-1]
-            )
-    if not compiled:
-        raise RuntimeError(f"{file.path} cannot be compiled")
-    verdict = Verdict.from_times(time_inferences(compiled, file.max_length), options.threads, ov.get_version())
+    winner = race(
+        candidates,
+        lambda arithmetic: _Compiler(file, options, arithmetic).compile_anew(),
+        lambda compiled: time_inferences(compiled, file.max_length),
+    )
+    verdict = Verdict.here(winner.arithmetic, winner.milliseconds, options.threads, ov.get_version())
     logger.info("%s: the fastest arithmetic is %s", file.path, verdict)
-    _Compiler(file, options, verdict.arithmetic).keep(compiled[verdict.arithmetic])
+    _Compiler(file, options, winner.arithmetic).keep(winner.compiled)
     return verdict
 
 

@@ -1,24 +1,98 @@
-"""Times compiled models against each other, for a fraction of a second with a model of ordinary size."""
+"""Times compiled models against each other, for about a second with a model of ordinary size."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from statistics import geometric_mean
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from models.engine.arithmetic import Arithmetic
-from models.engine.verdict import Milliseconds
+from models.engine.arithmetic import CLOSEST_FIRST, Arithmetic
 
-__all__ = ["time_inferences"]
+__all__ = ["Milliseconds", "Winner", "race", "time_inferences"]
+
+logger = logging.getLogger(__name__)
+
+#: The time of one inference for each candidate, by the shape of its input such as ``1x16``.
+Milliseconds = Mapping[Arithmetic, Mapping[str, float]]
+Compiled = TypeVar("Compiled")
+
+#: How much faster a candidate must be than one whose answers are closer to those of the published model.
+_LEAST_GAIN = 1.05
 
 #: Rows and tokens: a short and a longer text on their own, and a batch of short texts.
 _SHAPES = ((1, 16), (1, 64), (4, 32))
 #: For each shape, rounds end when they have taken this long, but not before the fewest are done.
 _BUDGET_S = 0.15
 _FEWEST_ROUNDS, _MOST_ROUNDS = 3, 20
+
+
+@dataclass(frozen=True)
+class Winner(Generic[Compiled]):
+    """The outcome of a race.
+
+    Attributes:
+        arithmetic: the winner's.
+        compiled: the winner.
+        milliseconds: times of all that took part, the winner included.
+    """
+
+    arithmetic: Arithmetic
+    compiled: Compiled
+    milliseconds: Milliseconds
+
+
+def race(
+    candidates: Iterable[Arithmetic],
+    compile_candidate: Callable[[Arithmetic], Compiled],
+    time_candidates: Callable[[Mapping[Arithmetic, Compiled]], Milliseconds],
+) -> Winner[Compiled]:
+    """Find the fastest candidate.
+
+    Of two candidates the one whose answers are closer to those of the published model wins, unless the other is at
+    least 5 % faster. No more than two are in memory at a time.
+
+    Args:
+        candidates: at least one.
+        compile_candidate: compiles one; a candidate for which it raises RuntimeError takes no part.
+        time_candidates: times one or two of them.
+
+    Raises:
+        RuntimeError: no candidate can be compiled.
+    """
+    champion: Winner[Compiled] | None = None
+    problem: RuntimeError | None = None
+    for arithmetic in sorted(candidates, key=CLOSEST_FIRST.index):
+        try:
+            challenger = Winner(arithmetic, compile_candidate(arithmetic), {})
+        except RuntimeError as error:
+            logger.warning("%s takes no part: %s", arithmetic, str(error).strip().splitlines()[-1])
+            problem = error
+            continue
+        champion = _duel(champion, challenger, time_candidates) if champion else challenger
+        # Otherwise the loser would be in memory while the next one is compiled.
+        del challenger
+    if champion is None:
+        raise RuntimeError("no arithmetic can be compiled") from problem
+    if champion.milliseconds:
+        return champion
+    return replace(champion, milliseconds=time_candidates({champion.arithmetic: champion.compiled}))
+
+
+def _duel(
+    champion: Winner[Compiled],
+    challenger: Winner[Compiled],
+    time_candidates: Callable[[Mapping[Arithmetic, Compiled]], Milliseconds],
+) -> Winner[Compiled]:
+    pair = time_candidates({one.arithmetic: one.compiled for one in (champion, challenger)})
+    is_faster = _times_faster(pair[challenger.arithmetic], pair[champion.arithmetic]) >= _LEAST_GAIN
+    return replace(challenger if is_faster else champion, milliseconds={**champion.milliseconds, **pair})
 
 
 def time_inferences(candidates: Mapping[Arithmetic, ov.CompiledModel], max_length: int) -> Milliseconds:
@@ -59,6 +133,10 @@ def _fastest_turns(
         if number + 1 >= _FEWEST_ROUNDS and time.perf_counter() - started_s > _BUDGET_S:
             break
     return fastest
+
+
+def _times_faster(times: Mapping[str, float], others: Mapping[str, float]) -> float:
+    return geometric_mean(others[shape] / times[shape] for shape in times)
 
 
 def _inputs(names: list[str], shape: tuple[int, int]) -> dict[str, npt.NDArray[np.int64]]:

@@ -10,20 +10,15 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, Self
 
-from models.engine.arithmetic import CLOSEST_FIRST, Arithmetic
+from models.engine.arithmetic import Arithmetic
 from models.engine.cache_files import CacheFile, cache_path
 from models.engine.cpu import cpu_digest, cpu_name
 
-__all__ = ["Milliseconds", "Verdict", "VerdictFile", "verdict_file", "verdicts_of"]
+__all__ = ["Verdict", "VerdictFile", "verdict_file", "verdicts_of"]
 
 logger = logging.getLogger(__name__)
 
-#: The time of one inference for each candidate, by the shape of its input such as ``1x16``.
-Milliseconds = Mapping[Arithmetic, Mapping[str, float]]
-
 _SUFFIX = ".arithmetic.json"
-#: How much faster an arithmetic must be than one whose answers are closer to those of the published model.
-_LEAST_GAIN = 1.05
 #: How long to wait for another process to measure. A process that loads its models is killed after 60 s by default.
 _WAIT_S = 40.0
 
@@ -34,7 +29,7 @@ class Verdict:
 
     Attributes:
         arithmetic: the one to use.
-        milliseconds: what was measured.
+        milliseconds: the time of one inference for each candidate, by the shape of its input such as ``1x16``.
         threads: number of compute threads.
         openvino: version that was measured.
         cpu: the model name of the CPU, for people.
@@ -42,29 +37,18 @@ class Verdict:
     """
 
     arithmetic: Arithmetic
-    milliseconds: Milliseconds
+    milliseconds: Mapping[Arithmetic, Mapping[str, float]]
     threads: int
     openvino: str
     cpu: str
     cpu_digest: str
 
     @classmethod
-    def from_times(cls, milliseconds: Milliseconds, threads: int, openvino: str) -> Self:
-        """Judge what was measured on this CPU.
-
-        Of two candidates, the one whose answers are closer to the published model wins unless the other is at least
-        5 % faster.
-
-        Args:
-            milliseconds: for at least one candidate, with the same shapes for all.
-            threads: number of compute threads.
-            openvino: version that was measured.
-        """
-        chosen, *others = sorted(milliseconds, key=CLOSEST_FIRST.index)
-        for other in others:
-            if _times_faster(milliseconds[other], milliseconds[chosen]) >= _LEAST_GAIN:
-                chosen = other
-        return cls(chosen, milliseconds, threads, openvino, cpu_name(), cpu_digest())
+    def here(
+        cls, arithmetic: Arithmetic, milliseconds: Mapping[Arithmetic, Mapping[str, float]], threads: int, openvino: str
+    ) -> Self:
+        """The verdict on what was measured on this CPU."""
+        return cls(arithmetic, milliseconds, threads, openvino, cpu_name(), cpu_digest())
 
     def is_for_this_cpu(self) -> bool:
         """Whether it was measured on a CPU of this type."""
@@ -144,10 +128,6 @@ def verdicts_of(directory: Path, revision: str) -> list[Verdict]:
     """All verdicts on a revision of a model, of any CPU."""
     files = sorted(directory.glob(f"{revision}-*{_SUFFIX}"))
     return [verdict for file in files if (verdict := VerdictFile(file).read()) is not None]
-
-
-def _times_faster(times: Mapping[str, float], others: Mapping[str, float]) -> float:
-    return geometric_mean(others[shape] / times[shape] for shape in times)
 
 
 def _mean(times: Mapping[str, float]) -> float:

@@ -104,7 +104,7 @@ def test_show_tells_the_arithmetic_and_how_it_was_chosen(
         f"to be measured at the first start on this CPU, probably {likely}" if setting == "auto" else by_setting
     )
     times = {Arithmetic.INT8: {"1x16": 4.0}, Arithmetic.F32: {"1x16": 10.0}}
-    verdict = Verdict.from_times(times, 1, "2026.4")
+    verdict = Verdict.here(Arithmetic.INT8, times, 1, "2026.4")
     revision = sentiment.manifest.revision
     (tmp_path / "compiled").mkdir()
     verdict_file(tmp_path / "compiled", revision, "2026.4", {}, list(times)).write(verdict)

@@ -130,7 +130,7 @@ def test_the_first_start_measures_and_keeps_times_and_compiled_model(sentiment: 
     assert (verdict.threads, verdict.openvino) == (1, ov.get_version())
     assert verdict.is_for_this_cpu()
     assert len(list(measured.glob("*.blob"))) == 1
-    assert verdict == Verdict.from_times(verdict.milliseconds, 1, ov.get_version())
+    assert verdict == Verdict.here(verdict.arithmetic, verdict.milliseconds, 1, ov.get_version())
 
 
 @pytest.mark.parametrize("arithmetic", [INT8, F32])

@@ -15,48 +15,20 @@ from models.engine.verdict import Verdict, VerdictFile, verdict_file, verdicts_o
 F32, BF16, INT8 = Arithmetic.F32, Arithmetic.BF16, Arithmetic.INT8
 
 
-def judged(**milliseconds: float | tuple[float, float]) -> Verdict:
-    """The verdict on times of one or two shapes."""
-    times = {
-        Arithmetic(name): dict(
-            zip(("1x16", "4x32"), found if isinstance(found, tuple) else (found, found), strict=True)
-        )
-        for name, found in milliseconds.items()
-    }
-    return Verdict.from_times(times, threads=1, openvino="1")
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "chosen"),
-    [
-        ({"int8": 4.0, "f32": 10.0}, INT8),
-        ({"int8": 9.6, "f32": 10.0}, F32),
-        ({"int8": 9.4, "f32": 10.0}, INT8),
-        ({"int8": 12.0, "f32": 10.0}, F32),
-        ({"int8": 4.0, "f32": 10.0, "bf16": 6.0}, INT8),
-        ({"int8": 5.9, "f32": 10.0, "bf16": 6.0}, BF16),
-        ({"int8": 9.0, "f32": 10.0, "bf16": 9.8}, INT8),
-        ({"int8": 10.0, "f32": 10.0, "bf16": 9.8}, F32),
-        # Faster with one shape and slower with the other: the geometric mean decides.
-        ({"int8": (5.0, 19.0), "f32": (10.0, 10.0)}, F32),
-        ({"int8": (5.0, 18.0), "f32": (10.0, 10.0)}, INT8),
-        ({"int8": 3.0}, INT8),
-    ],
-)
-def test_the_closest_to_the_published_model_wins_unless_another_is_clearly_faster(
-    milliseconds: dict[str, float], chosen: Arithmetic
-) -> None:
-    assert judged(**milliseconds).arithmetic == chosen
+def judged(arithmetic: Arithmetic = INT8) -> Verdict:
+    """A verdict on this CPU."""
+    times = {INT8: {"1x16": 4.0, "4x32": 4.0}, F32: {"1x16": 8.0, "4x32": 18.0}}
+    return Verdict.here(arithmetic, times, threads=1, openvino="1")
 
 
 def test_a_verdict_says_what_was_measured_and_where() -> None:
-    text = str(judged(int8=4.0, f32=(8.0, 18.0)))
+    text = str(judged())
     assert text == f"int8 (f32 12.0 ms, int8 4.0 ms; {cpu_name()}, 1 thread(s))"
 
 
 def test_a_verdict_is_measured_once(tmp_path: Path) -> None:
     file = VerdictFile(tmp_path / "a-1.arithmetic.json")
-    first = file.read_or_measure(lambda: judged(int8=4.0, f32=10.0))
+    first = file.read_or_measure(judged)
     assert first == file.read_or_measure(lambda: pytest.fail("measured again")) == file.read()
     assert first is not None
     assert first.is_for_this_cpu()
@@ -71,13 +43,13 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, content: str, caplog: pytest
     file.path.write_text(content)
     assert file.read() is None
     assert "is damaged" in caplog.text
-    verdict = file.read_or_measure(lambda: judged(int8=4.0, f32=10.0))
+    verdict = file.read_or_measure(judged)
     assert file.read() == verdict is not None
 
 
 def test_a_field_that_is_missing_or_new_makes_another_version_of_the_file(tmp_path: Path) -> None:
     file = VerdictFile(tmp_path / "a-1.arithmetic.json")
-    file.write(judged(int8=4.0, f32=10.0))
+    file.write(judged())
     fields = json.loads(file.path.read_text())
     file.path.write_text(json.dumps({**fields, "clock_mhz": 1}))
     assert file.read() is None
@@ -120,9 +92,9 @@ def test_another_model_cpu_version_option_or_choice_has_a_file_of_its_own(
 def test_all_verdicts_on_a_revision_are_found_those_of_other_cpus_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for revision, limit, int8_ms in (("a", "", 4.0), ("a", "AVX2", 12.0), ("b", "", 4.0)):
+    for revision, limit, arithmetic in (("a", "", INT8), ("a", "AVX2", F32), ("b", "", INT8)):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        verdict_file(tmp_path, revision, "1", {}, [F32, INT8]).write(judged(int8=int8_ms, f32=10.0))
+        verdict_file(tmp_path, revision, "1", {}, [F32, INT8]).write(judged(arithmetic))
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     found = {verdict.is_for_this_cpu(): verdict.arithmetic for verdict in verdicts_of(tmp_path, "a")}
     assert found == {True: INT8, False: F32}
