@@ -69,7 +69,9 @@ def compile_for_this_cpu(file: ModelFile, options: EngineOptions) -> Compilation
         RuntimeError: OpenVINO cannot read or compile the model.
     """
     if not has_quantizers(file.path):
-        return _Compiler(file, options, None).compile()
+        # INT8 products would need quantized activations.
+        pinned = None if options.arithmetic is Arithmetic.INT8 else options.arithmetic
+        return _Compiler(file, options, pinned).compile()
     candidates = _candidates(file, options)
     arithmetic = candidates[0] if len(candidates) == 1 else _choose(file, options, candidates)
     return _Compiler(file, options, arithmetic).compile()
@@ -132,7 +134,8 @@ class _Compiler:
     Args:
         file: the model.
         options: how it is compiled.
-        arithmetic: of its matrix products; None for a model that is not quantized.
+        arithmetic: of its matrix products; None for a model without quantized activations whose products are computed
+            in the precision of the rest.
     """
 
     def __init__(self, file: ModelFile, options: EngineOptions, arithmetic: Arithmetic | None) -> None:
@@ -147,7 +150,11 @@ class _Compiler:
             self._cached = compiled_file(options.cache_dir, file.revision, ov.get_version(), depends_on)
 
     def compile(self) -> Compilation:
-        """Compile the model, or take it from the cache."""
+        """Compile the model, or take it from the cache.
+
+        Raises:
+            RuntimeError: OpenVINO cannot read or compile it.
+        """
         if self._cached is not None:
             blob = self._cached.read_or_compile(lambda: self.compile_anew().export_model().getbuffer())
             if blob is not None:

@@ -229,10 +229,17 @@ def test_a_model_whose_activations_are_not_quantized_has_nothing_to_choose(
 
 
 @needs_bf16
-def test_its_products_run_in_the_precision_of_the_rest(weights_only: Path) -> None:
-    compilation = compile_for_this_cpu(ModelFile(weights_only, LONGEST), engine_options(precision="bf16"))
-    assert compilation.arithmetic == BF16
-    assert products_of(compilation, weights_only)[LINEAR] == {BF16: 38}
+@pytest.mark.parametrize(
+    ("arithmetic", "precision", "expected"),
+    [(INT8, "bf16", BF16), (AUTO, "bf16", BF16), (BF16, "f32", BF16), (F32, "bf16", F32)],
+)
+def test_its_products_run_in_the_precision_of_the_rest_unless_the_setting_names_another(
+    weights_only: Path, arithmetic: Arithmetic | None, precision: str, expected: Arithmetic
+) -> None:
+    options = engine_options(arithmetic=arithmetic, precision=precision)
+    compilation = compile_for_this_cpu(ModelFile(weights_only, LONGEST), options)
+    assert compilation.arithmetic == expected
+    assert products_of(compilation, weights_only)[LINEAR] == {expected: 38}
 
 
 def test_a_graph_that_cannot_be_read_is_named(tmp_path: Path) -> None:

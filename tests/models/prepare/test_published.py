@@ -20,11 +20,13 @@ from models.engine.arithmetic import Arithmetic
 from models.engine.compilation import ModelFile, compile_for_this_cpu, has_quantizers
 from models.engine.engine import Engine, TokenSequence
 from models.engine.openvino_core import shared_core
+from models.engine.verdict import verdicts_of
+from models.pipelines import load
 from models.prepare.graph.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
 from producer import Client
 from producer.contract import TaskName
-from tests.conftest import ARITHMETIC
+from tests.conftest import ARITHMETIC, COMPILED_DIR
 from tests.models.engine.products import ATTENTION, LINEAR, QUANTIZERS, products_of
 from tests.models.hub import LocalHub
 from tests.models.options import engine_options
@@ -234,6 +236,22 @@ def test_the_sibling_in_a_format_of_its_own_is_refused_with_the_name_of_the_one_
     assert message.startswith(f"error: {INC} is a PyTorch checkpoint quantized by Intel Neural Compressor")
     assert message.endswith(f"its ONNX sibling can be served: python -m models prepare {ONNX}")
     assert left_behind(tmp_path / "models") == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_preparation_measures_on_this_cpu_so_that_workers_need_not(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ARITHMETIC, "auto")
+    monkeypatch.setenv(COMPILED_DIR, str(tmp_path / "compiled"))
+    assert prepare(ONNX, "--as", "mine")[0] == 0
+    model = find("mine", tmp_path / "models")
+    (verdict,) = verdicts_of(tmp_path / "compiled", model.manifest.revision)
+    assert verdict.is_for_this_cpu()
+    kept = set((tmp_path / "compiled").glob("*.blob"))
+    options = engine_options(arithmetic=None, cache_dir=tmp_path / "compiled")
+    assert load(model, options).engine.arithmetic == verdict.arithmetic
+    assert set((tmp_path / "compiled").glob("*.blob")) == kept
 
 
 def test_a_prepared_model_is_replaced_by_another_with_its_name(hub: LocalHub, prepare: Prepare, tmp_path: Path) -> None:
