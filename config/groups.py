@@ -125,8 +125,8 @@ class EngineSettings(_Group):
 
     arithmetic: ArithmeticChoice = ArithmeticChoice.AUTO
     """Arithmetic of a quantized model's matrix products. `auto` measures once on each type of CPU which is the fastest,
-    and keeps the outcome with the compiled models. `int8`, `f32` or `bf16` is used on every CPU, so that all hosts give
-    the same answers to within rounding."""
+    and keeps the outcome with the compiled models. `int8`, `f32` or `bf16` is used on every CPU. With `f32` all hosts
+    give the same answers; with `int8` only hosts with VNNI, AVX-VNNI or AMX do."""
 
     precision: InferencePrecision = InferencePrecision.F32
     """Arithmetic of the parts of a model that are not quantized, if its matrix products are computed in INT8: `f32`, or
