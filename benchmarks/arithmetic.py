@@ -64,7 +64,7 @@ class Distance:
 
     Attributes:
         value: the metric of the data, from 0 to 1.
-        mean: mean over the rows of the largest difference of a score.
+        mean: mean over the rows of the largest difference of a score: of any label, or of the best span.
         largest: the largest such difference.
         same: share of the rows with the same best answer.
     """
@@ -210,7 +210,9 @@ def _distance(answers: Sequence[Any], others: Sequence[Any], data: DataSet) -> D
     judged = [data.judge(row, answer)[0] for row, answer in zip(data.rows, answers, strict=True)]
     pairs = list(zip(map(_scores, answers), map(_scores, others), strict=True))
     distances = [
-        max(abs(ours[name] - theirs[name]) for name in theirs) if ours.keys() == theirs.keys() else 1.0
+        max(abs(ours[name] - theirs[name]) for name in theirs)
+        if ours.keys() == theirs.keys()
+        else abs(max(ours.values()) - max(theirs.values()))
         for ours, theirs in pairs
     ]
     same = [max(ours, key=ours.__getitem__) == max(theirs, key=theirs.__getitem__) for ours, theirs in pairs]
@@ -218,7 +220,7 @@ def _distance(answers: Sequence[Any], others: Sequence[Any], data: DataSet) -> D
 
 
 def _scores(answer: Any) -> dict[Any, float]:
-    """The score of each label, or of the span that was found; another span is another answer."""
+    """The score of each label, or of the span that was found."""
     if isinstance(answer, RequestError):
         raise TypeError(f"a row was refused: {answer}")
     if isinstance(answer, list):
