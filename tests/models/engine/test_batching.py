@@ -36,6 +36,9 @@ def test_rows_hold_their_sequences_and_are_a_multiple_long_or_as_long_as_the_mod
         assert longest <= plan.padded_length <= MAX_LENGTH
         # A step is less than twice a sixteenth of the next power of two.
         assert plan.padded_length < longest + max(options.length_multiple, longest / 4)
+        if options.length_multiple.bit_count() == 1:
+            # As the default is: then the steps begin at a power of two.
+            assert plan.padded_length < longest + options.length_multiple + longest / 8
         assert plan.padded_length % options.length_multiple == 0 or plan.padded_length == MAX_LENGTH
 
 
