@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.arrivals import percentile
+from config.groups import ScaleSettings
 from worker.scaling.rule import ScalingRule
-from worker.scaling.targets import ScalingTargets
 from worker.workload.workload import ArrivalMeter, Workload
 
 __all__ = ["PATTERNS", "RULES", "Outcome", "simulate"]
@@ -93,8 +93,8 @@ class Ours:
 
     start_s = _PROCESS_START_S
 
-    def __init__(self, targets: ScalingTargets | None = None) -> None:
-        self._rule = ScalingRule(targets or ScalingTargets())
+    def __init__(self, targets: ScaleSettings | None = None) -> None:
+        self._rule = ScalingRule(targets or ScaleSettings())
         self._meter = ArrivalMeter()
         self._next_s = self._sample_s = 0.0
         self._queued_s = self._arriving = 0.0
@@ -160,7 +160,7 @@ class Pods:
     start_s = _POD_START_S
 
     def __init__(self) -> None:
-        self._rule = Ours(ScalingTargets(drain_s=PODS_DRAIN_S, cooldown_s=_NO_MEMORY_S))
+        self._rule = Ours(ScaleSettings(drain_s=PODS_DRAIN_S, cooldown_s=_NO_MEMORY_S))
         self._next_s = self._down_s = 0.0
         self._asked: deque[tuple[float, int]] = deque()
 

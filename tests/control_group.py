@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.producer.helpers import wait_until
 
 __all__ = ["ControlGroup", "control_group"]
 
@@ -70,14 +72,11 @@ def control_group(controller: str) -> Iterator[ControlGroup]:
 
 
 def _remove(directory: Path) -> None:
-    """A group can be removed once the kernel has let go of the last process in it."""
-    give_up_s = time.monotonic() + _GONE_S
-    while True:
-        try:
+    """Remove a group, which the kernel allows once it has let go of the last process in it."""
+
+    def is_gone() -> bool:
+        with contextlib.suppress(OSError):
             directory.rmdir()
-        except OSError:
-            if time.monotonic() > give_up_s:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+        return not directory.exists()
+
+    wait_until(is_gone, _GONE_S)

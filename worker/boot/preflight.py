@@ -28,7 +28,6 @@ from worker.boot.temp_files import use_system_temp_dir
 from worker.cores.leases import LeaseRequest, LeasingError, take_leases
 from worker.cores.topology import usable_cores
 from worker.endpoints.server import listen
-from worker.inference.served_models import ServedModels
 from worker.runtime import WorkerRuntime
 from worker.workload.monitor import WorkloadMonitor
 
@@ -63,7 +62,7 @@ def _prepare(worker: WorkController, runtime: WorkerRuntime) -> None:
         cores.lease_dir, usable_cores(), cores.per_process, holder=worker.hostname, allow_sharing=cores.allow_sharing
     )
     is_shared = settings.engine.cache and _is_writable(settings.compiled_dir)
-    needs = needs_of(ServedModels.from_settings(settings).models, is_shared=is_shared)
+    needs = needs_of(runtime.served.models, is_shared=is_shared)
     count = ProcessCount(worker, settings, request, MemoryBound(needs, usable_bytes()), grows=grows)
     count.warn_of_memory()
     count.set_range()

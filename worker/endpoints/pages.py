@@ -21,7 +21,6 @@ from worker.endpoints.pulse import Pulse
 from worker.endpoints.server import Page
 from worker.runtime import WorkerRuntime
 from worker.scaling.rule import ScalingRule
-from worker.scaling.targets import ScalingTargets
 from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["Pages"]
@@ -44,7 +43,7 @@ class Pages:
         self._pulse = pulse
         self._workload = runtime.started_workload()
         self._hung_s = runtime.settings.time.visibility_timeout_s
-        self._rule = ScalingRule(ScalingTargets.from_settings(runtime.settings.scale))
+        self._rule = ScalingRule(runtime.settings.scale)
         self._registry = CollectorRegistry()
         self._registry.register(WorkerCollector(worker.hostname, pulse, runtime.meter, runtime.settings))
         ProcessCollector(registry=self._registry)

@@ -61,13 +61,15 @@ class LoadedModels:
         for model in models:
             # The parent has verified it too, but a process may start much later.
             model.verify()
-            for task, pipeline in pipelines.load_all(model, options).items():
-                token_s[task] = max(token_s.get(task, 0.0), measure_token_s(pipeline.engine))
-                if task is model.manifest.task:
-                    pipeline.warm_up()
-                    loaded.setdefault(task, {})[model.name] = pipeline
-                else:
-                    secondary.append((task, pipeline))
+            by_task = pipelines.load_all(model, options)
+            own = by_task.pop(model.manifest.task)
+            own.warm_up()
+            loaded.setdefault(model.manifest.task, {})[model.name] = own
+            secondary += by_task.items()
+            # All pipelines of a model share its engine.
+            model_token_s = measure_token_s(own.engine)
+            for task in (model.manifest.task, *by_task):
+                token_s[task] = max(token_s.get(task, 0.0), model_token_s)
         # Added last, so that a model made for the task comes first and answers requests that name none.
         for task, pipeline in secondary:
             loaded.setdefault(task, {}).setdefault(pipeline.model.name, pipeline)

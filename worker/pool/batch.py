@@ -50,6 +50,11 @@ class Batch:
         self._timed_out: list[PendingRequest] = []
 
     @property
+    def cost(self) -> int:
+        """The cost of the requests together."""
+        return sum(request.cost for request in self.requests)
+
+    @property
     def soft_limit_s(self) -> float | None:
         """The smallest soft time limit of the requests."""
         return _smallest(request.soft_limit_s for request in self.requests)

@@ -123,7 +123,7 @@ class Dispatcher:
             return
         self._batches += 1
         self._batched += len(batch.requests)
-        if sum(request.cost for request in batch.requests) > self._hooks.batch_limits.cost:
+        if batch.cost > self._hooks.batch_limits.cost:
             self._long_jobs[batch] = job
 
     def _extra_s(self, batch: Batch) -> float:
@@ -134,7 +134,7 @@ class Dispatcher:
         limit_s = batch.soft_limit_s or batch.hard_limit_s
         if limit_s is None or any(request.has_own_limits for request in batch.requests):
             return 0.0
-        key, cost = batch.requests[0].key, sum(request.cost for request in batch.requests)
+        key, cost = batch.requests[0].key, batch.cost
         expected_s = max(self._throughput.seconds_for(key, cost), self._hooks.expected_s(key, cost))
         return max(0.0, _ALLOWANCE * expected_s - limit_s)
 

@@ -15,7 +15,6 @@ from celery.worker.autoscale import Autoscaler as CeleryAutoscaler
 
 from worker.runtime import runtime_of
 from worker.scaling.rule import ScalingRule
-from worker.scaling.targets import ScalingTargets
 from worker.workload.monitor import ObservedWorkload
 from worker.workload.workload import Workload
 
@@ -50,7 +49,7 @@ class Autoscaler(CeleryAutoscaler):
     ) -> None:
         super().__init__(pool, max_concurrency, max(1, min_concurrency), worker, keepalive, mutex)
         runtime = runtime_of(worker.app)
-        self._rule = ScalingRule(ScalingTargets.from_settings(runtime.settings.scale))
+        self._rule = ScalingRule(runtime.settings.scale)
         self._monitor = runtime.started_workload()
         self._workload: Workload | None = None
         #: The number of processes according to the last decision; None before it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from worker.scaling.targets import ScalingTargets
+from config.groups import ScaleSettings
 from worker.workload.workload import Workload
 
 __all__ = ["ScalingRule"]
@@ -24,7 +24,7 @@ class ScalingRule:
         targets: the targets of the rule.
     """
 
-    def __init__(self, targets: ScalingTargets) -> None:
+    def __init__(self, targets: ScaleSettings) -> None:
         self.targets = targets
         #: Times and needs, ascending in time and descending in need: the first is the largest of the cooldown.
         self._needs: deque[tuple[float, int]] = deque()

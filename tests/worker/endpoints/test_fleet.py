@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from config.groups import ScaleSettings
 from examples.local_stack import LocalServer
 from worker.endpoints.fleet import Announcement, read_announcements, worker_demand
 from worker.scaling.rule import ScalingRule
-from worker.scaling.targets import ScalingTargets
 from worker.workload.monitor import ObservedWorkload
 from worker.workload.queue_depth import DepthSample, load_key, workers_key
 from worker.workload.workload import Workload
 
 QUEUES = ("celery", "text-classification")
-RULE = ScalingRule(ScalingTargets(drain_s=2.0, utilization=0.8))
+RULE = ScalingRule(ScaleSettings(drain_s=2.0, utilization=0.8))
 
 
 @pytest.fixture

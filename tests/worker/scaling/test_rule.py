@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.groups import ScaleSettings
 from worker.scaling.rule import ScalingRule
-from worker.scaling.targets import ScalingTargets
 from worker.workload.workload import ArrivalMeter, Workload
 
-TARGETS = ScalingTargets(drain_s=2.0, utilization=0.8, cooldown_s=10.0)
+TARGETS = ScaleSettings(drain_s=2.0, utilization=0.8, cooldown_s=10.0)
 LOADS = st.builds(Workload, backlog_s=st.floats(0, 1000), arriving=st.floats(0, 50))
 
 
