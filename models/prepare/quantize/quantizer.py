@@ -1,94 +1,127 @@
-"""From an FP32 graph to INT8."""
+"""From an FP32 graph to INT8, by any of the model's recipes."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import nncf
 import numpy as np
-import openvino as ov
+from tqdm import tqdm
 
 from models.engine.engine import TokenSequence
 from models.engine.openvino_core import shared_core
 from models.errors import PreparationError
 from models.prepare.graph.graph_file import write_graph
-from models.prepare.quantize.recipe import QuantizationMethod, QuantizationRecipe
+from models.prepare.quantize.integer_weights import IntegerWeights, round_to_correlations
+from models.prepare.quantize.products import ProductGroup, attention_inputs, product_groups, weights_of
+from models.prepare.quantize.quantized_graph import QuantizedGraph
+from models.prepare.quantize.recipe import QuantizationRecipe, recipes_for
+from models.prepare.quantize.scaling import Scaling, scale_for_dynamic, scale_for_static
+from models.prepare.quantize.statistics import collect_statistics
+from models.progress import is_shown
 from models.store import CONFIG_NAME, MODEL_NAME
 
-__all__ = ["products_after_activations", "quantize"]
+__all__ = ["Quantizer"]
 
-_ACTIVATIONS = frozenset({"Gelu", "Relu", "Swish", "HSwish", "Mish", "PRelu", "Elu"})
+#: A group, and the values of a token that share a step; None if its inputs are static, 0 if they are not quantized.
+_Way = tuple[ProductGroup, int | None]
+_NO_SCALING = Scaling(None, 0.0)
 
 
-def quantize(fp32: Path, target: Path, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> None:
-    """Write the INT8 graph and its configuration into ``target``.
+class Quantizer:
+    """Quantizes one model by any of its recipes. What recipes have in common is computed once.
 
     Args:
         fp32: the directory of the FP32 graph.
-        target: an existing directory.
         sequences: what the model reads for calibration.
-        recipe: what is quantized, and how.
 
     Raises:
-        PreparationError: nncf cannot quantize this graph, or it cannot be written.
+        PreparationError: the graph cannot be read or run, or has no product that can be quantized.
     """
-    # nncf logs to standard output, which is reserved for the command's own output.
-    # nncf.set_log_level would change the log handlers of the whole process.
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    model = shared_core().read_model(fp32 / MODEL_NAME)
-    try:
-        # Its progress bars go to standard output too.
-        with contextlib.redirect_stdout(sys.stderr):
-            quantized = _quantize(model, sequences, recipe)
-    except (nncf.errors.InternalError, nncf.errors.ValidationError, RuntimeError, ValueError) as error:
-        problem = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PreparationError(f"the model cannot be quantized ({recipe}): {problem}") from error
-    write_graph(quantized, target, in_fp16=True)
-    shutil.copyfile(fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
-
-def _quantize(model: ov.Model, sequences: Sequence[TokenSequence], recipe: QuantizationRecipe) -> ov.Model:
-    if recipe.method is QuantizationMethod.WEIGHTS:
-        compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
-        # Otherwise the CPU plugin quantizes activations dynamically, which is what loses accuracy.
-        compressed.set_rt_info(0, ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
-        return compressed
-    kept = products_after_activations(model) if recipe.keeps_products_after_activations else []
-    return nncf.quantize(
-        model,
-        nncf.Dataset(sequences, _to_inputs([port.any_name for port in model.inputs])),
-        preset=nncf.QuantizationPreset(recipe.preset),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(sequences),
-        ignored_scope=nncf.IgnoredScope(names=kept) if kept else None,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=recipe.smooth_quant_alpha)
-        ),
-    )
-
-
-def products_after_activations(model: ov.Model) -> list[str]:
-    """Names of the matrix products whose input comes from an activation function, as in feed-forward layers."""
-    return [
-        node.friendly_name
-        for node in model.get_ops()
-        if node.get_type_name() == "MatMul" and node.input_value(0).get_node().get_type_name() in _ACTIVATIONS
-    ]
-
-
-def _to_inputs(names: Sequence[str]) -> Any:
-    def to_inputs(sequence: TokenSequence) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        values = {
-            "input_ids": sequence.ids,
-            "attention_mask": [1] * len(sequence.ids),
-            "token_type_ids": sequence.type_ids,
+    def __init__(self, fp32: Path, sequences: Sequence[TokenSequence]) -> None:
+        self._fp32 = fp32
+        try:
+            model = shared_core().read_model(fp32 / MODEL_NAME)
+            self._groups = product_groups(model)
+            if not self._groups:
+                raise PreparationError("the model has no matrix product that can be quantized")
+            self._attention = attention_inputs(model)
+            self._statistics = collect_statistics(fp32 / MODEL_NAME, self._groups, self._attention, sequences)
+        except RuntimeError as error:
+            raise PreparationError(f"the model cannot be quantized: {str(error).splitlines()[0]}") from error
+        nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+        self._weights = {
+            constant: weights_of(nodes[product])
+            for group in self._groups
+            for product, constant in zip(group.products, group.constants, strict=True)
         }
-        return {name: np.array([values[name]], dtype=np.int64) for name in names}
+        self._recipes = recipes_for([group.width for group in self._groups], has_attention=bool(self._attention))
+        self._scalings: dict[_Way, Scaling] = {}
+        self._rounded: dict[_Way, dict[str, IntegerWeights]] = {}
+        self._most_hurt = self._by_what_static_costs()
 
-    return to_inputs
+    @property
+    def recipes(self) -> Sequence[QuantizationRecipe]:
+        """All recipes, fastest first. Each is closer to the FP32 model than the one before it."""
+        return self._recipes
+
+    def write(self, recipe: QuantizationRecipe, target: Path) -> None:
+        """Write the graph of a recipe, and its configuration, into ``target``.
+
+        Args:
+            recipe: one of :attr:`recipes`.
+            target: an existing directory.
+
+        Raises:
+            PreparationError: the graph could not be written completely.
+        """
+        graph = QuantizedGraph(shared_core().read_model(self._fp32 / MODEL_NAME))
+        graph.quantize_embeddings()
+        dynamic = set(self._most_hurt[: recipe.dynamic_inputs])
+        for group in tqdm(self._groups, desc=f"quantize, {recipe}", unit="input", disable=not is_shown()):
+            way = group, recipe.group_values if group in dynamic else None
+            weights = self._round(way)
+            graph.quantize_group(group, self._scale(way), [weights[name] for name in group.constants])
+        if recipe.has_int8_attention:
+            for port in self._attention:
+                graph.quantize_output(port, self._statistics.largest[port])
+        write_graph(graph.finish(recipe.group_values), target, in_fp16=True)
+        shutil.copyfile(self._fp32 / CONFIG_NAME, target / CONFIG_NAME)
+
+    def _by_what_static_costs(self) -> list[ProductGroup]:
+        """The groups, those first whose error static quantization raises most."""
+        group_values = self._recipes[0].group_values
+        groups = tqdm(self._groups, desc="compare static and dynamic", unit="input", disable=not is_shown())
+        costs = {group: self._scale((group, None)).error - self._scale((group, group_values)).error for group in groups}
+        return sorted(self._groups, key=costs.__getitem__, reverse=True)
+
+    def _scale(self, way: _Way) -> Scaling:
+        if way not in self._scalings:
+            group, group_values = way
+            inputs = self._statistics.inputs[group]
+            weights = [self._weights[name] for name in dict.fromkeys(group.constants)]
+            if group_values is None:
+                self._scalings[way] = scale_for_static(inputs, weights)
+            elif group_values:
+                self._scalings[way] = scale_for_dynamic(inputs, weights, group_values)
+            else:
+                self._scalings[way] = _NO_SCALING
+        return self._scalings[way]
+
+    def _round(self, way: _Way) -> dict[str, IntegerWeights]:
+        if way not in self._rounded:
+            group, group_values = way
+            divisors, correlations = self._scale(way).divisors, self._statistics.inputs[group].correlations
+            if divisors is not None:
+                correlations = correlations / np.outer(divisors, divisors)
+            self._rounded[way] = {
+                name: round_to_correlations(
+                    self._weights[name] if divisors is None else self._weights[name] * divisors,
+                    correlations,
+                    is_symmetric=group_values is None,
+                )
+                for name in dict.fromkeys(group.constants)
+            }
+        return self._rounded[way]

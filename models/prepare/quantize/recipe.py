@@ -1,57 +1,90 @@
-"""How a model is quantized to INT8."""
+"""How the products of a model are quantized to INT8."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from math import gcd
 
-__all__ = ["QuantizationMethod", "QuantizationRecipe"]
+__all__ = ["QuantizationRecipe", "recipes_for"]
 
-
-class QuantizationMethod(StrEnum):
-    """What is quantized: weights and activations, or the weights alone, which computes in FP32."""
-
-    STATIC = "nncf post-training quantization"
-    WEIGHTS = "nncf weight compression, INT8 asymmetric"
+#: The CPU plugin sums up groups of activations of such a length; longer groups are faster and less exact.
+_LONGEST_GROUP = 512
+_GROUP_MULTIPLE = 32
+#: If no length suits all products.
+_ANY_GROUP = 128
+#: How many recipes lie between the one with all inputs static and the one with all inputs dynamic.
+_STEPS = 12
 
 
 @dataclass(frozen=True)
 class QuantizationRecipe:
-    """One way to quantize a model. All attributes but ``method`` concern activations.
+    """One way to quantize a model. Weights are always 8-bit integers.
+
+    The activations that a product reads are quantized in one of two ways. Static: one range for all tokens, known from
+    the calibration. Dynamic: by token, as they come.
 
     Attributes:
-        method: what is quantized.
-        preset: nncf's preset; ``mixed`` quantizes asymmetrically the activations that are not symmetric.
-        smooth_quant_alpha: how much of the activations' outliers is moved into the weights, from 0 to 1; -1 for none
-            (SmoothQuant, https://arxiv.org/abs/2211.10438).
-        keeps_products_after_activations: matrix products whose input comes from an activation function stay in FP32,
-            since their inputs have the largest outliers.
-        calibration_rows: most rows of the calibration data that are used.
+        inputs: how many inputs of products the model has; products that share an input count once.
+        dynamic_inputs: how many of them are dynamic: those that static quantization hurts most.
+        group_values: values of a token that share a step where activations are dynamic; 0 if activations are not
+            quantized at all.
+        has_int8_attention: whether the products of queries and keys are computed in INT8.
     """
 
-    method: QuantizationMethod = QuantizationMethod.STATIC
-    preset: str = "mixed"
-    smooth_quant_alpha: float = -1.0
-    keeps_products_after_activations: bool = False
-    calibration_rows: int = 300
+    inputs: int
+    dynamic_inputs: int
+    group_values: int
+    has_int8_attention: bool
+
+    @property
+    def quantizes_activations(self) -> bool:
+        """Whether products are computed in INT8 at all."""
+        return self.group_values > 0
 
     def __str__(self) -> str:
-        if self.method is QuantizationMethod.WEIGHTS:
+        if not self.quantizes_activations:
             return "weights alone"
-        smooth = f", SmoothQuant {self.smooth_quant_alpha:g}" if self.smooth_quant_alpha >= 0 else ""
-        kept = ", FP32 after activation functions" if self.keeps_products_after_activations else ""
-        return f"{self.preset}{smooth}{kept}"
+        if not self.dynamic_inputs:
+            return "static"
+        if self.dynamic_inputs < self.inputs:
+            return f"static, {self.dynamic_inputs} of {self.inputs} inputs dynamic"
+        attention = ", INT8 attention" if self.has_int8_attention else ""
+        return f"dynamic in groups of {self.group_values}{attention}"
 
     @property
     def facts(self) -> dict[str, str | int | float]:
         """The recipe as the manifest records it."""
-        if self.method is QuantizationMethod.WEIGHTS:
-            return {"method": self.method.value}
-        kept: dict[str, str | int | float] = {"in_fp32": "products after activation functions"}
+        if not self.quantizes_activations:
+            return {"method": "INT8 weights, activations not quantized"}
         return {
-            "method": self.method.value,
-            "preset": self.preset,
-            "smooth_quant_alpha": self.smooth_quant_alpha,
-            **(kept if self.keeps_products_after_activations else {}),
-            "calibration_rows": self.calibration_rows,
+            "method": "INT8 weights and activations",
+            "dynamic_inputs": f"{self.dynamic_inputs} of {self.inputs}",
+            **({"group_values": self.group_values} if self.dynamic_inputs else {}),
+            "int8_attention": "queries and keys" if self.has_int8_attention else "none",
         }
+
+
+def recipes_for(widths: Sequence[int], *, has_attention: bool) -> list[QuantizationRecipe]:
+    """All recipes for a model, fastest first. Each is closer to the FP32 model than the one before it.
+
+    Args:
+        widths: the input channels of each input of its products.
+        has_attention: whether the model has attention operations that OpenVINO computes in INT8.
+    """
+    count, longest, shorter = len(widths), *_group_lengths(widths)
+    steps = sorted({round(step * count / _STEPS) for step in range(_STEPS + 1)})
+    recipes = [QuantizationRecipe(count, dynamic, longest, has_attention) for dynamic in steps]
+    recipes += [QuantizationRecipe(count, count, group, False) for group in (longest, shorter)]
+    recipes.append(QuantizationRecipe(count, count, 0, False))
+    return list(dict.fromkeys(recipes))
+
+
+def _group_lengths(widths: Sequence[int]) -> tuple[int, int]:
+    """A long and a shorter group that divide all widths, if there are such."""
+    common = gcd(*widths)
+    lengths = [n for n in range(_GROUP_MULTIPLE, _LONGEST_GROUP + 1, _GROUP_MULTIPLE) if common % n == 0]
+    if not lengths:
+        return min(_ANY_GROUP, *widths), min(_ANY_GROUP, *widths)
+    longest = lengths[-1]
+    return longest, longest // 2 if longest // 2 in lengths else longest
