@@ -27,8 +27,11 @@ from examples.local_stack import LocalServer, LocalWorker
 from models.store import BUNDLED_DIRECTORY, StoredModel, find
 from producer import Client, TextClassificationRequest
 
+__all__ = ["BENCHMARKS_CACHE", "prepared_model"]
+
 _ROOT = Path(__file__).resolve().parents[1]
-_CACHE = Path("~/.cache/celeriac/benchmarks")
+#: Where benchmarks keep the models that they make.
+BENCHMARKS_CACHE = Path("~/.cache/celeriac/benchmarks")
 _ARCHITECTURES = ("distilbert", "bert")
 _MEBIBYTE, _KIB_PER_MIB = 1024 * 1024, 1024
 _READY = re.compile(r"is ready on core .* after ([\d.]+) s")
@@ -62,7 +65,9 @@ def main() -> int:
         prog="python -m benchmarks.full_size", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--architecture", action="append", choices=_ARCHITECTURES, help="repeatable (default: both)")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where models are made (default: %(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=BENCHMARKS_CACHE, help="where models are made (default: %(default)s)"
+    )
     parser.add_argument("--starts", type=int, default=3, help="starts of a worker with each (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="prepare again what is there")
     options = parser.parse_args()
@@ -82,6 +87,21 @@ def main() -> int:
                 starts = [_start(model, settings, number) for number in tqdm(range(options.starts), desc=label)]
                 print(_describe_starts(label, starts, model))
     return 0
+
+
+def prepared_model(cache: Path, architecture: str) -> StoredModel:
+    """A model of random weights, prepared once.
+
+    Args:
+        cache: where models are made.
+        architecture: ``distilbert`` or ``bert``.
+
+    Raises:
+        SystemExit: it cannot be prepared.
+    """
+    models_dir = cache / "full-size"
+    _prepare(_checkpoint(cache, architecture), models_dir, architecture, again=False)
+    return find(architecture, models_dir)
 
 
 def _checkpoint(cache: Path, architecture: str) -> Path:

@@ -112,8 +112,9 @@ class BatchSettings(_Group):
     """Maximum number of requests that a process takes at once."""
 
     max_cost: Annotated[int, Field(ge=1)] = 2048
-    """Maximum number of tokens, estimated from the lengths of the texts, that a process takes at once. A larger request
-    is taken alone."""
+    """Maximum number of tokens, estimated from the lengths of the texts, that a process takes at once. On a slow core
+    it is what the process is expected to finish in `bulk_s`, but not less than `max_tokens`. A larger request is taken
+    alone."""
 
     bulk_s: Seconds = 1.0
     """Seconds of work up to which a process may take more bulk requests at once. Interactive requests may have to wait

@@ -42,6 +42,20 @@ def test_the_largest_message_succeeds_and_is_computed_once(
     assert own_redis.llen(TASK) == 0
 
 
+def test_a_process_that_still_starts_has_one_message_waiting(
+    own_environment: dict[str, str], own_stock: Celery
+) -> None:
+    sent = [own_stock.send_task(TASK, kwargs={"inputs": f"text {number}"}, queue=TASK) for number in range(50)]
+    # Mingling takes a second, in which the process might start.
+    with LocalWorker(["--concurrency=1", "--without-mingle"], own_environment) as worker:
+        for each in sent:
+            each.get(timeout=PATIENCE_S)
+        before, _, after = worker.log.partition("is ready on core")
+
+    assert before.count("received") == 1
+    assert after.count("received") == len(sent) - 1
+
+
 def test_a_limit_that_the_message_sets_itself_holds(hurried: LocalWorker, own_stock: Celery) -> None:
     inputs = [LONG] * MAX_INPUTS
     sent = own_stock.send_task(TASK, kwargs={"inputs": inputs}, queue=TASK, soft_time_limit=0.1, time_limit=3600)

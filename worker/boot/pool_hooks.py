@@ -12,6 +12,7 @@ from celery.worker import state
 from producer.contract import ErrorCode, ModelFailed, is_bulk
 from worker.boot.start_reports import StartReport, StartReports
 from worker.cores.leases import LeasingError
+from worker.inference.request_cost import BYTES_PER_TOKEN
 from worker.observability.metrics.meter import RestartReason
 from worker.pool import BatchLimits, ComputedBatch, PoolHooks, ProcessExit
 from worker.runtime import WorkerRuntime
@@ -36,7 +37,7 @@ class InferenceHooks(PoolHooks):
 
     def __init__(self, runtime: WorkerRuntime) -> None:
         batch = runtime.settings.batch
-        self.batch_limits = BatchLimits(batch.max_requests, batch.max_cost, batch.bulk_s)
+        self.batch_limits = BatchLimits(batch.max_requests, batch.max_cost, batch.bulk_s, min_cost=batch.max_tokens)
         self._runtime = runtime
         self._started: dict[int, StartReport] = {}
         self._causes: dict[int, str] = {}
@@ -130,6 +131,12 @@ class InferenceHooks(PoolHooks):
             logger.critical("stopping: %d processes in a row could not start; the last: %s", MAX_FAILED_STARTS, cause)
             state.should_stop = os.EX_SOFTWARE
 
+    def _expect_pace(self) -> None:
+        """Expect of messages that are not fetched yet what the slowest model takes on the slowest core."""
+        paces_s = [token_s for report in self._started.values() for token_s in report.token_s.values()]
+        if paces_s:
+            self._runtime.throughput.expect(max(paces_s) / BYTES_PER_TOKEN)
+
     def _read_reports(self) -> None:
         if self._reports is None:
             return
@@ -137,5 +144,6 @@ class InferenceHooks(PoolHooks):
             if report.cause is None:
                 self._started[report.pid] = report
                 self._runtime.meter.arithmetic = report.arithmetic
+                self._expect_pace()
             else:
                 self._causes[report.pid] = report.cause

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["estimate_tokens"]
+__all__ = ["BYTES_PER_TOKEN", "estimate_tokens"]
 
 #: Bytes of a message's body that are not text: Celery's options and the names of the arguments.
 _FRAME_BYTES = 100
-_BYTES_PER_TOKEN = 4
+#: Of English text.
+BYTES_PER_TOKEN = 4
 
 
 def estimate_tokens(kwargs: Mapping[str, Any], body_bytes: int) -> int:
@@ -25,4 +26,4 @@ def estimate_tokens(kwargs: Mapping[str, Any], body_bytes: int) -> int:
         pairs = labels.count(",") + 1
     elif isinstance(labels, list):
         pairs = max(1, len(labels))
-    return max(1, (body_bytes - _FRAME_BYTES) // _BYTES_PER_TOKEN) * pairs
+    return max(1, (body_bytes - _FRAME_BYTES) // BYTES_PER_TOKEN) * pairs

@@ -2,7 +2,8 @@
 
 A message that a worker has fetched and not finished after the visibility timeout is given to another worker, and
 computed twice. A number of messages cannot prevent that, since a message may hold one word or 64 long texts. The limit
-is therefore the time that the held messages are estimated to take, from their size and the speed measured so far.
+is therefore the time that the held messages are estimated to take, from their size and the speed measured so far. The
+first of it is what each process measures at its start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class PrefetchGate(bootsteps.StartStopStep):
     """Consumer step: fetch only while the held messages take less than ``limits.held_work_s`` to finish.
 
     A worker with fewer requests than processes always fetches, so that no request is too large to be served and no
-    process is idle.
+    process is idle. For a process that has not started yet it holds one request, since nobody knows its speed.
     """
 
     requires = (Tasks,)
@@ -52,7 +53,8 @@ class HeldWorkAdmission:
         """How much may be fetched now."""
         held, processes = tuple(state.reserved_requests), self._pool.num_processes
         held_s = self._throughput.estimate_s(sum(len(request.body) for request in held))
-        left_s = self._limit_s * processes - held_s
+        # Celery's own pool does not tell which processes are up.
+        left_s = self._limit_s * getattr(self._pool, "num_up", processes) - held_s
         if left_s <= 0 and len(held) >= processes:
             return NO_CREDIT
         return Credit(body_bytes=max(1, self._throughput.bytes_in(left_s)))

@@ -66,10 +66,10 @@ class BatchQueue:
 
     Args:
         limits: of a batch.
-        cost_in: the cost that a process is expected to compute in so many seconds, by key.
+        cost_in: the cost that a process is expected to compute in so many seconds, by key; None if unknown.
     """
 
-    def __init__(self, limits: BatchLimits, cost_in: Callable[[Hashable, float], int] = lambda *_: 0) -> None:
+    def __init__(self, limits: BatchLimits, cost_in: Callable[[Hashable, float], int | None] = lambda *_: None) -> None:
         self._limits = limits
         self._cost_in = cost_in
         self._interactive = _RequestClass()
@@ -169,9 +169,8 @@ class BatchQueue:
         return taken
 
     def _max_cost(self, waiting: _RequestClass, key: Hashable) -> int:
-        if waiting is self._interactive:
-            return self._limits.cost
-        return max(self._limits.cost, self._cost_in(key, self._limits.bulk_s))
+        cost_in_time = self._cost_in(key, self._limits.bulk_s)
+        return self._limits.cost_within(cost_in_time, is_bulk=waiting is self._bulk)
 
     def _next_class(self) -> _RequestClass:
         return self._interactive if self._interactive.by_key else self._bulk

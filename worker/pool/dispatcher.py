@@ -43,9 +43,9 @@ class Dispatcher:
     def __init__(self, processes: ProcessPool, hooks: PoolHooks) -> None:
         self._processes = processes
         self._hooks = hooks
-        self._throughput = Throughput()
+        self._throughput = Throughput(lambda key: hooks.expected_s(key, 1))
         #: The same by queue, for a request of any kind.
-        self._queue_throughput = Throughput(UNKNOWN_REQUEST_S)
+        self._queue_throughput = Throughput(lambda _: UNKNOWN_REQUEST_S)
         self._queue = BatchQueue(hooks.batch_limits, self._throughput.cost_in)
         #: Billiard's jobs that may take long, by batch or request: nothing is written behind them.
         self._long_jobs: dict[object, Job] = {}

@@ -76,6 +76,11 @@ class TaskPool(prefork.TaskPool):
         return self._dispatcher.seconds_of(queue)
 
     @property
+    def num_up(self) -> int:
+        """How many processes have reported that they are up."""
+        return self._pool.num_up if self._pool is not None else 0
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for a process."""
         return self._dispatcher.waiting

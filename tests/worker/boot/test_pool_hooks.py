@@ -249,6 +249,23 @@ def test_a_batch_teaches_the_speed_and_is_counted_where_there_is_monitoring(
     assert sizes.sum == 8
 
 
+def test_until_a_batch_is_measured_the_slowest_start_says_how_much_work_is_held(
+    hooks: InferenceHooks, runtime: WorkerRuntime
+) -> None:
+    for pid, token_s in ((10, {"text-classification": 0.002, "question-answering": 0.004}), (11, {"other": 0.001})):
+        hooks.report(StartReport(pid, 0, (0,), 1.0, None, token_s=token_s))
+        hooks.on_started(pid, 1, 2)
+
+    assert runtime.throughput.estimate_s(1000) == pytest.approx(1.0)
+    assert runtime.throughput.bytes_in(2.0) == pytest.approx(2000, abs=1)
+
+
+def test_a_start_without_a_pace_leaves_the_guess(hooks: InferenceHooks, runtime: WorkerRuntime) -> None:
+    guessed_s = runtime.throughput.estimate_s(1000)
+    ready(hooks, 10)
+    assert runtime.throughput.estimate_s(1000) == guessed_s
+
+
 def test_the_contract_decides_which_queues_are_bulk(hooks: InferenceHooks) -> None:
     queues = ["text-classification.bulk", "model.bulk:nli", "text-classification", "model:nli", "celery", None]
 
@@ -266,10 +283,11 @@ def test_batches_have_the_limits_of_the_settings(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CELERIAC_BATCH_MAX_REQUESTS", "7")
     monkeypatch.setenv("CELERIAC_BATCH_MAX_COST", "77")
     monkeypatch.setenv("CELERIAC_BATCH_BULK_S", "0.7")
+    monkeypatch.setenv("CELERIAC_BATCH_MAX_TOKENS", "17")
 
     limits = InferenceHooks(WorkerRuntime(load_settings(), ServedModels(()))).batch_limits
 
-    assert (limits.requests, limits.cost, limits.bulk_s) == (7, 77, 0.7)
+    assert (limits.requests, limits.cost, limits.bulk_s, limits.min_cost) == (7, 77, 0.7, 17)
 
 
 def test_without_a_worker_there_is_nobody_to_report_to_and_nothing_to_lease() -> None:

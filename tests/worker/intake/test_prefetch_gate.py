@@ -40,6 +40,18 @@ def test_what_was_measured_replaces_the_first_guess() -> None:
     assert estimator_after([(1000, 2.0)]).estimate_s(500) == pytest.approx(1.0)
 
 
+def test_what_is_expected_replaces_the_first_guess_until_something_is_measured() -> None:
+    estimator = ByteThroughput()
+    estimator.expect(0.1)
+    assert estimator.estimate_s(500) == pytest.approx(50.0)
+    assert estimator.bytes_in(2.0) == 20
+
+    estimator.observe(1000, 2.0)
+    estimator.expect(0.1)
+
+    assert estimator.estimate_s(500) == pytest.approx(1.0)
+
+
 def test_requests_count_by_their_bytes_and_not_by_their_number() -> None:
     estimator = estimator_after([(1_000_000, 10.0), (1000, 1.0)])
     assert estimator.estimate_s(1_000_000) == pytest.approx(11.0, rel=0.05)
@@ -68,10 +80,13 @@ def test_two_messages_take_as_long_together_as_one_after_the_other(
     assert estimator.estimate_s(one + two) == pytest.approx(estimator.estimate_s(one) + estimator.estimate_s(two))
 
 
-def admission(monkeypatch: pytest.MonkeyPatch, *held_bytes: int, processes: int = 2) -> HeldWorkAdmission:
+def admission(
+    monkeypatch: pytest.MonkeyPatch, *held_bytes: int, processes: int = 2, up: int | None = None
+) -> HeldWorkAdmission:
     """For processes that take a second for 1,000 bytes, and have 10 s each."""
     monkeypatch.setattr(state, "reserved_requests", [SimpleNamespace(body="x" * size) for size in held_bytes])
-    return HeldWorkAdmission(SimpleNamespace(num_processes=processes), estimator_after([(1000, 1.0)]), 10.0)
+    pool = SimpleNamespace(num_processes=processes, num_up=processes if up is None else up)
+    return HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0)
 
 
 def test_what_the_processes_finish_within_the_limit_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +101,19 @@ def test_nothing_is_admitted_once_the_held_requests_take_as_long_as_the_limit(mo
 
 def test_a_worker_with_fewer_requests_than_processes_always_gets_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert admission(monkeypatch, 50_000).credit() == Credit(body_bytes=1)
+
+
+def test_a_process_that_is_not_up_is_admitted_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert admission(monkeypatch, up=0).credit() == Credit(body_bytes=1)
+    assert admission(monkeypatch, 10, up=0).credit() == Credit(body_bytes=1)
+    assert not admission(monkeypatch, 10, 10, up=0).credit()
+    assert admission(monkeypatch, 10, 10, up=1).credit() == Credit(body_bytes=9980)
+
+
+def test_celerys_own_pool_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "reserved_requests", [])
+    pool = SimpleNamespace(num_processes=2)
+    assert HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0).credit() == Credit(body_bytes=20_000)
 
 
 def test_a_pool_that_has_grown_is_admitted_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,26 @@ def test_bulk_fills_the_time_that_it_may_take_and_interactive_does_not() -> None
     assert [len(queue.take_batch(1)) for _ in range(3)] == [4, 2, 2]
 
 
+@pytest.mark.parametrize("is_bulk", [True, False])
+def test_where_a_batch_would_take_too_long_it_shrinks_as_far_as_it_may(is_bulk: bool) -> None:
+    cost_in_time = {"slow": 60, "slower": 10, "unknown": None}
+    queue = BatchQueue(
+        BatchLimits(requests=8, cost=100, bulk_s=1.0, min_cost=40), lambda key, _: cost_in_time[str(key)]
+    )
+    for key in cost_in_time:
+        for index in range(12):
+            queue.add(Waiting(index, key, cost=20, is_bulk=is_bulk))
+
+    assert [len(queue.take_batch(1)) for _ in range(4)] == [3, 3, 3, 3]
+    assert [len(queue.take_batch(1)) for _ in range(6)] == [2, 2, 2, 2, 2, 2]
+    assert [len(queue.take_batch(1)) for _ in range(3)] == [5, 5, 2]
+
+
+def test_a_batch_never_shrinks_below_the_usual_limit() -> None:
+    limits = BatchLimits(requests=8, cost=100, bulk_s=1.0, min_cost=500)
+    assert [limits.cost_within(10, is_bulk=is_bulk) for is_bulk in (True, False)] == [100, 100]
+
+
 def test_what_comes_back_goes_first_in_its_order() -> None:
     queue = queue_of(*map(Waiting, range(4)))
     first = queue.take_batch(2)

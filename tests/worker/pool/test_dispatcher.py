@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from tests.worker.pool.live_pool import LivePool, Recorder, in_own_interpreter, sizes
-from worker.pool import ProcessDied
+from worker.pool import BatchLimits, ProcessDied
 from worker.pool.throughput import UNKNOWN_REQUEST_S
 
 
@@ -59,6 +61,26 @@ def test_one_full_batch_is_written_ahead_to_a_busy_process() -> None:
         live.run_until(lambda: all(request.result for request in sent))
 
         assert sizes(sent) == [4] * 8 + [1]
+
+
+class Slow(Recorder):
+    """Expects that no process finishes more than a cost of 30 in time, before anything is measured."""
+
+    batch_limits = BatchLimits(requests=4, cost=100, bulk_s=3.0, min_cost=10)
+
+    def expected_s(self, key: Hashable, cost: int) -> float:
+        return cost / 10 if key == ("probe", None) else 0.0
+
+
+@in_own_interpreter
+def test_the_first_batch_is_as_large_as_is_expected_to_take_no_longer_than_it_may() -> None:
+    with LivePool(hooks=Slow()) as live:
+        live.wait_until_up()
+        sent = [live.send(cost=10) for _ in range(4)]
+
+        live.run_until(lambda: all(request.result for request in sent))
+
+        assert sizes(sent) == [3, 3, 3, 1]
 
 
 @in_own_interpreter
