@@ -80,10 +80,11 @@ def _workload(name: str, figures: Mapping[str, Any]) -> Iterator[str]:
     yield figures["description"]
     seen = {key: one for key, one in figures["contestants"].items() if "unavailable" not in one}
     yield table(
-        ("contestant", "texts/s", "spread", *_BASELINES.values(), "equal answers", "texts a round"),
+        ("contestant", "arithmetic", "texts/s", "spread", *_BASELINES.values(), "equal answers", "texts a round"),
         [
             (
                 key,
+                one["arithmetic"],
                 f"{one['texts_per_second']:.0f}",
                 f"{one['spread'] * 100:.0f} %",
                 *(_ratio(figures["ratios"].get(key, {}).get(baseline)) for baseline in _BASELINES),

@@ -15,10 +15,12 @@ from producer.contract import MAX_INPUTS
 
 __all__ = ["LEAST_EQUAL_SHARE", "RoundOptions", "equal_share", "measure", "summarize", "turns"]
 
-#: INT8 contestants whose answers differ from the bound's more often than this are not answering what they were asked:
+#: Contestants with the bound's arithmetic whose answers differ more often than this do not answer what they were asked:
 #: batches of other shapes round differently, which turns an answer that hangs in the balance now and then.
 LEAST_EQUAL_SHARE = 0.95
 _FIRST_ITEMS = 64
+#: The arithmetic of a contestant that does not compute the workload's model.
+_OTHER_WEIGHTS = "fp32 weights"
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ def summarize(
     speeds = [one.texts_per_second for one in rounds]
     texts = len(rounds[0].answers)
     answered = sum(answer is not None for one in rounds for answer in one.answers) / (texts * len(rounds))
-    comparable = contestant.is_int8 or contestant.workload.same_weights
+    comparable = contestant.arithmetic is not None or contestant.workload.same_weights
+    must_agree = contestant.arithmetic is contestant.workload.arithmetic
     equal = equal_share(rounds, right) if right is not None and comparable else None
     roles = rounds[0].cpu_seconds
     cpu = {role: statistics.median(one.cpu_seconds[role] for one in rounds) for role in roles}
     return {
         "summary": contestant.summary,
+        "arithmetic": contestant.arithmetic or _OTHER_WEIGHTS,
         "texts_per_second": round(statistics.median(speeds), 1),
         "rounds": [round(speed, 1) for speed in speeds],
         "spread": round((max(speeds) - min(speeds)) / statistics.median(speeds), 3),
@@ -132,7 +136,7 @@ def summarize(
         "seconds_a_round": round(statistics.median(one.seconds for one in rounds), 2),
         "answered": answered,
         "equal_answers": equal,
-        "answers_right": answered == 1 and (not contestant.is_int8 or equal is None or equal >= LEAST_EQUAL_SHARE),
+        "answers_right": answered == 1 and (not must_agree or equal is None or equal >= LEAST_EQUAL_SHARE),
         "cpu_seconds": {role: round(value, 2) for role, value in cpu.items()},
         "cpu_ms_a_text": {role: round(value / texts * 1000, 3) for role, value in cpu.items()},
         "cold_start_s": round(cold_start_s, 2),

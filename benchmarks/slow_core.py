@@ -28,6 +28,7 @@ from celery.result import AsyncResult
 from tqdm import tqdm
 
 from benchmarks.full_size import BENCHMARKS_CACHE, prepared_model
+from benchmarks.processes import cpu_seconds
 from examples.local_stack import LocalServer, LocalWorker
 from models.engine.cpu import cpu_name, max_isa
 from producer.contract import MAX_INPUTS, TaskName
@@ -47,6 +48,7 @@ class Outcome:
         state: Celery's state of the result, with the error if there is one.
         answers: how many inputs were answered.
         seconds: from sending until the result was there.
+        share: of the core that the process had meanwhile, from 0 to 1.
         received: how often the worker received it.
         computed: how many requests the pool has handed to processes in all.
         left: messages in the queue or unacknowledged afterwards.
@@ -55,6 +57,7 @@ class Outcome:
     state: str
     answers: int
     seconds: float
+    share: float
     received: int
     computed: int
     left: int
@@ -98,8 +101,8 @@ def main() -> int:
             notes = [line for line in worker.log.splitlines() if "arithmetic" in line or "is ready on core" in line]
     print("\n".join(notes))
     print(
-        f"{outcome.state}: {outcome.answers} answers after {outcome.seconds:.1f} s; received {outcome.received} times, "
-        f"computed {outcome.computed} times, {outcome.left} messages left"
+        f"{outcome.state}: {outcome.answers} answers after {outcome.seconds:.1f} s with {outcome.share:.0%} of the core; "
+        f"received {outcome.received} times, computed {outcome.computed} times, {outcome.left} messages left"
     )
     return 0 if outcome.is_as_it_should_be else 1
 
@@ -120,11 +123,11 @@ def _busy_loops(count: int, core: int) -> Iterator[None]:
 
 def _send_and_wait(url: str, worker: LocalWorker, timeout_s: float) -> Outcome:
     with Celery(broker=url, backend=url, set_as_current=False) as app, redis.Redis.from_url(url) as server:
-        started_s = time.monotonic()
+        started_s, before_s = time.monotonic(), cpu_seconds(worker.processes.values())
         sent = app.send_task(_TASK, kwargs={"inputs": [_TEXT] * MAX_INPUTS}, queue=_TASK)
         _watch(sent, worker, timeout_s)
         seconds = time.monotonic() - started_s
-        # Longer than the visibility timeout ago, another worker would have got the message.
+        share = (cpu_seconds(worker.processes.values()) - before_s) / seconds
         worker.wait_for(lambda: not server.hlen("unacked"))
         stats = app.control.inspect(timeout=60, limit=1).stats() or {}
         (pool,) = (one["pool"] for one in stats.values())
@@ -133,6 +136,7 @@ def _send_and_wait(url: str, worker: LocalWorker, timeout_s: float) -> Outcome:
             state=_state(sent),
             answers=len(sent.result) if sent.successful() else 0,
             seconds=seconds,
+            share=share,
             received=worker.log.count(f"[{sent.id}] received"),
             computed=pool["batches"]["requests"],
             left=left,
@@ -145,7 +149,7 @@ def _watch(sent: AsyncResult[Any], worker: LocalWorker, timeout_s: float) -> Non
     Raises:
         WorkerStartError: the worker has ended, or the time is up.
     """
-    with tqdm(total=timeout_s, desc="waiting", unit="s", bar_format="{desc}: {n:.0f} s of {total:.0f} {bar}") as bar:
+    with tqdm(total=timeout_s, desc="waiting", bar_format="{desc}: {n:.0f} s of {total:.0f} {bar}") as bar:
         started_s = time.monotonic()
 
         def is_done() -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.fastest import fastest_arithmetic
 from benchmarks.latency import LatencyOptions, lone_requests, under_load
 from benchmarks.machine import git_revision, machine, versions
 from benchmarks.model_cache import ModelCache
@@ -101,7 +102,8 @@ class Suite:
         if "celery_transformers" in options.contestants:
             checkpoint, same = self._cache.checkpoint(name)
         model = self._cache.int8_model(name)
-        return make_workload(name, options.texts, model=model, checkpoint=checkpoint, same_weights=same)
+        workload = make_workload(name, options.texts, model=model, checkpoint=checkpoint, same_weights=same)
+        return replace(workload, arithmetic=fastest_arithmetic(workload.model))
 
     def _measure(self, name: str) -> None:
         options = self._options

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.demo.texts import generate, read_examples, read_questions
+from models.engine.arithmetic import Arithmetic
 from models.store import BUNDLED_DIRECTORY
 from producer import QuestionAnsweringRequest, TextClassificationRequest, ZeroShotClassificationRequest
 from producer.contract import Request, TaskName
@@ -48,6 +49,7 @@ class Workload:
         checkpoint: the same architecture as transformers saves it, for torch; None where it was not made.
         same_weights: whether the checkpoint holds the weights that the model was made from.
         items: all that may be asked; a slow contestant is asked the first of them.
+        arithmetic: in which the model is computed by who may choose.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Workload:
     checkpoint: Path | None
     same_weights: bool
     items: Sequence[Item]
+    arithmetic: Arithmetic = Arithmetic.INT8
 
     def request(self, items: Sequence[Item], *, several: bool) -> Request:
         """One message: one item, or a list of them."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from benchmarks.processes import cpu_seconds, is_computing, rss_anon_mib, threads
 from benchmarks.workloads import Item, Workload
+from models.engine.arithmetic import Arithmetic
 
 __all__ = ["LONE_PAUSE_S", "Contestant", "Round", "Situation", "UnavailableError"]
 
@@ -73,12 +74,18 @@ class Contestant(ABC):
     summary: ClassVar[str]
     #: Packages without which it cannot run.
     packages: ClassVar[tuple[str, ...]] = ()
-    #: Whether it computes with the INT8 model, so that its answers must be the bound's.
-    is_int8: ClassVar[bool] = True
 
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.workload = situation.workload
+
+    @property
+    def arithmetic(self) -> Arithmetic | None:
+        """In which it computes the workload's model; None if it computes another one.
+
+        If that is the bound's, its answers must be the bound's too.
+        """
+        return self.workload.arithmetic
 
     @property
     def least_items(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from benchmarks.contestants.base import LONE_PAUSE_S, Contestant, Situation, UnavailableError
 from benchmarks.workloads import Item
+from models.engine.arithmetic import Arithmetic
 from producer.contract import TaskName
 
 __all__ = ["Bound"]
@@ -42,7 +43,7 @@ class Bound(Contestant):
         context = multiprocessing.get_context("spawn")
         for core in self.situation.cores:
             ours, theirs = context.Pipe()
-            arguments = (theirs, core, self.workload.model, self.workload.task)
+            arguments = (theirs, core, self.workload.model, self.workload.task, self.workload.arithmetic)
             process = context.Process(target=_serve, args=arguments, daemon=True)
             process.start()
             theirs.close()
@@ -133,12 +134,12 @@ class Bound(Contestant):
         return reply
 
 
-def _serve(link: Connection, core: int, directory: Path, task: TaskName) -> None:
+def _serve(link: Connection, core: int, directory: Path, task: TaskName, arithmetic: Arithmetic) -> None:
     """A process: a shape is taken over, items are answered; each reply has the seconds that it took."""
     os.sched_setaffinity(0, {core})
     from benchmarks.bare_model import BareModel, Shape
 
-    model = BareModel(directory, task)
+    model = BareModel(directory, task, arithmetic)
     while True:
         try:
             command = link.recv()

@@ -44,7 +44,8 @@ class HttpPeer(Contestant):
     def start(self) -> None:
         """See :meth:`Contestant.start`."""
         cores = ",".join(map(str, self.situation.cores))
-        arguments = [str(self._port), str(self.workload.model), self.workload.task.value, cores, self._claims.name]
+        what = [str(self.workload.model), self.workload.task.value, self.workload.arithmetic.value]
+        arguments = [str(self._port), *what, cores, self._claims.name]
         command = [sys.executable, "-m", "benchmarks.contestants.http_server", *arguments]
         self._service = Service(command, {"TOKENIZERS_PARALLELISM": "false", "LITSERVE_DISABLE_VERSION_CHECK": "1"})
         self._wait(lambda: ask_once(self._port, _body(self.workload.items[0])) is not None)

@@ -1,4 +1,6 @@
-"""LitServe with the same INT8 model: ``python -m benchmarks.contestants.http_server PORT MODEL TASK CORES CLAIMS``.
+"""LitServe with the same model: ``python -m benchmarks.contestants.http_server``.
+
+Arguments: the port, the model, the task, its arithmetic, the cores and a directory for claims of cores.
 
 Each worker takes a core of its own and computes batches with the code of the bound, sorted and cut as there.
 """
@@ -10,6 +12,7 @@ from typing import Any
 
 from litserve import LitAPI, LitServer
 
+from models.engine.arithmetic import Arithmetic
 from producer.contract import TaskName
 
 #: Tried on the short texts with two workers: 32, 64 and 128 texts; 0, 5, 20 and 50 ms; one and two API servers;
@@ -21,9 +24,11 @@ BATCH_TIMEOUT_S = 0.02
 class Answers(LitAPI):
     """An item in, its answer out."""
 
-    def __init__(self, model: Path, task: TaskName, cores: list[int], claims: Path, **options: Any) -> None:
+    def __init__(
+        self, model: Path, task: TaskName, arithmetic: Arithmetic, cores: list[int], claims: Path, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._what = (model, task)
+        self._what = (model, task, arithmetic)
         self._cores, self._claims = cores, claims
         self._model: Any = None
 
@@ -69,11 +74,12 @@ class Answers(LitAPI):
 
 def main() -> int:
     """Serve until told to stop."""
-    port, model, task, cores, claims = sys.argv[1:]
+    port, model, task, arithmetic, cores, claims = sys.argv[1:]
     numbers = [int(core) for core in cores.split(",")]
     api = Answers(
         Path(model),
         TaskName(task),
+        Arithmetic(arithmetic),
         numbers,
         Path(claims),
         max_batch_size=MAX_BATCH_SIZE,

@@ -15,6 +15,7 @@ from benchmarks.contestants.base import LONE_PAUSE_S, Contestant, Situation, Una
 from benchmarks.processes import Service, family, is_computing
 from benchmarks.queue_load import NoAnswerError, OpenLoop, saturate
 from benchmarks.workloads import Item
+from models.engine.arithmetic import Arithmetic
 from producer import CeleriacError, Client, WaitTimeout
 from producer.contract import MAX_INPUTS, QueueClass, queue_name
 
@@ -237,8 +238,12 @@ class CeleryTransformers(_PlainCelery):
     name: ClassVar[str] = "celery_transformers"
     summary: ClassVar[str] = "plain Celery prefork, transformers pipeline on torch FP32, one text a message"
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
-    is_int8: ClassVar[bool] = False
     library: ClassVar[str] = "transformers"
+
+    @property
+    def arithmetic(self) -> Arithmetic | None:
+        """See :attr:`Contestant.arithmetic`."""
+        return None
 
     def _model(self) -> object:
         if self.workload.checkpoint is None:
@@ -253,6 +258,11 @@ class CeleryOptimum(_PlainCelery):
     summary: ClassVar[str] = "plain Celery prefork, optimum-intel pipeline on the same INT8 files, one text a message"
     packages: ClassVar[tuple[str, ...]] = ("optimum.intel", "transformers")
     library: ClassVar[str] = "optimum"
+
+    @property
+    def arithmetic(self) -> Arithmetic | None:
+        """See :attr:`Contestant.arithmetic`; optimum computes what the file says."""
+        return Arithmetic.INT8
 
     def _model(self) -> object:
         return self.workload.model

@@ -168,8 +168,9 @@ def test_a_table_aligns_figures_to_the_right() -> None:
 def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> None:
     layout = {"processes": {"processes": 2, "threads": [4, 4], "rss_anon_mib": [200.0, 201.0]}}
     one: dict[str, Any] = {
-        "summary": "a summary", "texts_per_second": 1000.0, "rounds": [990.0, 1000.0], "spread": 0.01, "details": {},
-        "texts_a_round": 2048, "answered": 1.0, "equal_answers": 1.0, "answers_right": True, "cold_start_s": 2.0,
+        "summary": "a summary", "arithmetic": "f32", "details": {},
+        "texts_per_second": 1000.0, "rounds": [990.0, 1000.0], "spread": 0.01, "texts_a_round": 2048,
+        "answered": 1.0, "equal_answers": 1.0, "answers_right": True, "cold_start_s": 2.0,
         "cpu_seconds": {}, "cpu_ms_a_text": {"producer": 0.5}, "layout": layout,
     }  # fmt: skip
     contestants = {
@@ -189,6 +190,6 @@ def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> Non
     assert "| short | celeriac_bulk / bound | >= 0.95 | 0.90 | 0.90 0.95 | **missed** |" in text
     assert "0 of 1 met" in text
     assert "`http_peer` could not run: not installed: litserve" in text
-    assert "| celeriac_bulk | 900 | 1 % | 0.90 | - | - | - | 100.0 % | 2048 |" in text
+    assert "| celeriac_bulk | f32 | 900 | 1 % | 0.90 | - | - | - | 100.0 % | 2048 |" in text
     assert "not idle" not in text
     assert "![throughput](throughput.png)" in text
