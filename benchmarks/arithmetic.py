@@ -95,6 +95,9 @@ def main() -> int:
     contestants += [_in_its_arithmetic(Contestant(name, model, plain)) for name in names]
     limit = f", limited to {max_isa()}" if max_isa() else ""
     print(f"{model.name} {model.manifest.revision} on {cpu_name()}{limit}, one thread\n")
+    if options.memory_only:
+        print(_memory_table(contestants, options))
+        return 0
     answers = {one.name: _answers(one, data) for one in tqdm(contestants, desc="answers", unit="model")}
     print(_distance_table({name: _distance(found, answers[_EXPORT], data) for name, found in answers.items()}, data))
     if options.write_answers:
@@ -104,7 +107,7 @@ def main() -> int:
     if options.answers_only:
         return 0
     print(_speed_table(_speeds(contestants, options.rounds)))
-    print(_memory_table({contestant.name: _memory(contestant, options) for contestant in contestants}))
+    print(_memory_table(contestants, options))
     return 0
 
 
@@ -120,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="use only this many rows")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default: %(default)s)")
     parser.add_argument("--answers-only", action="store_true", help="measure neither speed nor memory")
+    parser.add_argument("--memory-only", action="store_true", help="measure neither answers nor speed")
     parser.add_argument("--write-answers", type=Path, metavar="FILE", help="keep the answers for --compare")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="the answers of another host to the same rows")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
@@ -279,8 +283,9 @@ def _print_memory(contestant: Contestant, data: DataSet) -> int:
     return 0
 
 
-def _memory_table(memory: Mapping[str, Sequence[float]]) -> str:
-    rows = [[name, *(f"{mib:.0f}" for mib in found)] for name, found in memory.items()]
+def _memory_table(contestants: Sequence[Contestant], options: argparse.Namespace) -> str:
+    progress = tqdm(contestants, desc="memory", unit="model")
+    rows = [[one.name, *(f"{mib:.0f}" for mib in _memory(one, options))] for one in progress]
     return _table(["RssAnon, MiB", "warm", "after the shapes above", "after the rows"], rows)
 
 

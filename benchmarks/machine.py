@@ -9,6 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from models.engine.cpu import max_isa
+
 __all__ = ["git_revision", "machine", "versions"]
 
 _PACKAGES = (
@@ -20,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 def machine() -> dict[str, object]:
-    """Processor, cores and memory; nothing that names the host."""
+    """Processor, cores and memory, and whether OpenVINO may use all instructions; nothing that names the host."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     memory = Path("/proc/meminfo").read_text(encoding="ascii")
     flags = set((_first(r"^flags\s*:\s*(.*)$", info)).split())
@@ -29,6 +31,7 @@ def machine() -> dict[str, object]:
         "cores_used": sorted(os.sched_getaffinity(0)),
         "cores_in_machine": os.cpu_count(),
         "instructions": [name for name in _INSTRUCTIONS if name in flags],
+        "limited_to": max_isa(),
         "memory_gib": round(int(_first(r"^MemTotal:\s*(\d+)", memory)) / 1024**2, 1),
         "load_before": round(os.getloadavg()[0], 2),
         "kernel": platform.release(),

@@ -40,10 +40,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _head(results: Mapping[str, Any]) -> Iterator[str]:
     machine, settings = results["machine"], results["settings"]
     cores = len(machine["cores_used"])
+    instructions = ", ".join(machine["instructions"])
+    if machine["limited_to"]:
+        instructions += f", OpenVINO limited to {machine['limited_to']}"
     yield "# Benchmark results"
     yield (
         f"{results['date']}, revision {results['revision']}. {cores} core(s) of {machine['processor']} "
-        f"({', '.join(machine['instructions'])}), shared by the model, the producer, Redis and the worker's parent. "
+        f"({instructions}), shared by the model, the producer, Redis and the worker's parent. "
         f"{settings['rounds']} rounds of about {settings['seconds']:g} s a contestant, in turns; the median is shown, "
         "and the spread is the range over it. [README](../README.md) says what is compared and how."
     )

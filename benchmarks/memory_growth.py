@@ -2,6 +2,7 @@
 
 With ``--cache`` the compiled model is kept in a directory and mapped, as a worker does by default. The last line sets
 what was measured beside the estimate by which a worker bounds its processes (``worker/boot/memory_bound.py``).
+``CELERIAC_ENGINE_ARITHMETIC`` names the arithmetic; a first run that measures which is the fastest holds two models.
 ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` in the environment bounds what grows most.
 """
 
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from benchmarks.processes import rss_anon_mib
 from config import load_settings
 from examples.demo.texts import generate, read_examples
+from models.engine.arithmetic import wanted_arithmetic
 from models.engine.batching import BatchingOptions
 from models.store import find
 from producer.contract import (
@@ -63,7 +65,13 @@ def main() -> int:
     settings = load_settings()
     model = find(options.model, settings.model_dir)
     batching = BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple)
-    engine_options = EngineOptions(threads=1, precision="f32", batching=batching, cache_dir=options.cache)
+    engine_options = EngineOptions(
+        threads=1,
+        precision="f32",
+        batching=batching,
+        cache_dir=options.cache,
+        arithmetic=wanted_arithmetic(settings.engine.arithmetic.value),
+    )
     pipeline = pipelines.load(model, engine_options)
     pipeline.warm_up()
     request_of = _REQUESTS[model.manifest.task]
@@ -84,7 +92,8 @@ def main() -> int:
     print(f"{len(texts) / (time.perf_counter() - started_s):.0f} texts/s")
     needs = needs_of([model], is_shared=options.cache is not None)
     print(
-        f"{model.name}: {rss_anon_mib(os.getpid()):.0f} MiB, estimated {needs.process_bytes / _BYTES_PER_MIB:.0f} MiB"
+        f"{model.name} in {pipeline.engine.arithmetic}: {rss_anon_mib(os.getpid()):.0f} MiB, "
+        f"estimated {needs.process_bytes / _BYTES_PER_MIB:.0f} MiB"
     )
     return 0
 

@@ -101,7 +101,7 @@ def main() -> int:
             notes = [line for line in worker.log.splitlines() if "arithmetic" in line or "is ready on core" in line]
     print("\n".join(notes))
     print(
-        f"{outcome.state}: {outcome.answers} answers after {outcome.seconds:.1f} s with {outcome.share:.0%} of the core; "
+        f"{outcome.state}: {outcome.answers} answers after {outcome.seconds:.1f} s with {outcome.share:.0%} of a core; "
         f"received {outcome.received} times, computed {outcome.computed} times, {outcome.left} messages left"
     )
     return 0 if outcome.is_as_it_should_be else 1

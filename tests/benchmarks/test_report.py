@@ -179,7 +179,13 @@ def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> Non
         "http_peer": {"unavailable": "not installed: litserve"},
     }
     workloads = {"short": {"description": "texts", "contestants": contestants, "ratios": ratios(contestants)}}
-    machine = {"processor": "CPU", "cores_used": [0, 1], "instructions": ["avx2"], "load_before": 0.1}
+    machine = {
+        "processor": "CPU",
+        "cores_used": [0, 1],
+        "instructions": ["vnni"],
+        "load_before": 0.1,
+        "limited_to": "AVX2",
+    }
     results = {
         "date": "today", "revision": "abc", "machine": machine, "versions": {"celery": "5.7"},
         "settings": {"rounds": 3, "seconds": 2.0}, "workloads": workloads, "targets": judge(workloads),
@@ -191,5 +197,6 @@ def test_the_report_says_per_target_what_was_seen_and_who_could_not_run() -> Non
     assert "0 of 1 met" in text
     assert "`http_peer` could not run: not installed: litserve" in text
     assert "| celeriac_bulk | f32 | 900 | 1 % | 0.90 | - | - | - | 100.0 % | 2048 |" in text
+    assert "(vnni, OpenVINO limited to AVX2)" in text
     assert "not idle" not in text
     assert "![throughput](throughput.png)" in text
