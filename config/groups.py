@@ -165,7 +165,8 @@ class TimeSettings(_Group):
     """Seconds that running requests have to finish on a soft shutdown. All other requests go back to Redis."""
 
     process_start_s: Seconds = 60.0
-    """Seconds that a process has to load its models. After that, it is killed and counts as failed."""
+    """Seconds that a process has to load its models. After that, it is killed and counts as failed. Within half of them
+    it may measure which arithmetic is the fastest."""
 
     result_expires_s: Annotated[int, Field(ge=1)] = 3600
     """Seconds after which a result is deleted."""

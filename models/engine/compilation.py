@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
 from models.engine.openvino_core import shared_core
 from models.engine.options import EngineOptions
 from models.engine.race import race, time_inferences
-from models.engine.verdict import Verdict, verdict_file
+from models.engine.verdict import MAX_WAIT_S, Verdict, verdict_file
 
 __all__ = ["Compilation", "ModelFile", "compile_for_this_cpu", "has_quantizers"]
 
 logger = logging.getLogger(__name__)
 
+_NO_TIME = "%s: this start takes too long to measure the fastest arithmetic; the CPU's instructions decide"
 #: What OpenVINO and ONNX call the quantization of activations.
 _QUANTIZERS = (b'type="FakeQuantize"', b"QuantizeLinear")
 
@@ -104,24 +106,37 @@ def _choose(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithm
     facts = {"threads": options.threads, "precision": options.precision, "dequantize": dequantize.VERSION}
     kept = verdict_file(options.cache_dir, file.revision, ov.get_version(), facts, candidates)
     try:
-        verdict = kept.read_or_measure(lambda: _measure(file, options, candidates))
+        left_s = max(0.0, options.measure_until_s - time.monotonic())
+        verdict = kept.read_or_measure(lambda: _measure(file, options, candidates), min(left_s, MAX_WAIT_S))
     except RuntimeError:
         logger.warning("%s: the fastest arithmetic cannot be measured", file.path, exc_info=True)
         verdict = None
     return verdict.arithmetic if verdict else likely_fastest(candidates)
 
 
-def _measure(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithmetic]) -> Verdict:
+def _measure(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithmetic]) -> Verdict | None:
     """Compile and time the candidates, and add the fastest to the cache.
+
+    Returns:
+        None if there is not enough time.
 
     Raises:
         RuntimeError: OpenVINO cannot compile or run any candidate.
     """
+    if time.monotonic() > options.measure_until_s:
+        logger.warning(_NO_TIME, file.path)
+        return None
     winner = race(
         candidates,
         lambda arithmetic: _Compiler(file, options, arithmetic).compile_anew(),
         lambda compiled: time_inferences(compiled, file.max_length),
+        options.measure_until_s,
     )
+    if not winner.is_decided:
+        logger.warning(_NO_TIME, file.path)
+        if winner.arithmetic is likely_fastest(candidates):
+            _Compiler(file, options, winner.arithmetic).keep(winner.compiled)
+        return None
     verdict = Verdict.here(winner.arithmetic, winner.milliseconds, options.threads, ov.get_version())
     logger.info("%s: the fastest arithmetic is %s", file.path, verdict)
     _Compiler(file, options, winner.arithmetic).keep(winner.compiled)

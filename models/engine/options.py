@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class EngineOptions:
         cache_dir: directory of the compiled models, for the next process; None to keep none.
         arithmetic: type of the matrix products of a quantized model; None for the fastest on this CPU. It is measured
             if there is a directory to keep the outcome in, and otherwise follows from the CPU's instructions.
+        measure_until_s: when to stop measuring the fastest arithmetic, on the monotonic clock, and to let the CPU's
+            instructions decide; the next process measures again.
     """
 
     threads: int
@@ -31,3 +34,4 @@ class EngineOptions:
     batching: BatchingOptions
     cache_dir: Path | None = None
     arithmetic: Arithmetic | None = Arithmetic.INT8
+    measure_until_s: float = math.inf

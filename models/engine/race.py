@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -41,40 +42,50 @@ class Winner(Generic[Compiled]):
         arithmetic: the winner's.
         compiled: the winner.
         milliseconds: times of all that took part, the winner included.
+        is_decided: False if the time was over before all had taken part.
     """
 
     arithmetic: Arithmetic
     compiled: Compiled
     milliseconds: Milliseconds
+    is_decided: bool = True
 
 
 def race(
     candidates: Iterable[Arithmetic],
     compile_candidate: Callable[[Arithmetic], Compiled],
     time_candidates: Callable[[Mapping[Arithmetic, Compiled]], Milliseconds],
+    until_s: float = math.inf,
 ) -> Winner[Compiled]:
     """Find the fastest candidate.
 
     Of two candidates the one whose answers are closer to those of the published model wins, unless the other is at
-    least 5 % faster. No more than two are in memory at a time.
+    least 5 % faster. No more than two are in memory at a time. The first is compiled even if the time is over.
 
     Args:
         candidates: at least one.
         compile_candidate: compiles one; a candidate for which it raises RuntimeError takes no part.
         time_candidates: times one or two of them.
+        until_s: when to end, on the monotonic clock.
 
     Raises:
         RuntimeError: no candidate can be compiled.
     """
     champion: Winner[Compiled] | None = None
     problem: RuntimeError | None = None
+    slowest_s = 0.0
     for arithmetic in sorted(candidates, key=CLOSEST_FIRST.index):
+        started_s = time.monotonic()
+        # The next one takes about as long to compile as those before it, and as long again to time.
+        if champion is not None and started_s + 2 * slowest_s > until_s:
+            return replace(champion, is_decided=False)
         try:
             challenger = Winner(arithmetic, compile_candidate(arithmetic), {})
         except RuntimeError as error:
             logger.warning("%s takes no part: %s", arithmetic, str(error).strip().splitlines()[-1])
             problem = error
             continue
+        slowest_s = max(slowest_s, time.monotonic() - started_s)
         champion = _duel(champion, challenger, time_candidates) if champion else challenger
         # Otherwise the loser would be in memory while the next one is compiled.
         del challenger

@@ -14,13 +14,13 @@ from models.engine.arithmetic import Arithmetic
 from models.engine.cache_files import CacheFile, cache_path
 from models.engine.cpu import cpu_digest, cpu_name
 
-__all__ = ["Verdict", "VerdictFile", "verdict_file", "verdicts_of"]
+__all__ = ["MAX_WAIT_S", "Verdict", "VerdictFile", "verdict_file", "verdicts_of"]
 
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".arithmetic.json"
 #: How long to wait for another process to measure. A process that loads its models is killed after 60 s by default.
-_WAIT_S = 40.0
+MAX_WAIT_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -83,25 +83,28 @@ class VerdictFile(CacheFile):
         """
         self._write_in_one_step(json.dumps(asdict(verdict), indent=2).encode() + b"\n")
 
-    def read_or_measure(self, measure: Callable[[], Verdict]) -> Verdict | None:
+    def read_or_measure(self, measure: Callable[[], Verdict | None], max_wait_s: float = MAX_WAIT_S) -> Verdict | None:
         """The verdict. The first process measures while the others wait.
 
         Args:
-            measure: measures the candidates.
+            measure: measures the candidates; None if there is no time for that.
+            max_wait_s: how long to wait for another process that measures.
 
         Returns:
-            None if it cannot be kept: the disk is full, the directory is read-only, or another process takes too long.
+            None if there is none, or if it cannot be kept: the disk is full, the directory is read-only, or another
+            process takes too long.
         """
         verdict = self.read()
         if verdict is not None:
             self.mark_used()
             return verdict
         try:
-            with self.locked(_WAIT_S):
+            with self.locked(max_wait_s):
                 verdict = self.read()
                 if verdict is None:
                     verdict = measure()
-                    self.write(verdict)
+                    if verdict is not None:
+                        self.write(verdict)
                 return verdict
         except OSError as error:
             logger.warning("the choice of arithmetic cannot be kept in %s: %s", self.path.parent, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from models.engine.arithmetic import Arithmetic
@@ -19,7 +20,8 @@ def engine_options(
     length_multiple: int = 8,
     cache_dir: Path | None = None,
     arithmetic: Arithmetic | None = Arithmetic.INT8,
+    measure_until_s: float = math.inf,
 ) -> EngineOptions:
     """Options that resemble those of a worker's process, except that the arithmetic is the same on every CPU."""
     batching = BatchingOptions(max_tokens, length_multiple)
-    return EngineOptions(threads, precision, batching, cache_dir, arithmetic)
+    return EngineOptions(threads, precision, batching, cache_dir, arithmetic, measure_until_s)

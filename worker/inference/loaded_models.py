@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from models.pipelines.base import AnyPipeline
 
 __all__ = ["LoadedModels"]
+
+#: Share of the time for a start within which arithmetic may be measured. The pool kills a process that takes longer,
+#: and the next one would measure as long.
+_MEASURING_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class LoadedModels:
             batching=BatchingOptions(settings.batch.max_tokens, settings.batch.length_multiple),
             cache_dir=settings.compiled_dir if settings.engine.cache else None,
             arithmetic=wanted_arithmetic(settings.engine.arithmetic.value),
+            measure_until_s=time.monotonic() + _MEASURING_SHARE * settings.time.process_start_s,
         )
         loaded: dict[TaskName, dict[str, AnyPipeline]] = {}
         secondary: list[tuple[TaskName, AnyPipeline]] = []

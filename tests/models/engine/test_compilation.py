@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +18,13 @@ import numpy.typing as npt
 import openvino as ov
 import pytest
 
-from models.engine import verdict as verdict_module
+from models.engine import compilation as compilation_module
 from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_products
 from models.engine.compilation import ModelFile, compile_for_this_cpu, has_quantizers
 from models.engine.dequantize import dequantize
 from models.engine.engine import Engine, TokenSequence
 from models.engine.openvino_core import shared_core
+from models.engine.race import Winner, race
 from models.engine.verdict import Verdict, VerdictFile, verdicts_of
 from models.store import MODEL_NAME, StoredModel
 from tests.models.engine import products
@@ -185,15 +188,55 @@ def test_processes_that_start_together_agree(sentiment: StoredModel, tmp_path: P
 
 
 def test_a_process_that_measures_for_too_long_is_not_waited_for(
-    sentiment: StoredModel, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sentiment: StoredModel, measured: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(verdict_module, "_WAIT_S", 0.1)
     (kept,) = json_files(measured)
-    options = engine_options(arithmetic=AUTO, cache_dir=tmp_path)
+    options = engine_options(arithmetic=AUTO, cache_dir=tmp_path, measure_until_s=time.monotonic() + 0.1)
     with VerdictFile(tmp_path / kept.name).locked(wait_s=1.0):
         arithmetic = compile_for_this_cpu(file_of(sentiment), options).arithmetic
     assert arithmetic == (INT8 if has_int8_products() else F32)
     assert json_files(tmp_path) == []
+
+
+def test_a_start_that_takes_too_long_measures_nothing_and_keeps_no_verdict(
+    sentiment: StoredModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = engine_options(arithmetic=AUTO, cache_dir=tmp_path, measure_until_s=time.monotonic() - 1)
+    likely = INT8 if has_int8_products() else F32
+    assert compile_for_this_cpu(file_of(sentiment), options).arithmetic == likely
+    assert "the CPU's instructions decide" in caplog.text
+    assert json_files(tmp_path) == []
+
+    # A start with more time measures after all.
+    chosen = compile_for_this_cpu(file_of(sentiment), replace(options, measure_until_s=math.inf)).arithmetic
+    (verdict,) = verdicts_of(tmp_path, sentiment.manifest.revision)
+    assert verdict.arithmetic == chosen
+
+
+@pytest.mark.parametrize("flags", ["avx2", "avx2 avx512_vnni"])
+def test_what_was_compiled_before_the_time_was_over_is_kept_if_it_is_used(
+    sentiment: StoredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n\n")
+    monkeypatch.setattr("models.engine.cpu._CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    dequantized: list[Arithmetic] = []
+
+    def race_without_time(candidates: Any, compile_candidate: Any, time_candidates: Any, _: float) -> Winner[Any]:
+        # As if the time were over once the first candidate is compiled.
+        return race(candidates, compile_candidate, time_candidates, -math.inf)
+
+    def count(graph: ov.Model, arithmetic: Arithmetic) -> None:
+        dequantized.append(arithmetic)
+        dequantize(graph, arithmetic)
+
+    monkeypatch.setattr(compilation_module, "race", race_without_time)
+    monkeypatch.setattr("models.engine.dequantize.dequantize", count)
+    options = engine_options(arithmetic=AUTO, cache_dir=tmp_path / "cache")
+    assert compile_for_this_cpu(file_of(sentiment), options).arithmetic == (INT8 if "vnni" in flags else F32)
+    assert dequantized == [F32]
+    assert json_files(tmp_path / "cache") == []
+    assert len(list((tmp_path / "cache").glob("*.blob"))) == 1
 
 
 @pytest.mark.parametrize("allows_bf16", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_a_candidate_that_cannot_be_compiled_takes_no_part(caplog: pytest.LogCap
     assert winner.milliseconds.keys() == {F32, INT8}
     assert "bf16 takes no part: at all" in caplog.text
     assert run({"int8": 4.0, "f32": 10.0}, failing=("int8",))[0].arithmetic == F32
+
+
+@pytest.mark.parametrize(("left_s", "compiled"), [(-1.0, [F32]), (3600.0, [F32, BF16, INT8])])
+def test_when_the_time_is_over_no_other_candidate_is_compiled(left_s: float, compiled: list[Arithmetic]) -> None:
+    seen: list[Arithmetic] = []
+
+    def compile_candidate(arithmetic: Arithmetic) -> Arithmetic:
+        seen.append(arithmetic)
+        return arithmetic
+
+    def time_candidates(several: Mapping[Arithmetic, Arithmetic]) -> Milliseconds:
+        return {name: {"1x16": 1.0} for name in several}
+
+    winner = race([INT8, F32, BF16], compile_candidate, time_candidates, time.monotonic() + left_s)
+
+    assert seen == compiled
+    assert (winner.arithmetic, winner.is_decided) == (F32, len(compiled) == 3)
 
 
 def test_without_any_candidate_there_is_no_winner() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from models.engine import verdict as verdict_module
 from models.engine.arithmetic import Arithmetic
 from models.engine.cpu import cpu_name
 from models.engine.verdict import Verdict, VerdictFile, verdict_file, verdicts_of
@@ -64,13 +63,17 @@ def test_a_verdict_that_cannot_be_kept_is_none(tmp_path: Path, caplog: pytest.Lo
     assert "cannot be kept" in caplog.text
 
 
-def test_a_process_that_does_not_get_done_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verdict_module, "_WAIT_S", 0.1)
+def test_a_process_that_does_not_get_done_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     file = VerdictFile(tmp_path / "a-1.arithmetic.json")
     with VerdictFile(file.path).locked(wait_s=1.0):
-        assert file.read_or_measure(lambda: pytest.fail("measured without the lock")) is None
+        assert file.read_or_measure(lambda: pytest.fail("measured without the lock"), max_wait_s=0.1) is None
+
+
+def test_without_time_to_measure_nothing_is_kept(tmp_path: Path) -> None:
+    file = VerdictFile(tmp_path / "a-1.arithmetic.json")
+    assert file.read_or_measure(lambda: None) is None
+    assert not file.path.exists()
+    assert file.read_or_measure(judged) == file.read() is not None
 
 
 def test_another_model_cpu_version_option_or_choice_has_a_file_of_its_own(

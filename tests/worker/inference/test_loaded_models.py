@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from config import Settings
+from config.settings import ArithmeticChoice
 from models.engine.usage import Usage
+from models.engine.verdict import verdicts_of
 from models.errors import ModelError
 from models.store import StoredModel
 from producer.contract import TaskName, TextClassificationRequest, ZeroShotClassificationRequest
@@ -60,6 +62,20 @@ def test_a_file_that_has_changed_since_the_worker_started_is_not_loaded(
 
     with pytest.raises(ModelError, match=r"openvino_model\.bin does not match its checksum"):
         LoadedModels.load([StoredModel(copy, bundled["sentiment"].manifest)], settings, threads=1)
+
+
+@pytest.mark.parametrize(("start_s", "verdicts"), [(1e-9, 0), (3600.0, 1)])
+def test_arithmetic_is_measured_only_while_the_start_has_time(
+    bundled: dict[str, StoredModel], settings: Settings, tmp_path: Path, start_s: float, verdicts: int
+) -> None:
+    changes = {
+        "compiled_dir": tmp_path,
+        "engine": settings.engine.model_copy(update={"arithmetic": ArithmeticChoice.AUTO, "cache": True}),
+        "time": settings.time.model_copy(update={"process_start_s": start_s}),
+    }
+    LoadedModels.load([bundled["sentiment"]], settings.model_copy(update=changes), threads=1)
+
+    assert len(verdicts_of(tmp_path, bundled["sentiment"].manifest.revision)) == verdicts
 
 
 def test_without_models_there_is_nothing_to_offer_and_no_usage(settings: Settings) -> None:
