@@ -31,7 +31,7 @@ def main() -> int:
     parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from models.engine.batching import BatchingOptions
-    from models.engine.engine import Engine, EngineOptions, TokenSequence
+    from models.engine.engine import Engine, EngineOptions
 
     settings = load_settings()
     model = find("sentiment", settings.model_dir)
@@ -41,7 +41,7 @@ def main() -> int:
     engine.warm_up()
 
     def run_ms(rows: int, length: int) -> float:
-        sequence = TokenSequence([0] * length, [0] * length)
+        sequence = engine.feeding.sample.of_length(length)
         started_s = time.perf_counter()
         for batch in engine.run([sequence] * rows):
             del batch

@@ -53,7 +53,14 @@ class BatchPlan:
     rows: int
 
 
-def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptions) -> list[BatchPlan]:
+def plan_batches(
+    lengths: Sequence[int],
+    max_length: int,
+    options: BatchingOptions,
+    groups: Sequence[int] | None = None,
+    *,
+    is_exact: bool = False,
+) -> list[BatchPlan]:
     """Assign every sequence to exactly one batch, shortest first.
 
     Only sequences of equal rounded length share a batch. A row is then computed in the same shape whatever it is
@@ -65,18 +72,23 @@ def plan_batches(lengths: Sequence[int], max_length: int, options: BatchingOptio
         lengths: length of each sequence in tokens, none over ``max_length``.
         max_length: longest row that the model reads, in tokens.
         options: the token budget and the rounding.
+        groups: for each sequence, a number that those of its batch must share; None if any may share a batch.
+        is_exact: whether lengths are left as they are, for models that do not bear padding.
 
     Returns:
         Batches within the budget, equal shapes next to each other. A sequence that exceeds the budget by itself gets
         a batch of its own.
     """
 
-    def padded(index: int) -> int:
-        return min(_round_up(lengths[index], options.length_multiple), max_length)
+    def shape(index: int) -> tuple[int, int]:
+        length = lengths[index]
+        padded = length if is_exact else min(_round_up(length, options.length_multiple), max_length)
+        return padded, groups[index] if groups else 0
 
     plans: list[BatchPlan] = []
-    for length, group in groupby(sorted(range(len(lengths)), key=lengths.__getitem__), key=padded):
-        indices = list(group)
+    order = sorted(range(len(lengths)), key=lambda index: (shape(index), lengths[index]))
+    for (length, _), batch in groupby(order, key=shape):
+        indices = list(batch)
         start = 0
         for rows in _split_rows(len(indices), length, max(1, options.max_tokens // length)):
             plans.append(BatchPlan(indices[start : start + rows], length, rows))

@@ -16,6 +16,7 @@ from models.engine import dequantize
 from models.engine.arithmetic import Arithmetic, has_bf16_products, likely_fastest
 from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
 from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
+from models.engine.feeding import BERT, Feeding
 from models.engine.openvino_core import shared_core
 from models.engine.options import EngineOptions
 from models.engine.race import race, time_inferences
@@ -40,6 +41,7 @@ class ModelFile:
         zero_weights: share of the weights that are zero, from 0 to 1.
         revision: identifies the exact model files; None to use no cache.
         allows_bf16: whether the accuracy of the model has been measured in bf16 and is good enough.
+        feeding: how its rows are made.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class ModelFile:
     zero_weights: float = 0.0
     revision: str | None = None
     allows_bf16: bool = False
+    feeding: Feeding = BERT
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _measure(file: ModelFile, options: EngineOptions, candidates: Sequence[Arith
     winner = race(
         candidates,
         lambda arithmetic: _Compiler(file, options, arithmetic).compile_anew(),
-        lambda compiled: time_inferences(compiled, file.max_length),
+        lambda compiled: time_inferences(compiled, file.max_length, file.feeding),
         options.measure_until_s,
     )
     if not winner.is_decided:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.engine.batching import BatchPlan, plan_batches
 from models.engine.compilation import ModelFile, compile_for_this_cpu
+from models.engine.feeding import BERT, Feeding, TokenSequence, pack
 from models.engine.options import EngineOptions
 from models.engine.usage import Usage
 
@@ -24,18 +24,6 @@ __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSeq
 
 #: What the model computed for one sequence: one array per output, without the batch axis.
 SequenceOutput = tuple[npt.NDArray[np.float32], ...]
-
-
-class TokenSequence(NamedTuple):
-    """One input of the model, of shape (tokens,).
-
-    Attributes:
-        ids: the token ids.
-        type_ids: which part of a pair each token belongs to, 0 or 1.
-    """
-
-    ids: Sequence[int]
-    type_ids: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -63,9 +51,11 @@ class Engine:
             kernels for that.
         revision: identifies the exact model files; without it the cache is not used.
         allows_bf16: whether bf16 may be chosen if it is the fastest: the accuracy has been measured and is good enough.
+        feeding: how rows are padded and filled; by default as BERT's are.
 
     Attributes:
         arithmetic: type of the matrix products.
+        feeding: how rows are padded and filled.
         max_length: longest sequence that the model reads, in tokens.
         output_names: names of the model's outputs, in the order of :attr:`BatchOutput.outputs`.
         sparse_rate: share of zeros from which on a layer's weights stay compressed; 1 for never.
@@ -83,10 +73,12 @@ class Engine:
         zero_weights: float = 0.0,
         revision: str | None = None,
         allows_bf16: bool = False,
+        feeding: Feeding = BERT,
     ) -> None:
         self.max_length = max_length
+        self.feeding = feeding
         self._batching = options.batching
-        file = ModelFile(model_path, max_length, zero_weights, revision, allows_bf16)
+        file = ModelFile(model_path, max_length, zero_weights, revision, allows_bf16, feeding)
         compilation = compile_for_this_cpu(file, options)
         self.arithmetic = compilation.arithmetic
         # Holds the weights, which OpenVINO does not copy.
@@ -102,8 +94,7 @@ class Engine:
         """Run the most common shapes of single requests once, so that the first requests find their kernels ready."""
         multiple = self._batching.length_multiple
         for length in {min(multiple * steps, self.max_length) for steps in (1, 2, 4, 8)}:
-            ids = [0] * length
-            for _ in self.run([TokenSequence(ids, ids)]):
+            for _ in self.run([self.feeding.sample.of_length(length)]):
                 pass
         self.take_usage()
 
@@ -142,8 +133,11 @@ class Engine:
             RuntimeError: OpenVINO failed to compute a batch.
         """
         lengths = [len(sequence.ids) for sequence in sequences]
-        for plan in plan_batches(lengths, self.max_length, self._batching):
-            inputs = self._pack(sequences, lengths, plan)
+        groups = [self.feeding.group_of(sequence) for sequence in sequences]
+        is_exact = not self.feeding.is_padded
+        for plan in plan_batches(lengths, self.max_length, self._batching, groups, is_exact=is_exact):
+            rows = [sequences[index] for index in plan.indices]
+            inputs = pack(self._inputs, rows, (plan.rows, plan.padded_length), self.feeding)
             started_s = time.perf_counter()
             results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
             self._count(sum(lengths[index] for index in plan.indices), plan, time.perf_counter() - started_s)
@@ -155,18 +149,3 @@ class Engine:
         self._usage = Usage(
             before.inferences + 1, before.tokens + tokens, before.padding_tokens + padding, before.seconds + seconds
         )
-
-    def _pack(
-        self, sequences: Sequence[TokenSequence], lengths: Sequence[int], plan: BatchPlan
-    ) -> dict[str, npt.NDArray[np.int64]]:
-        shape = (plan.rows, plan.padded_length)
-        arrays = {name: np.zeros(shape, dtype=np.int64) for name in self._inputs}
-        for row, index in enumerate(plan.indices):
-            length = lengths[index]
-            arrays["input_ids"][row, :length] = sequences[index].ids
-            arrays["attention_mask"][row, :length] = 1
-            if "token_type_ids" in arrays:
-                arrays["token_type_ids"][row, :length] = sequences[index].type_ids
-        # Attention over no token would divide by zero, and computing with NaN may be slow.
-        arrays["attention_mask"][len(plan.indices) :, 0] = 1
-        return arrays

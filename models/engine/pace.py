@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from models.engine.engine import Engine, TokenSequence
+from models.engine.engine import Engine
 
 __all__ = ["measure_token_s"]
 
@@ -18,11 +18,10 @@ def measure_token_s(engine: Engine) -> float:
     Returns:
         Seconds per token.
     """
-    ids = [0] * min(_TOKENS, engine.max_length)
-    sequence = [TokenSequence(ids, ids)]
-    engine.compute(sequence)
+    sequence = engine.feeding.sample.of_length(min(_TOKENS, engine.max_length))
+    engine.compute([sequence])
     started_s = time.perf_counter()
-    engine.compute(sequence)
+    engine.compute([sequence])
     seconds = time.perf_counter() - started_s
     engine.take_usage()
-    return seconds / len(ids)
+    return seconds / len(sequence.ids)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from models.engine.arithmetic import CLOSEST_FIRST, Arithmetic
+from models.engine.feeding import Feeding, pack
 
 __all__ = ["Milliseconds", "Winner", "race", "time_inferences"]
 
@@ -106,7 +107,9 @@ def _duel(
     return replace(challenger if is_faster else champion, milliseconds={**champion.milliseconds, **pair})
 
 
-def time_inferences(candidates: Mapping[Arithmetic, ov.CompiledModel], max_length: int) -> Milliseconds:
+def time_inferences(
+    candidates: Mapping[Arithmetic, ov.CompiledModel], max_length: int, feeding: Feeding
+) -> Milliseconds:
     """Time one inference of each candidate.
 
     The candidates take turns, and the fastest turn counts: what else the machine does only makes turns slower.
@@ -114,6 +117,7 @@ def time_inferences(candidates: Mapping[Arithmetic, ov.CompiledModel], max_lengt
     Args:
         candidates: the compiled models.
         max_length: longest sequence that the model reads, in tokens.
+        feeding: how rows are made.
 
     Raises:
         RuntimeError: OpenVINO failed to compute.
@@ -122,7 +126,8 @@ def time_inferences(candidates: Mapping[Arithmetic, ov.CompiledModel], max_lengt
     names = [port.any_name for port in next(iter(candidates.values())).inputs]
     milliseconds: dict[Arithmetic, dict[str, float]] = {name: {} for name in candidates}
     for rows, tokens in _SHAPES:
-        inputs = _inputs(names, (rows, min(tokens, max_length)))
+        sequence = feeding.sample.of_length(min(tokens, max_length))
+        inputs = pack(names, [sequence], (rows, len(sequence.ids)), feeding)
         for name, seconds in _fastest_turns(requests, inputs).items():
             milliseconds[name][f"{rows}x{tokens}"] = round(seconds * 1000, 3)
     return milliseconds
@@ -148,7 +153,3 @@ def _fastest_turns(
 
 def _times_faster(times: Mapping[str, float], others: Mapping[str, float]) -> float:
     return geometric_mean(others[shape] / times[shape] for shape in times)
-
-
-def _inputs(names: list[str], shape: tuple[int, int]) -> dict[str, npt.NDArray[np.int64]]:
-    return {name: np.full(shape, int(name == "attention_mask"), dtype=np.int64) for name in names}

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
+from models.pipelines.feeding import feeding_of
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
 from producer.contract import AnswerSpan, LabelScore, Request, RequestError, ZeroShotResult
 
@@ -78,6 +79,7 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
             zero_weights=model.manifest.zero_weights,
             revision=model.manifest.revision,
             allows_bf16=model.manifest.keeps_accuracy_in_bf16,
+            feeding=feeding_of(model.manifest.feeding, self.tokenizer),
         )
 
     def warm_up(self) -> None:

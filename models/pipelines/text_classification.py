@@ -33,7 +33,7 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         super().__init__(model, options, engine)
         # The longer part of a pair is truncated first, as with ``truncation=True`` in transformers.
-        self.tokenizer.enable_truncation(self.max_length)
+        self.tokenizer.enable_truncation(self.max_length, direction=model.manifest.feeding.truncation_side.value)
         self._labels = label_names(self.config)
         self._logits = logits_index(self.engine.output_names)
         self._default_function = _default_function(self.config, len(self._labels))

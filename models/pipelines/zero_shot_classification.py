@@ -17,6 +17,7 @@ from models.pipelines.classification_head import Scores, label_names, logits_ind
 from models.pipelines.entailment import contradiction_index, entailment_index
 from models.pipelines.pair_template import PairTemplate
 from models.store import StoredModel
+from models.store.feeding_record import Side
 from producer.contract import (
     ErrorCode,
     InvalidRequest,
@@ -92,8 +93,14 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
                 limit=max_tokens - 1,
             )
         # Only the text is truncated, never the hypothesis.
-        pairs = [self._pairs.join(premise[: max_tokens - len(hypothesis)], hypothesis) for hypothesis in hypotheses]
+        pairs = [
+            self._pairs.join(self._cut(premise, max_tokens - len(hypothesis)), hypothesis) for hypothesis in hypotheses
+        ]
         return _Text(pairs, text, request.labels, request.multi_label)
+
+    def _cut(self, tokens: list[int], length: int) -> list[int]:
+        is_left = self.model.manifest.feeding.truncation_side is Side.LEFT
+        return tokens[max(0, len(tokens) - length) :] if is_left else tokens[:length]
 
 
 def _ranked(item: _Text, scores: Scores) -> ZeroShotResult:

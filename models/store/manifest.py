@@ -10,10 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import CorruptModelError, InvalidNameError
 from models.store.contents import MANIFEST_NAME, check_contents
+from models.store.feeding_record import FeedingRecord
 from models.store.names import check_name
 from producer.contract import TaskName
 
-__all__ = ["MANIFEST_NAME", "FileRecord", "Manifest", "Measurement", "digest", "record_files"]
+__all__ = [
+    "MANIFEST_NAME",
+    "CheckRecord",
+    "FileRecord",
+    "Manifest",
+    "Measurement",
+    "digest",
+    "record_files",
+]
 
 _REVISION_CHARACTERS = 12
 #: Most accuracy that bf16 may cost: what INT8 may cost by default when a model is prepared.
@@ -63,6 +72,34 @@ class Measurement(_Record):
         return ((self.int8 if self.fp32 is None else self.fp32) - self.int8_bf16) * 100
 
 
+class CheckRecord(_Record):
+    """What was seen when the answers of the served graph were compared with those of the published model.
+
+    Attributes:
+        reference: what gave the published answers.
+        probes: how many groups of texts were answered together.
+        texts: how many different texts they consist of.
+        sequences: how many sequences were compared.
+        shortest_tokens: the shortest of them, in tokens.
+        longest_tokens: the longest of them, in tokens.
+        largest_score_difference: of any score of a label or an answer.
+        largest_logit_difference: of any logit, relative to the largest of its sequence where that is over 1.
+        score_range: from the lowest to the highest published score: a check shows little if it is near 0.
+        seconds: how long it took.
+    """
+
+    reference: str
+    probes: Annotated[int, Field(gt=0)]
+    texts: Annotated[int, Field(gt=0)]
+    sequences: Annotated[int, Field(gt=0)]
+    shortest_tokens: int
+    longest_tokens: int
+    largest_score_difference: float
+    largest_logit_difference: float
+    score_range: float
+    seconds: float
+
+
 class Manifest(_Record):
     """Everything that a worker must know about a model before loading it, and what its owner may want to know.
 
@@ -84,6 +121,8 @@ class Manifest(_Record):
         zero_weights: share of the weights of matrix products that are zero, from 0 to 1.
         operations: how many operations of the compiled graph run in each precision, by OpenVINO's layer type.
         operations_cpu: the CPU on which they were counted; another CPU may run some in another precision.
+        feeding: how the model is fed.
+        check: how its answers compare with those of the published model; None in manifests older than this field.
     """
 
     format: Literal[1] = 1
@@ -103,6 +142,8 @@ class Manifest(_Record):
     zero_weights: Annotated[float, Field(ge=0, le=1)] = 0.0
     operations: dict[str, dict[str, int]] = {}
     operations_cpu: str = ""
+    feeding: FeedingRecord = FeedingRecord()
+    check: CheckRecord | None = None
 
     @property
     def size_bytes(self) -> int:

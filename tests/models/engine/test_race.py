@@ -10,6 +10,7 @@ import pytest
 
 from models.engine.arithmetic import Arithmetic
 from models.engine.compilation import ModelFile, compile_for_this_cpu
+from models.engine.feeding import Feeding
 from models.engine.race import Milliseconds, Winner, race, time_inferences
 from models.store import MODEL_NAME, StoredModel
 from tests.models.options import engine_options
@@ -95,6 +96,6 @@ def test_without_any_candidate_there_is_no_winner() -> None:
 def test_a_short_and_a_longer_text_and_a_batch_are_timed(sentiment: StoredModel, longest: int) -> None:
     path: Path = sentiment.directory / MODEL_NAME
     compiled = compile_for_this_cpu(ModelFile(path, longest), engine_options()).compiled
-    (times,) = time_inferences({INT8: compiled}, longest).values()
+    (times,) = time_inferences({INT8: compiled}, longest, Feeding()).values()
     assert times.keys() == {"1x16", "1x64", "4x32"}
     assert all(time > 0 for time in times.values())
