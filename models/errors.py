@@ -6,7 +6,9 @@ from pathlib import Path
 
 __all__ = [
     "AccuracyError",
+    "CheckError",
     "CorruptModelError",
+    "FeedingError",
     "HubError",
     "InvalidDataError",
     "InvalidNameError",
@@ -68,6 +70,31 @@ class PreparationError(ModelError):
 
 class AccuracyError(PreparationError):
     """Every recipe loses more accuracy than allowed."""
+
+
+class FeedingError(PreparationError):
+    """The engine cannot feed the model as it was trained."""
+
+
+class CheckError(PreparationError):
+    """The served graph does not answer as the published model does.
+
+    Args:
+        reason: on what they differ, as a sentence.
+        probe: what was asked.
+        expected: what the published model answers or reads.
+        found: what came out instead.
+    """
+
+    def __init__(self, reason: str, probe: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"the model is refused, since it would not be served as it was published: {reason}. "
+            f"Asked: {probe}; expected: {expected}; found: {found}"
+        )
+        self.reason = reason
+        self.probe = probe
+        self.expected = expected
+        self.found = found
 
 
 class HubError(PreparationError):

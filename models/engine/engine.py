@@ -123,6 +123,16 @@ class Engine:
                 outputs[index] = tuple(output[row] for output in copies)
         return outputs
 
+    def compute_unpadded(self, sequence: TokenSequence) -> SequenceOutput:
+        """Compute a sequence in a row of its own and of its own length; not how requests are computed.
+
+        Raises:
+            RuntimeError: OpenVINO failed to compute it.
+        """
+        inputs = pack(self._inputs, [sequence], (1, len(sequence.ids)), self.feeding)
+        results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        return tuple(results[index][0].copy() for index in range(len(results)))
+
     def run(self, sequences: Sequence[TokenSequence]) -> Iterator[BatchOutput]:
         """Compute all sequences batch by batch, in the order of :func:`plan_batches`.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from producer.contract import TaskName
 
 if TYPE_CHECKING:
-    from models.engine.engine import EngineOptions
+    from models.engine.engine import Engine, EngineOptions
     from models.pipelines.base import AnyPipeline
     from models.store import StoredModel
 
@@ -40,8 +40,13 @@ def load(model: StoredModel, options: EngineOptions) -> AnyPipeline:
     return _class_of(model.manifest.task)(model, options)
 
 
-def load_all(model: StoredModel, options: EngineOptions) -> dict[TaskName, AnyPipeline]:
+def load_all(model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> dict[TaskName, AnyPipeline]:
     """Load a verified model for every task that it can do. It is compiled once.
+
+    Args:
+        model: the model.
+        options: how it is compiled.
+        engine: the compiled model, if there is one.
 
     Returns:
         The pipelines by task, first that of the task that the model is made for.
@@ -50,7 +55,7 @@ def load_all(model: StoredModel, options: EngineOptions) -> dict[TaskName, AnyPi
         RuntimeError: OpenVINO cannot compile the model.
     """
     own_task, *further_tasks = tasks_of(model)
-    own = load(model, options)
+    own = _class_of(own_task)(model, options, engine)
     return {own_task: own, **{task: _class_of(task)(model, options, own.engine) for task in further_tasks}}
 
 

@@ -15,6 +15,7 @@ from models.errors import PreparationError
 from models.evaluation.data_sets import DataSet
 from models.prepare.card import model_card
 from models.prepare.catalog import CATALOG
+from models.prepare.feeding import with_feeding
 from models.prepare.graph.operations import count_operations, int8_share
 from models.prepare.graph.published import is_quantized, quantizes_activations, read_graph, save_graph, zero_share
 from models.prepare.quantize.calibration import calibration_sequences
@@ -82,6 +83,7 @@ class ModelBuilder:
         """
         report("checking the tokenizer on 1,000 texts")
         write_tokenizer(self._checkpoint.directory, self._workspace)
+        self._draft = with_feeding(self._draft, self._checkpoint)
         directory = self._make_directory("graph")
         if self._checkpoint.layout in _LAYOUTS_WITH_GRAPH:
             graph = read_graph(self._checkpoint)
@@ -93,7 +95,18 @@ class ModelBuilder:
 
             report("exporting to OpenVINO")
             export(self._checkpoint, directory)
-        return self._quantize(self._record(directory, {}))
+        return self._quantize(self._check(self._record(directory, {}), is_published=False))
+
+    def _check(self, model: StoredModel, *, is_published: bool) -> StoredModel:
+        """Compare the graph with the published model, and add to the manifest what was seen."""
+        from models.prepare.check.check import check
+
+        seen = check(model, self._checkpoint, self._options, is_published=is_published)
+        report(
+            f"{seen.texts} texts are answered as by {seen.reference}: scores differ by {seen.largest_score_difference}"
+        )
+        self._draft = self._draft.model_copy(update={"check": seen})
+        return StoredModel(model.directory, model.manifest.model_copy(update={"check": seen}))
 
     def _adopt(self, directory: Path, graph: ov.Model) -> StoredModel:
         """Use a graph that its publisher has quantized."""
@@ -102,6 +115,7 @@ class ModelBuilder:
             has = "has" if runs_sparse_weights() else "does not have"
             report(f"{zeros:.1%} of the weights are zero; this CPU {has} the kernels (AMX) that benefit from it")
         recorded = self._record(directory, {"method": f"used as published, {self._checkpoint.layout.value}"})
+        recorded = self._check(recorded, is_published=True)
         manifest = recorded.manifest.model_copy(update={"zero_weights": round(zeros, _ZERO_DIGITS)})
         measurer = Measurer(None, self._evaluations, self._options)
         model = self._complete(StoredModel(directory, manifest), measurer)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from models.errors import TokenizerError
-from models.prepare.probe_texts import probe_texts
+from models.prepare.check.probe_texts import probe_texts
 from models.store import TOKENIZER_NAME
 
 __all__ = ["write_tokenizer"]

@@ -78,7 +78,7 @@ class CheckRecord(_Record):
     Attributes:
         reference: what gave the published answers.
         probes: how many groups of texts were answered together.
-        texts: how many different texts they consist of.
+        texts: how many texts they consist of.
         sequences: how many sequences were compared.
         shortest_tokens: the shortest of them, in tokens.
         longest_tokens: the longest of them, in tokens.

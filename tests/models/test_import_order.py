@@ -19,6 +19,7 @@ FOLDERS = [
     "models.prepare.source",
     "models.prepare.graph",
     "models.prepare.quantize",
+    "models.prepare.check",
     "models.prepare",
     "models.commands",
 ]

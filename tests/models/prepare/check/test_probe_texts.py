@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.prepare.probe_texts import probe_texts
+from models.prepare.check.probe_texts import probe_texts
 
 
 def test_tokenizers_are_compared_on_1000_different_texts_that_are_always_the_same() -> None:

@@ -9,11 +9,16 @@ from models.evaluation.rows import read_rows
 from models.prepare.quantize.calibration import built_in_rows
 from producer.contract import TaskName
 
-__all__ = ["probe_texts"]
+__all__ = ["probe_texts", "unusual_texts"]
 
 _COUNT = 1_000
 #: One text per line, with escapes, since some characters cannot be told apart by eye.
 _UNUSUAL = Path(__file__).with_suffix(".jsonl")
+
+
+def unusual_texts() -> list[str]:
+    """Texts that tokenizers are known to disagree about."""
+    return [row["text"] for row in read_rows(_UNUSUAL, {"text": str})]
 
 
 def probe_texts() -> list[str]:
@@ -25,7 +30,7 @@ def probe_texts() -> list[str]:
         for name, value in sorted(row.items())
         if name != "label"
     ]
-    unusual = [row["text"] for row in read_rows(_UNUSUAL, {"text": str})]
+    unusual = unusual_texts()
     generator = random.Random(0)  # noqa: S311 - no secret
     texts = list(dict.fromkeys([*unusual, *ordinary]))[: _COUNT // 2]
     words = [word for text in (*unusual * 8, *ordinary[:200]) for word in text.split(" ")]
