@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from producer.contract import TaskName
 
 __all__ = ["PublishedModel", "Row", "compute_by_graph", "compute_by_torch"]
 
+#: With so few, threads wait for each other longer than they compute, most of all beside other work.
+_FEW_PARAMETERS = 20_000_000
 #: Computes the named outputs of one row, from its named inputs.
 Compute = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
@@ -45,18 +49,20 @@ class PublishedModel(torch.nn.Module):
     Args:
         config: the published configuration.
         compute: computes one row.
+        order: the labels in the order in which the pipeline gets their logits; as they are if None.
 
     Attributes:
         is_computing: whether outputs are computed; if not, they are zeros, and rows have none.
     """
 
-    def __init__(self, config: Any, compute: Compute) -> None:
+    def __init__(self, config: Any, compute: Compute, order: Sequence[int] | None = None) -> None:
         super().__init__()
         self.config = config
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         self.is_computing = True
         self._compute = compute
+        self._order = order
         self._rows: list[Row] = []
 
     def can_generate(self) -> bool:
@@ -77,6 +83,8 @@ class PublishedModel(torch.nn.Module):
             return ModelOutput(logits=torch.zeros(1, self.config.num_labels), start_logits=nothing, end_logits=nothing)
         outputs = self._compute(inputs)
         self._rows.append(Row(ids, {name: value[0].float().numpy() for name, value in outputs.items()}))
+        if self._order is not None:
+            outputs["logits"] = outputs["logits"][:, list(self._order)]
         return ModelOutput(**outputs)
 
 
@@ -96,17 +104,29 @@ def compute_by_torch(checkpoint: Checkpoint) -> Compute:
         local_files_only=True,
         trust_remote_code=False,
     ).eval()
+    is_small = sum(value.numel() for value in model.parameters()) < _FEW_PARAMETERS
+    threads = 1 if is_small else len(os.sched_getaffinity(0))
     accepted = inspect.signature(model.forward).parameters
     no_cache = {"use_cache": False} if "use_cache" in accepted else {}
 
     def compute(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         # A tokenizer of another family may give type ids to a model that has none.
         used = {name: value for name, value in inputs.items() if name in accepted}
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(threads):
             outputs = model(**used, **no_cache, return_dict=True)
         return {name: value for name, value in outputs.items() if name.endswith("logits")}
 
     return compute
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def compute_by_graph(path: Path, max_length: int, options: EngineOptions) -> Compute:
