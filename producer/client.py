@@ -16,6 +16,7 @@ from producer.contract import (
     ZeroShotResult,
 )
 from producer.contract.requests.base import Request
+from producer.contract.requests.long_text import CombineWindows, Truncation
 from producer.sender import Answer, Sender
 
 __all__ = ["Answer", "Client"]
@@ -39,7 +40,9 @@ class Client(Sender):
         *,
         top_k: int | None = 1,
         function_to_apply: FunctionToApply | None = None,
-        truncation: bool = True,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> list[LabelScore]: ...
@@ -51,7 +54,9 @@ class Client(Sender):
         *,
         top_k: int | None = 1,
         function_to_apply: FunctionToApply | None = None,
-        truncation: bool = True,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> list[list[LabelScore] | ItemFailure]: ...
@@ -62,7 +67,9 @@ class Client(Sender):
         *,
         top_k: int | None = 1,
         function_to_apply: FunctionToApply | None = None,
-        truncation: bool = True,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> list[LabelScore] | list[list[LabelScore] | ItemFailure]:
@@ -74,7 +81,11 @@ class Client(Sender):
             inputs: a text, ``{"text": …, "text_pair": …}``, or a list of up to 64 of those.
             top_k: how many labels to return, best first; None returns all.
             function_to_apply: the function that turns logits into scores; None for the one that fits the model.
-            truncation: truncate texts that are longer than the model's input; if False, such a text is an error.
+            truncation: what becomes of a text that is longer than the model's input: True cuts it, False makes it an
+                error, "windows" has the model read all of it in overlapping windows. Of a pair, the longer text.
+            combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
+                highest score of each label if the labels do not compete.
+            doc_stride: overlap between windows, in tokens. At the default, at most half a window.
             model: name of the model to use; None for the worker's default for the task.
             timeout_s: how long the whole call may take, in seconds; None for the client's default.
 
@@ -101,6 +112,8 @@ class Client(Sender):
                         "top_k": top_k,
                         "function_to_apply": function_to_apply,
                         "truncation": truncation,
+                        "combine_windows": combine_windows,
+                        "doc_stride": doc_stride,
                         "model": model,
                     },
                 ),
@@ -117,6 +130,9 @@ class Client(Sender):
         *,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> ZeroShotResult: ...
@@ -129,6 +145,9 @@ class Client(Sender):
         *,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> list[ZeroShotResult | ItemFailure]: ...
@@ -140,6 +159,9 @@ class Client(Sender):
         *,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
     ) -> ZeroShotResult | list[ZeroShotResult | ItemFailure]:
@@ -150,6 +172,10 @@ class Client(Sender):
             candidate_labels: up to 100 labels, as a list or as one comma-separated string.
             hypothesis_template: the sentence to test for each label; ``{}`` stands for the label.
             multi_label: score each label independently; if False, the scores sum to 1.
+            truncation: what becomes of a text that is longer than the model's input, as for :meth:`classify`.
+            combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
+                highest score of each label with ``multi_label``.
+            doc_stride: overlap between windows, in tokens. At the default, at most half a window.
             model: name of the model to use; None for the worker's default for the task.
             timeout_s: how long the whole call may take, in seconds; None for the client's default.
 
@@ -166,7 +192,14 @@ class Client(Sender):
                 "candidate_labels": _as_plain_list(candidate_labels),
                 **_non_default(
                     ZeroShotClassificationRequest,
-                    {"hypothesis_template": hypothesis_template, "multi_label": multi_label, "model": model},
+                    {
+                        "hypothesis_template": hypothesis_template,
+                        "multi_label": multi_label,
+                        "truncation": truncation,
+                        "combine_windows": combine_windows,
+                        "doc_stride": doc_stride,
+                        "model": model,
+                    },
                 ),
             }
         )

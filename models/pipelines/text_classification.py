@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,26 @@ import numpy as np
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
+from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
 from models.store import StoredModel
-from producer.contract import ErrorCode, InvalidRequest, LabelScore, RequestError, TextClassificationRequest
+from producer.contract import (
+    ErrorCode,
+    InvalidRequest,
+    LabelScore,
+    RequestError,
+    TextClassificationRequest,
+    TextInput,
+)
 
 __all__ = ["TextClassificationPipeline"]
 
 
 @dataclass(frozen=True)
 class _Text(EncodedItem):
-    """One text or pair, which is one sequence."""
+    """One text or pair: one sequence, or one per window."""
 
     function: str
-    top_k: int | None
+    request: TextClassificationRequest
 
 
 class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list[LabelScore]]):
@@ -40,13 +48,9 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
 
     def preprocess(self, requests: Sequence[TextClassificationRequest]) -> list[list[_Text | RequestError]]:
         """See :meth:`Pipeline.preprocess`. All texts are tokenized in one call."""
-        texts = [item for request in requests for item in request.items]
-        encodings = iter(
-            self.tokenizer.encode_batch_fast(
-                [item.text if item.text_pair is None else (item.text, item.text_pair) for item in texts]
-            )
-        )
-        return [[self._item(request, next(encodings)) for _ in request.items] for request in requests]
+        texts = [_as_tokenized(item) for request in requests for item in request.items]
+        encodings = iter(self.tokenizer.encode_batch_fast(texts))
+        return [self._items(request, encodings) for request in requests]
 
     def postprocess(
         self, items: Sequence[_Text], outputs: Sequence[Sequence[SequenceOutput]]
@@ -55,25 +59,78 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
         if not items:
             return []
         logits = stack_logits(outputs, self._logits)
-        functions = [item.function for item in items]
+        functions = [item.function for item in items for _ in item.sequences]
         scores = np.empty_like(logits)
         for function in set(functions):
             rows = [index for index, name in enumerate(functions) if name == function]
             scores[rows] = SCORE_FUNCTIONS[function](logits[rows])
-        orders = np.argsort(-scores, axis=-1, kind="stable")
-        return [self._best(row, order[: item.top_k]) for item, row, order in zip(items, scores, orders, strict=True)]
+        ends = np.cumsum([len(item.sequences) for item in items])
+        return [
+            self._result(item, scores[end - len(item.sequences) : end]) for item, end in zip(items, ends, strict=True)
+        ]
 
-    def _item(self, request: TextClassificationRequest, encoding: Any) -> _Text | RequestError:
+    def _items(self, request: TextClassificationRequest, encodings: Iterator[Any]) -> list[_Text | RequestError]:
+        budget = WindowBudget(len(request.items))
+        return [self._item(request, text, next(encodings), budget) for text in request.items]
+
+    def _item(
+        self, request: TextClassificationRequest, text: TextInput, encoding: Any, budget: WindowBudget
+    ) -> _Text | RequestError:
+        sequences = [TokenSequence(encoding.ids, encoding.type_ids)]
         if encoding.overflowing and not request.truncation:
             return _too_many_tokens(self.max_length)
-        return _Text(
-            [TokenSequence(encoding.ids, encoding.type_ids)],
-            request.function_to_apply or self._default_function,
-            request.top_k,
-        )
+        if encoding.overflowing and request.truncation == "windows":
+            try:
+                sequences = self._windows(request, text, budget)
+            except InvalidRequest as error:
+                return error
+        return _Text(sequences, request.function_to_apply or self._default_function, request)
 
-    def _best(self, scores: Scores, order: Any) -> list[LabelScore]:
-        return [{"label": self._labels[index], "score": float(scores[index])} for index in order]
+    def _windows(
+        self, request: TextClassificationRequest, text: TextInput, budget: WindowBudget
+    ) -> list[TokenSequence]:
+        """Split a long text, or the longer text of a pair. All other tokens are those of the whole, in every window.
+
+        Raises:
+            InvalidRequest: the other text, a parameter or the number of windows makes that impossible.
+        """
+        whole = self._encode_whole(text)
+        parts = whole.sequence_ids
+        tokens = parts.count(0), parts.count(1)
+        split = int(tokens[1] > tokens[0])
+        max_tokens = self.max_length - (len(parts) - sum(tokens))
+        windows = plan_text_windows(request, tokens[split], tokens[1 - split], max_tokens, other="inputs")
+        budget.take(len(windows))
+        start = parts.index(split)
+        end = start + tokens[split]
+        return [
+            TokenSequence(
+                *(
+                    [*values[:start], *values[start + window.start : start + window.stop], *values[end:]]
+                    for values in (whole.ids, whole.type_ids)
+                )
+            )
+            for window in windows
+        ]
+
+    def _encode_whole(self, text: TextInput) -> Any:
+        """Tokenize without truncation."""
+        truncation = self.tokenizer.truncation
+        self.tokenizer.no_truncation()
+        try:
+            (encoding,) = self.tokenizer.encode_batch_fast([_as_tokenized(text)])
+        finally:
+            self.tokenizer.enable_truncation(**truncation)
+        return encoding
+
+    def _result(self, item: _Text, scores: Scores) -> list[LabelScore]:
+        combined = combine_scores(scores, item.request.combine_windows, competing=item.function == "softmax")
+        best_first = np.argsort(-combined, kind="stable")[: item.request.top_k]
+        return [{"label": self._labels[index], "score": float(combined[index])} for index in best_first]
+
+
+def _as_tokenized(item: TextInput) -> str | tuple[str, str]:
+    return item.text if item.text_pair is None else (item.text, item.text_pair)
 
 
 def _default_function(config: Mapping[str, Any], labels: int) -> str:

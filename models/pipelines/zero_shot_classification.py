@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.engine.engine import Engine, EngineOptions, SequenceOutput
+from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.classification_head import Scores, label_names, logits_index, softmax, stack_logits
 from models.pipelines.entailment import contradiction_index, entailment_index
 from models.pipelines.pair_template import PairTemplate
+from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
 from models.store import StoredModel
 from models.store.feeding_record import Side
 from producer.contract import (
@@ -31,11 +32,11 @@ __all__ = ["ZeroShotClassificationPipeline"]
 
 @dataclass(frozen=True)
 class _Text(EncodedItem):
-    """One text, as one sequence per label."""
+    """One text, as one sequence per label, or for each window one per label."""
 
     text: str
     labels: list[str]
-    multi_label: bool
+    request: ZeroShotClassificationRequest
 
 
 class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Text, ZeroShotResult]):
@@ -59,7 +60,7 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
         encodings = self.tokenizer.encode_batch_fast(parts, add_special_tokens=False)
         ids = {part: encoding.ids for part, encoding in zip(parts, encodings, strict=True)}
         return [
-            [self._item(request, text, ids[text], [ids[hypothesis] for hypothesis in own]) for text in request.items]
+            self._items(request, [ids[text] for text in request.items], [ids[hypothesis] for hypothesis in own])
             for request, own in zip(requests, hypotheses, strict=True)
         ]
 
@@ -71,36 +72,80 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
         # A single label, or each independently of the others: entailment against contradiction.
         independent = softmax(logits[:, [self._contradiction, self._entailment]])[:, 1]
         entailment = logits[:, self._entailment]
-        ends = np.cumsum([len(item.labels) for item in items])
+        ends = np.cumsum([len(item.sequences) for item in items])
         results: list[ZeroShotResult] = []
         for item, end in zip(items, ends, strict=True):
-            rows = slice(end - len(item.labels), end)
-            is_independent = item.multi_label or len(item.labels) == 1
-            results.append(_ranked(item, independent[rows] if is_independent else softmax(entailment[rows])))
+            rows = slice(end - len(item.sequences), end)
+            competing = not item.request.multi_label and len(item.labels) > 1
+            # Of shape (windows, labels).
+            windows = (entailment if competing else independent)[rows].reshape(-1, len(item.labels))
+            scores = softmax(windows) if competing else windows
+            results.append(_ranked(item, combine_scores(scores, item.request.combine_windows, competing=competing)))
         return results
 
-    def _item(
-        self, request: ZeroShotClassificationRequest, text: str, premise: list[int], hypotheses: Sequence[list[int]]
-    ) -> _Text | RequestError:
+    def _items(
+        self, request: ZeroShotClassificationRequest, premises: Sequence[list[int]], hypotheses: Sequence[list[int]]
+    ) -> list[_Text | RequestError]:
+        budget = WindowBudget(len(premises), len(hypotheses))
+        items: list[_Text | RequestError] = []
+        for text, premise in zip(request.items, premises, strict=True):
+            try:
+                sequences = self._sequences(request, premise, hypotheses, budget)
+                items.append(_Text(sequences, text, request.labels, request))
+            except InvalidRequest as error:
+                items.append(error)
+        return items
+
+    def _sequences(
+        self,
+        request: ZeroShotClassificationRequest,
+        premise: list[int],
+        hypotheses: Sequence[list[int]],
+        budget: WindowBudget,
+    ) -> list[TokenSequence]:
+        """Pair a text, or each of its windows, with every hypothesis.
+
+        Raises:
+            InvalidRequest: a hypothesis, the text, a parameter or the number of windows makes that impossible.
+        """
         max_tokens = self.max_length - self._pairs.special_tokens
         longest = max(map(len, hypotheses))
-        if longest >= max_tokens and longest + len(premise) > max_tokens:
-            return InvalidRequest.of(
-                ErrorCode.TOO_MANY_TOKENS,
-                f"candidate_labels: a hypothesis has {longest} tokens, which leaves no room for the text; "
-                f"the limit is {max_tokens - 1}",
-                field="candidate_labels",
-                limit=max_tokens - 1,
-            )
+        if longest + len(premise) > max_tokens:
+            if request.truncation == "windows":
+                windows = plan_text_windows(request, len(premise), longest, max_tokens, other="candidate_labels")
+                budget.take(len(windows))
+                return [self._pairs.join(premise[w.start : w.stop], one) for w in windows for one in hypotheses]
+            if longest >= max_tokens:
+                raise _no_room(longest, max_tokens - 1)
+            if not request.truncation:
+                raise _too_many_tokens(max_tokens - longest)
         # Only the text is truncated, never the hypothesis.
-        pairs = [
+        return [
             self._pairs.join(self._cut(premise, max_tokens - len(hypothesis)), hypothesis) for hypothesis in hypotheses
         ]
-        return _Text(pairs, text, request.labels, request.multi_label)
 
     def _cut(self, tokens: list[int], length: int) -> list[int]:
         is_left = self.model.manifest.feeding.truncation_side is Side.LEFT
         return tokens[max(0, len(tokens) - length) :] if is_left else tokens[:length]
+
+
+def _no_room(tokens: int, limit: int) -> InvalidRequest:
+    return InvalidRequest.of(
+        ErrorCode.TOO_MANY_TOKENS,
+        f"candidate_labels: a hypothesis has {tokens} tokens, which leaves no room for the text; the limit is {limit}",
+        field="candidate_labels",
+        limit=limit,
+    )
+
+
+def _too_many_tokens(limit: int) -> InvalidRequest:
+    return InvalidRequest.of(
+        ErrorCode.TOO_MANY_TOKENS,
+        f"inputs: the text is longer than the {limit} tokens that the longest hypothesis leaves it, and truncation is "
+        "off",
+        field="inputs",
+        limit=limit,
+    )
 
 
 def _ranked(item: _Text, scores: Scores) -> ZeroShotResult:

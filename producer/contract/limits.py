@@ -24,7 +24,8 @@ MAX_REQUEST_BYTES = 1024 * 1024
 MAX_LABELS = 100
 #: Maximum length of a candidate label and of a hypothesis template, in Unicode code points.
 MAX_LABEL_CHARACTERS = 500
-#: Maximum number of sequences that a request needs: texts times labels (zero-shot), or windows of long contexts.
+#: Maximum number of sequences that a request needs: texts times labels (zero-shot), the windows of long texts and
+#: contexts, or both.
 MAX_SEQUENCES = 2000
 #: Maximum number of answers to one question.
 MAX_ANSWERS = 100

@@ -42,7 +42,14 @@ def zero_shot_arguments() -> st.SearchStrategy[dict[str, Any]]:
     spelt = spelt.filter(lambda text: any(label.strip() for label in text.split(",")))
     return st.fixed_dictionaries(
         {"inputs": texts() | st.lists(texts(), min_size=1, max_size=5), "candidate_labels": labels | spelt},
-        optional={"hypothesis_template": templates(), "multi_label": st.booleans(), "model": texts(max_size=200)},
+        optional={
+            "hypothesis_template": templates(),
+            "multi_label": st.booleans(),
+            "truncation": st.sampled_from([True, False, "windows"]),
+            "combine_windows": st.sampled_from(["mean", "max"]),
+            "doc_stride": st.integers(min_value=0),
+            "model": texts(max_size=200),
+        },
     )
 
 

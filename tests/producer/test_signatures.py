@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         typing.assert_type(client.classify("a", top_k=None, model="m"), list[LabelScore])
         typing.assert_type(client.classify(["a"], truncation=False), list[list[LabelScore] | ItemFailure])
         typing.assert_type(client.classify_zero_shot("a", "x", multi_label=True), ZeroShotResult)
+        typing.assert_type(client.classify(["a"], truncation="windows"), list[list[LabelScore] | ItemFailure])
         typing.assert_type(client.classify_zero_shot(["a"], ["x"]), list[ZeroShotResult | ItemFailure])
         typing.assert_type(client.answer("a?", "b", doc_stride=10), AnswerSpan)
         typing.assert_type(client.answer("a?", "b", top_k=top_k, timeout_s=1), AnswerSpan | list[AnswerSpan])

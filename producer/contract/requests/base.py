@@ -34,9 +34,14 @@ class Request(Schema):
 
     @classmethod
     def positions(cls) -> list[str]:
-        """The parameters in the order of positional arguments: the task's own, then ``model``."""
-        shared = Request.model_fields
-        return [*(name for name in cls.model_fields if name not in shared), *shared]
+        """The parameters in the order of positional arguments: the task's own, those of several tasks, ``model``."""
+        levels = [level.model_fields for level in cls.__mro__ if issubclass(level, Request)]
+        return [
+            name
+            for fields, inherited in zip(levels, [*levels[1:], {}], strict=True)
+            for name in fields
+            if name not in inherited
+        ]
 
     @classmethod
     def bind(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

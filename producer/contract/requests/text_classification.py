@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from producer.contract.limits import MAX_INPUTS
 from producer.contract.names import TaskName
-from producer.contract.requests.base import Request
+from producer.contract.requests.long_text import LongTextRequest
 from producer.contract.requests.types import Schema, Text, one_or_many
 from producer.errors import ErrorCode
 
@@ -38,11 +38,14 @@ class TextInput(Schema):
         return self.text if self.text_pair is None else {"text": self.text, "text_pair": self.text_pair}
 
 
-class TextClassificationRequest(Request):
+class TextClassificationRequest(LongTextRequest):
     """Classify one text, one pair of texts, or up to :data:`MAX_INPUTS` of those.
 
     The result for one input is a list of :class:`~producer.contract.results.LabelScore`, best first; for a list, a list
     of such lists.
+
+    Of a long pair, the longer text is cut or split into windows. With windows, the shorter one may take up to three
+    quarters of what the model reads.
     """
 
     task: ClassVar[TaskName] = TaskName.TEXT_CLASSIFICATION
@@ -56,8 +59,6 @@ class TextClassificationRequest(Request):
     top_k: Annotated[int, Field(ge=1)] | None = 1
     #: The function that turns logits into scores; None for the one that fits the model.
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
-    #: Truncate texts that are longer than the model's input; if False, such a text is an error.
-    truncation: bool = True
 
     @property
     def items(self) -> list[TextInput]:

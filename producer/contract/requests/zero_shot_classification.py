@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from producer.contract.limits import MAX_LABEL_CHARACTERS, MAX_LABELS, MAX_SEQUENCES
 from producer.contract.names import TaskName
-from producer.contract.requests.base import Request
+from producer.contract.requests.long_text import LongTextRequest
 from producer.contract.requests.types import Label, OneTextOrSeveral, Text, one_or_many
 from producer.errors import ErrorCode
 
@@ -44,10 +44,14 @@ def _split_labels(labels: str | list[str]) -> list[str]:
     return [stripped for label in labels.split(",") if (stripped := label.strip())]
 
 
-class ZeroShotClassificationRequest(Request):
+class ZeroShotClassificationRequest(LongTextRequest):
     """Score candidate labels that the model was never trained on, for one text or several.
 
     The result for one input is a :class:`~producer.contract.results.ZeroShotResult`; for a list, a list of those.
+
+    Only the text is cut or split into windows, never a hypothesis. With windows, a hypothesis may take up to three
+    quarters of what the model reads. All labels are tested on the same windows, made for the longest hypothesis. The
+    labels compete unless ``multi_label`` is set or there is only one.
     """
 
     task: ClassVar[TaskName] = TaskName.ZERO_SHOT_CLASSIFICATION

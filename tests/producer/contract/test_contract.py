@@ -68,6 +68,10 @@ def outcome_of(read: Callable[[dict[str, Any]], Any], arguments: dict[str, Any])
         ({"inputs": "a", "top_k": True}, ErrorCode.WRONG_TYPE, "top_k", None),
         ({"inputs": "a", "top_k": "1"}, ErrorCode.WRONG_TYPE, "top_k", None),
         ({"inputs": "a", "truncation": 1}, ErrorCode.WRONG_TYPE, "truncation", None),
+        ({"inputs": "a", "truncation": ["windows"]}, ErrorCode.WRONG_TYPE, "truncation", None),
+        ({"inputs": "a", "truncation": "cut"}, ErrorCode.NOT_ALLOWED, "truncation", "true, false or 'windows'"),
+        ({"inputs": "a", "combine_windows": "sum"}, ErrorCode.NOT_ALLOWED, "combine_windows", "'mean' or 'max'"),
+        ({"inputs": "a", "doc_stride": -1}, ErrorCode.OUT_OF_RANGE, "doc_stride", 0),
         (
             {"inputs": "a", "function_to_apply": "relu"},
             ErrorCode.NOT_ALLOWED,
@@ -123,7 +127,9 @@ ARGUMENTS = st.fixed_dictionaries(
         "model": texts(max_size=200),
         "top_k": st.integers(min_value=1) | st.none(),
         "function_to_apply": st.sampled_from(["sigmoid", "softmax", "none", None]),
-        "truncation": st.booleans(),
+        "truncation": st.sampled_from([True, False, "windows"]),
+        "combine_windows": st.sampled_from(["mean", "max"]),
+        "doc_stride": st.integers(min_value=0),
     },
 )
 

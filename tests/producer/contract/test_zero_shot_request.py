@@ -77,6 +77,8 @@ def numbered(count: int) -> list[str]:
         ({"inputs": [MARKER] * (MAX_INPUTS + 1)}, ErrorCode.TOO_MANY, "inputs", MAX_INPUTS),
         ({"multi_label": MARKER}, ErrorCode.WRONG_TYPE, "multi_label", None),
         ({"multi_label": 1}, ErrorCode.WRONG_TYPE, "multi_label", None),
+        ({"truncation": MARKER}, ErrorCode.NOT_ALLOWED, "truncation", "true, false or 'windows'"),
+        ({"truncation": None}, ErrorCode.WRONG_TYPE, "truncation", None),
         ({"multi_class": True}, ErrorCode.UNKNOWN_PARAMETER, "multi_class", None),
         (
             {"inputs": [MARKER] * 21, "candidate_labels": numbered(100)},
