@@ -11,7 +11,7 @@ import numpy as np
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
-from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
+from models.pipelines.text_windows import WindowBudget, combine_scores, split_encoding
 from models.store import StoredModel
 from producer.contract import (
     ErrorCode,
@@ -89,29 +89,14 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
     def _windows(
         self, request: TextClassificationRequest, text: TextInput, budget: WindowBudget
     ) -> list[TokenSequence]:
-        """Split a long text, or the longer text of a pair. All other tokens are those of the whole, in every window.
+        """Split a long text, or the longer text of a pair.
 
         Raises:
-            InvalidRequest: the other text, a parameter or the number of windows makes that impossible.
+            InvalidRequest: the shorter text, a parameter or the number of windows makes that impossible.
         """
-        whole = self._encode_whole(text)
-        parts = whole.sequence_ids
-        tokens = parts.count(0), parts.count(1)
-        split = int(tokens[1] > tokens[0])
-        max_tokens = self.max_length - (len(parts) - sum(tokens))
-        windows = plan_text_windows(request, tokens[split], tokens[1 - split], max_tokens, other="inputs")
-        budget.take(len(windows))
-        start = parts.index(split)
-        end = start + tokens[split]
-        return [
-            TokenSequence(
-                *(
-                    [*values[:start], *values[start + window.start : start + window.stop], *values[end:]]
-                    for values in (whole.ids, whole.type_ids)
-                )
-            )
-            for window in windows
-        ]
+        sequences = split_encoding(self._encode_whole(text), request, self.max_length)
+        budget.take(len(sequences))
+        return sequences
 
     def _encode_whole(self, text: TextInput) -> Any:
         """Tokenize without truncation."""

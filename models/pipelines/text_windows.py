@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from tokenizers import Encoding
+
+from models.engine.engine import TokenSequence
 from models.pipelines.classification_head import Scores
 from models.pipelines.windows import Window, plan_windows
 from producer.contract import MAX_SEQUENCES, ErrorCode, InvalidRequest
 from producer.contract.requests.long_text import CombineWindows, LongTextRequest
 
-__all__ = ["WindowBudget", "combine_scores", "plan_text_windows"]
+__all__ = ["WindowBudget", "combine_scores", "plan_text_windows", "split_encoding"]
 
 #: What every window repeats leaves at least this share of it to the text, as a divisor. With less, a window says
 #: little, and a text would need very many.
@@ -80,6 +83,33 @@ def plan_text_windows(
             limit=max_overlap,
         )
     return plan_windows(text_tokens, max_text_tokens, overlap)
+
+
+def split_encoding(encoding: Encoding, request: LongTextRequest, max_length: int) -> list[TokenSequence]:
+    """Split a text, or the longer text of a pair. Every window has all other tokens of the whole, special ones too.
+
+    Args:
+        encoding: the text or the pair, not truncated. Its special tokens must not depend on the text, which is true of
+            every post-processor of the ``tokenizers`` library.
+        request: says how the windows overlap.
+        max_length: longest sequence that the model reads, in tokens.
+
+    Raises:
+        InvalidRequest: the shorter text leaves too little room for the longer one, or the overlap is too large.
+    """
+    parts = encoding.sequence_ids
+    tokens = parts.count(0), parts.count(1)
+    longer = int(tokens[1] > tokens[0])
+    max_tokens = max_length - (len(parts) - sum(tokens))
+    windows = plan_text_windows(request, tokens[longer], tokens[1 - longer], max_tokens, other="inputs")
+    start = parts.index(longer)
+    end = start + tokens[longer]
+
+    def part_of(values: list[int], window: Window) -> list[int]:
+        return [*values[:start], *values[start + window.start : start + window.stop], *values[end:]]
+
+    ids, type_ids = encoding.ids, encoding.type_ids
+    return [TokenSequence(part_of(ids, window), part_of(type_ids, window)) for window in windows]
 
 
 def combine_scores(scores: Scores, how: CombineWindows, *, competing: bool) -> Scores:

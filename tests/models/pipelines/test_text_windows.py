@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
-from models.pipelines.windows import Window
+from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows, split_encoding
+from models.pipelines.windows import Window, plan_windows
 from producer.contract import MAX_SEQUENCES, ErrorCode, InvalidRequest, TextClassificationRequest
+from tests.models.pipelines.test_pair_template import TEMPLATES, tokenizer_with
 
 SCORES = arrays.arrays(np.float64, arrays.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-9, 9))
 #: What a BERT reads beside the special tokens of a pair.
@@ -78,6 +79,40 @@ def test_an_overlap_of_more_than_half_a_window_is_an_error_where_there_are_windo
     assert refusal(510, 9, doc_stride=251) == (ErrorCode.OUT_OF_RANGE, "doc_stride", 250)
     assert len(plan(510, 9, doc_stride=250)) == 2
     assert len(plan(500, 9, doc_stride=10**9)) == 1
+
+
+@pytest.mark.parametrize("layout", TEMPLATES)
+@settings(max_examples=40, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(["red", "green", "blue"]), min_size=13, max_size=40),
+    other=st.lists(st.sampled_from(["a", "b"]), max_size=12),
+    room=st.integers(4, 12),
+    is_first_longer=st.booleans(),
+    data=st.data(),
+)
+def test_each_window_is_what_the_tokenizer_makes_of_its_words(
+    layout: str, text: list[str], other: list[str], room: int, is_first_longer: bool, data: st.DataObject
+) -> None:
+    tokenizer = tokenizer_with(TEMPLATES[layout][0])
+    overlap = data.draw(st.integers(0, room // 2))
+
+    def encode(words: list[str]) -> Any:
+        parts = [" ".join(words), " ".join(other)] if other else [" ".join(words)]
+        return tokenizer.encode(*(parts if is_first_longer else reversed(parts)))
+
+    max_length = len(encode(text[:room]).ids)
+    ours = split_encoding(encode(text), request(doc_stride=overlap), max_length)
+
+    windows = [encode(text[window.start : window.stop]) for window in plan_windows(len(text), room, overlap)]
+    assert ours == [(window.ids, window.type_ids) for window in windows]
+    assert len(ours) > 1
+
+
+def test_of_two_texts_of_equal_length_the_first_is_split() -> None:
+    tokenizer = tokenizer_with(TEMPLATES["bert"][0])
+    sequences = split_encoding(tokenizer.encode("red " * 6, "a " * 6), request(doc_stride=1), 12)
+    assert [len(sequence.ids) for sequence in sequences] == [12, 12, 11]
+    assert {sum(sequence.type_ids) for sequence in sequences} == {7}
 
 
 def test_a_request_has_a_budget_of_windows_and_its_short_texts_are_never_refused() -> None:
