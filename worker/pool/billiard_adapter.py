@@ -14,6 +14,7 @@ __all__ = [
     "JobOptions",
     "PoolProcess",
     "drop_callbacks",
+    "end",
     "exit_was_ordered",
     "half_written",
     "has_output",
@@ -124,6 +125,12 @@ def is_alive(process: PoolProcess) -> bool:
 def wait_for_exit(process: PoolProcess, timeout_s: float) -> None:
     """Wait until a process that is exiting has ended."""
     process._popen.wait(timeout=timeout_s)
+
+
+def end(process: PoolProcess) -> None:
+    """Order a process without a job to end."""
+    process._controlled_termination = True
+    process._popen.terminate()
 
 
 def exit_was_ordered(process: PoolProcess) -> bool:

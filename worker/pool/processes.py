@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
@@ -42,6 +42,8 @@ class ProcessPool(AsynPool):
         self._on_turn = on_turn
         self._lifecycle = Lifecycle(hooks)
         self._pipe_bytes = pipes.PIPE_BYTES
+        #: Processes that are being replaced, by pid, and whether each has been ordered to end.
+        self._leaving: dict[int, tuple[PoolProcess, bool]] = {}
         self.on_process_down: Callable[[PoolProcess], None]
         self.on_poll_start: Callable[[], None]
         self._quick_put: Callable[[_Message], None]
@@ -69,6 +71,18 @@ class ProcessPool(AsynPool):
     def ahead(self) -> int:
         """How many more jobs can be written to processes, including those that are computing another."""
         return self._busy_workers.free - len(self.outbound_buffer)
+
+    @property
+    def pids_up(self) -> list[int]:
+        """The processes that are up and stay, those without a job first."""
+        staying = [process for process in self._pool if self._is_up(process) and process.pid not in self._leaving]
+        staying.sort(key=lambda process: not self._busy_workers.has_no_job(process.inqW_fd))
+        return [process.pid for process in staying]
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a process is starting, missing or being replaced."""
+        return bool(self._leaving) or len(self._pool) < self._processes or bool(self._starting())
 
     @property
     def is_running(self) -> bool:
@@ -117,6 +131,27 @@ class ProcessPool(AsynPool):
         self._hooks.before_grow(n)
         super().grow(n)
 
+    def replace(self, pid: int) -> None:
+        """Let a process finish its jobs and end. Another one then starts in its place; nothing is lost.
+
+        Raises:
+            ValueError: no process with this pid is up.
+        """
+        process = next((process for process in self._pool if process.pid == pid and self._is_up(process)), None)
+        if process is None:
+            raise ValueError(f"no process with pid {pid} is up")
+        if pid not in self._leaving:
+            self._busy_workers.close(process.inqW_fd)
+            self._leaving[pid] = process, False
+            self._end_leaving()
+
+    def _end_leaving(self) -> None:
+        """Order the processes that are being replaced to end, once they have no job."""
+        for pid, (process, is_ordered) in self._leaving.items():
+            if not is_ordered and self._busy_workers.has_no_job(process.inqW_fd):
+                self._leaving[pid] = process, True
+                billiard_adapter.end(process)
+
     def register_with_event_loop(self, hub: Hub) -> None:
         """Begin to work on an event loop; called again after each loss of the connection."""
         super().register_with_event_loop(hub)
@@ -145,6 +180,7 @@ class ProcessPool(AsynPool):
         schedule_writes, send_job = self.on_poll_start, self._quick_put
 
         def on_poll_start() -> None:
+            self._end_leaving()
             self._on_turn()
             schedule_writes()
 
@@ -166,6 +202,7 @@ class ProcessPool(AsynPool):
 
         def on_process_down(process: PoolProcess) -> None:
             self._busy_workers.forget(process.inqW_fd)
+            self._leaving.pop(process.pid, None)
             handle_down(process)
             self._lifecycle.on_down(process, self._pool, self._processes, is_pool_running=self.is_running)
 
@@ -179,5 +216,8 @@ class ProcessPool(AsynPool):
         next_bytes = billiard_adapter.size_in_pipe_bytes(self.outbound_buffer[0])
         return sum(map(billiard_adapter.size_in_pipe_bytes, unread)) + next_bytes <= self._pipe_bytes
 
-    def _starting(self) -> Iterable[PoolProcess]:
-        return [process for process in self._pool if process.inqW_fd not in self._all_inqueues]
+    def _starting(self) -> Sequence[PoolProcess]:
+        return [process for process in self._pool if not self._is_up(process)]
+
+    def _is_up(self, process: PoolProcess) -> bool:
+        return process.inqW_fd in self._all_inqueues

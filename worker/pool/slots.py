@@ -27,16 +27,27 @@ class Slots:
         self._jobs: Counter[int] = Counter()
         #: Processes that have become idle, in order.
         self._idled: dict[int, None] = {}
+        #: Processes that get no more jobs.
+        self._leaving: set[int] = set()
 
     @property
     def idle(self) -> int:
-        """How many processes have no job."""
-        return sum(not self._jobs[process] for process in self._processes)
+        """How many processes have no job, and may get one."""
+        return sum(self.has_no_job(process) for process in self._processes if process not in self._leaving)
 
     @property
     def free(self) -> int:
         """How many more jobs can be written in total, if they are small enough."""
-        return sum(max(0, 1 + JOBS_AHEAD - self._jobs[process]) for process in self._processes)
+        staying = (process for process in self._processes if process not in self._leaving)
+        return sum(max(0, 1 + JOBS_AHEAD - self._jobs[process]) for process in staying)
+
+    def has_no_job(self, process: int) -> bool:
+        """Whether a process has finished all its jobs."""
+        return not self._jobs[process]
+
+    def close(self, process: int) -> None:
+        """Give a process no more jobs, until it is forgotten."""
+        self._leaving.add(process)
 
     def add(self, process: int) -> None:
         """Count a job that is being written to a process."""
@@ -55,6 +66,7 @@ class Slots:
         """Forget a process that has ended; another may get its descriptor."""
         del self._jobs[process]
         self._idled.pop(process, None)
+        self._leaving.discard(process)
 
     def intersection_update(self, _: Collection[int]) -> None:
         """Do nothing after a loss of the connection: a job that was written is computed, and counts until then."""
@@ -63,6 +75,8 @@ class Slots:
         """Whether a process should not get the next job: it cannot take it, or others have less to do."""
         if not isinstance(process, int):
             return False
+        if process in self._leaving:
+            return True
         if not self._jobs[process]:
             return process != self._warmest(process)
         return self.idle > 0 or self._is_full(process)
@@ -73,9 +87,10 @@ class Slots:
 
     def _warmest(self, otherwise: int) -> int:
         """The idle process that was busy last: it still has the model in the CPU's caches."""
-        idle = (process for process in reversed(self._idled) if not self._jobs[process])
+        staying = (process for process in reversed(self._idled) if process not in self._leaving)
+        idle = (process for process in staying if not self._jobs[process])
         return next((process for process in idle if process in self._processes), otherwise)
 
     def _is_full(self, process: int) -> bool:
         jobs = self._jobs[process]
-        return jobs > JOBS_AHEAD or (jobs > 0 and not self._fits_ahead(process))
+        return process in self._leaving or jobs > JOBS_AHEAD or (jobs > 0 and not self._fits_ahead(process))

@@ -85,6 +85,12 @@ class TaskPool(prefork.TaskPool):
         """How many requests wait for a process."""
         return self._dispatcher.waiting
 
+    @property
+    def processes(self) -> ProcessPool:
+        """The processes of a pool that has started."""
+        processes: ProcessPool = self._pool
+        return processes
+
     def _dispatch(self) -> None:
         self._dispatcher.dispatch()
 

@@ -94,3 +94,21 @@ def test_of_several_idle_ones_the_last_that_was_busy_goes_first() -> None:
 
     slots.forget(5)
     assert 7 not in slots
+
+
+def test_a_process_that_is_replaced_gets_no_more_jobs() -> None:
+    slots = Slots({3, 5}, lambda _: True)
+    slots.add(3)
+    slots.discard(3)
+    slots.add(5)
+
+    slots.close(3)
+
+    assert 3 in slots
+    assert (slots.idle, slots.free, len(slots)) == (0, 1, 1)
+    assert slots.has_no_job(3)
+    assert not slots.has_no_job(5)
+    slots.discard(5)
+    assert 5 not in slots
+    slots.forget(3)
+    assert slots.idle == 2
