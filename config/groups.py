@@ -24,6 +24,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "ProcessSettings",
+    "ReloadSettings",
     "ScaleSettings",
     "SentrySettings",
     "TimeSettings",
@@ -135,6 +136,14 @@ class EngineSettings(_Group):
 
     cache: bool = True
     """Keep compiled models on disk. Processes start sooner, and those on one host share the memory of the weights."""
+
+
+class ReloadSettings(_Group):
+    """How newly prepared models are taken without a restart."""
+
+    every_s: Seconds | None = None
+    """Seconds between looks at the models' directories. A new revision is checked and taken when one appears; empty to
+    take it only on `celery -A worker control reload_models`."""
 
 
 class LimitSettings(_Group):

@@ -36,6 +36,7 @@ from config.groups import (
     LogSettings,
     MetricsSettings,
     ProcessSettings,
+    ReloadSettings,
     ScaleSettings,
     SentrySettings,
     TimeSettings,
@@ -155,6 +156,7 @@ class Settings(_Sources):
     scale: ScaleSettings = ScaleSettings()
     batch: BatchSettings = BatchSettings()
     engine: EngineSettings = EngineSettings()
+    reload: ReloadSettings = ReloadSettings()
     limits: LimitSettings = LimitSettings()
     time: TimeSettings = TimeSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -38,9 +38,9 @@ COMMANDS = {Path("models/__main__.py"): {"config"}, Path("producer/__main__.py")
 WORKER_FLOORS = (
     {"worker.cores", "worker.pool", "worker.results", "worker.transport", "worker.redis_servers"},
     {"worker.inference", "worker.workload", "worker.celery_options"},
-    {"worker.observability"},
+    {"worker.observability", "worker.exchange"},
     {"worker.runtime"},
-    {"worker.intake", "worker.scaling", "worker.tasks"},
+    {"worker.intake", "worker.scaling", "worker.control", "worker.tasks"},
     {"worker.endpoints"},
     {"worker.boot"},
     {"worker.celery_app"},

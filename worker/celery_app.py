@@ -14,7 +14,9 @@ from worker.boot import preflight, process
 from worker.boot.namesake import NamesakeCheck
 from worker.boot.pool_hooks import InferenceHooks
 from worker.boot.refusal import EXIT_CANNOT_START
-from worker.celery_options import EVENTS, TRANSPORT, celery_options
+from worker.celery_options import CONTROL, EVENTS, TRANSPORT, celery_options
+from worker.control.commands import register_commands
+from worker.control.reloader import ModelReloader
 from worker.endpoints.step import Monitoring
 from worker.inference.served_models import ServedModels
 from worker.intake.model_registry import ModelAnnouncer
@@ -31,12 +33,13 @@ def create_app(settings: Settings) -> CeleriacApp:
     """Make an app that serves ``settings.models``, with its own runtime."""
     runtime = WorkerRuntime(settings, ServedModels.from_settings(settings))
     runtime.pool_hooks = hooks = InferenceHooks(runtime)
-    app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, set_as_current=True)
+    app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, control=CONTROL, set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
     app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
-    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, NamesakeCheck))
+    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, ModelReloader, NamesakeCheck))
     if settings.metrics.port is not None:
         app.steps["worker"].add(Monitoring)
+    register_commands()
     register_tasks(app, runtime.served.tasks)
     preflight.connect(app, runtime, hooks)
     logs.connect(settings)

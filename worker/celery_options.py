@@ -14,13 +14,15 @@ from config.settings import Settings
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
 from worker.redis_servers import backend_options, broker_options, broker_transport_options
 
-__all__ = ["EVENTS", "TRANSPORT", "celery_options"]
+__all__ = ["CONTROL", "EVENTS", "TRANSPORT", "celery_options"]
 
 #: For ``Celery(amqp=...)``: with kombu's Redis transport, a killed worker loses messages that it has popped but not yet
 #: recorded.
 TRANSPORT = "worker.transport:AMQP"
 #: For ``Celery(events=...)``.
 EVENTS = "worker.observability.events:Events"
+#: For ``Celery(control=...)``: some commands reply when what they have started is done.
+CONTROL = "worker.control.late_reply:LateReplyControl"
 _QUEUE_ORDER = "worker.intake.queue_order:InteractiveFirst"
 _CONNECT_TIMEOUT_S = 5.0
 _SOCKET_TIMEOUT_S = 30.0

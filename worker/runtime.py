@@ -7,15 +7,18 @@ itself and passes only the app to each of them. Tests make their own.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from celery import Celery
 
 from config import Settings
 from worker.cores.leases import Leases
+from worker.exchange.model_exchange import ModelExchange
 from worker.inference.loaded_models import LoadedModels
 from worker.inference.served_models import ServedModels
+from worker.inference.taken_models import TakenModel
 from worker.observability.metrics.meter import Meter
 from worker.pool import PoolHooks
 from worker.pool.throughput import ByteThroughput
@@ -35,10 +38,11 @@ class WorkerRuntime:
         throughput: measures how long a process takes per byte of requests.
         pool_hooks: the pool's hooks in this worker.
         leases: the worker's core sets; None until the worker has started.
-        model_uses: locked manifests, from which ``python -m models remove`` sees that a model is in use.
+        taken: the revisions of these models that the worker has taken; empty until it has started.
         workload: observes the workload; None until the worker has started.
         monitoring_socket: the socket of the monitoring server; None without a port.
         loaded: the models of this pool process; None in the parent.
+        exchange: exchanges the models for newly prepared ones.
     """
 
     settings: Settings
@@ -47,10 +51,20 @@ class WorkerRuntime:
     throughput: ByteThroughput = field(default_factory=ByteThroughput)
     pool_hooks: PoolHooks = field(default_factory=PoolHooks)
     leases: Leases | None = None
-    model_uses: list[IO[bytes]] = field(default_factory=list)
+    taken: Sequence[TakenModel] = field(default_factory=list)
     workload: WorkloadMonitor | None = None
     monitoring_socket: socket.socket | None = None
     loaded: LoadedModels | None = None
+    exchange: ModelExchange = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what needs the rest."""
+        self.exchange = ModelExchange(self.settings, lambda: self.taken, self.serve)
+
+    def serve(self, taken: Sequence[TakenModel]) -> None:
+        """Have processes that start from now on load these models."""
+        self.taken = taken
+        self.served = ServedModels([one.model for one in taken])
 
     def started_leases(self) -> Leases:
         """The core sets of a worker that has started.

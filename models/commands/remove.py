@@ -27,7 +27,7 @@ def _remove(options: argparse.Namespace) -> int:
     directory = removable_directory(options.model, options.models_dir)
     if is_in_use(directory):
         print(
-            f"a worker on this host serves {options.model}: without it, that worker cannot replace a process that dies",
+            f"a worker on this host serves {options.model}: it goes on with its copy, but cannot start again",
             file=sys.stderr,
         )
     if not options.yes and not _confirm(f"delete {directory}?"):

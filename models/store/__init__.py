@@ -7,6 +7,7 @@ from models.store.lookup import (
     StoredModel,
     find,
     list_entries,
+    places,
     removable_directory,
     remove,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "StoredModel",
     "find",
     "list_entries",
+    "places",
     "removable_directory",
     "remove",
 ]

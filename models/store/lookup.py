@@ -18,6 +18,7 @@ __all__ = [
     "StoredModel",
     "find",
     "list_entries",
+    "places",
     "removable_directory",
     "remove",
 ]
@@ -80,16 +81,23 @@ def find(name: str, models_dir: Path) -> StoredModel:
         ModelNotFoundError: no directory of that name has a manifest.
         CorruptModelError: the manifest cannot be read, or belongs to another model.
     """
+    candidates = places(name, models_dir)
+    directory = next((place for place in candidates if (place / MANIFEST_NAME).is_file()), None)
+    if directory is None:
+        raise ModelNotFoundError(name, [place.parent for place in candidates])
+    return StoredModel(directory, Manifest.read(directory)) if is_path(name) else _read(directory)
+
+
+def places(name: str, models_dir: Path) -> list[Path]:
+    """The directories in which :func:`find` looks for a model, the first one first; they need not exist.
+
+    Raises:
+        InvalidNameError: the name is not valid.
+    """
     if is_path(name):
-        directory = Path(name).expanduser()
-        if not (directory / MANIFEST_NAME).is_file():
-            raise ModelNotFoundError(name, [directory.parent])
-        return StoredModel(directory, Manifest.read(directory))
+        return [Path(name).expanduser()]
     check_name(name)
-    for parent in (models_dir, BUNDLED_DIRECTORY):
-        if (parent / name / MANIFEST_NAME).is_file():
-            return _read(parent / name)
-    raise ModelNotFoundError(name, [models_dir, BUNDLED_DIRECTORY])
+    return [models_dir / name, BUNDLED_DIRECTORY / name]
 
 
 def list_entries(models_dir: Path) -> list[ModelEntry]:

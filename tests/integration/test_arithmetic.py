@@ -31,12 +31,14 @@ def answered_in(server: LocalServer) -> str:
 
 @pytest.mark.parametrize("arithmetic", ["int8", "f32"])
 def test_the_setting_decides_and_it_is_told_everywhere(
-    own_environment: dict[str, str], own_server: LocalServer, own_stock: Celery, arithmetic: str
+    own_environment: dict[str, str], own_server: LocalServer, own_stock: Celery, tmp_path: Path, arithmetic: str
 ) -> None:
     environment = {**own_environment, "CELERIAC_MODELS": "sentiment,nli", ARITHMETIC: arithmetic}
     with MonitoredWorker(["-n", NAME, "--concurrency=1"], environment) as worker:
         worker.wait_until_ready()
-        assert f"with sentiment ({arithmetic}), nli ({arithmetic}) after" in worker.log
+        revision_of = {name: find(name, tmp_path).manifest.revision for name in ("sentiment", "nli")}
+        told = ", ".join(f"{name} {revision} ({arithmetic})" for name, revision in revision_of.items())
+        assert f"with {told} after" in worker.log
         assert answered_in(own_server) == arithmetic
         stats = own_stock.control.inspect([NAME], timeout=PATIENCE_S).stats()[NAME]
         assert stats["pool"]["arithmetic"] == {"sentiment": arithmetic, "nli": arithmetic}

@@ -38,7 +38,13 @@ def environment(own_environment: dict[str, str], mine: StoredModel, tmp_path: Pa
     }
 
 
-def test_processes_share_the_compiled_file_and_one_that_finds_a_changed_model_does_not_serve(
+def spoil(model: StoredModel) -> None:
+    """Change a file of a model in place."""
+    with (model.directory / CONFIG_NAME).open("ab") as file:
+        file.write(b" ")
+
+
+def test_processes_share_the_compiled_file_and_one_that_replaces_another_loads_what_was_verified(
     environment: dict[str, str], own_server: LocalServer, mine: StoredModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LocalWorker([], environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
@@ -52,15 +58,15 @@ def test_processes_share_the_compiled_file_and_one_that_finds_a_changed_model_do
         assert main(["--models-dir", str(mine.directory.parent), "remove", "mine"]) == 1
         assert "a worker on this host serves mine" in capsys.readouterr().err
 
-        with (mine.directory / CONFIG_NAME).open("ab") as file:
-            file.write(b" ")
-        os.kill(worker.processes[0], signal.SIGKILL)
-        assert worker.wait_for_exit() == EXIT_CANNOT_SERVE
-        assert f"cannot serve: CorruptModelError: {mine.directory / CONFIG_NAME} has " in worker.log
+        spoil(mine)
+        killed = worker.processes
+        os.kill(killed[0], signal.SIGKILL)
+        worker.wait_for(lambda: worker.processes.keys() == killed.keys() and worker.processes[0] != killed[0])
+        assert client.classify("A delight.", model="mine")[0]["label"] == "POSITIVE"
     assert not is_in_use(mine.directory)
 
 
-def test_without_the_cache_nothing_is_kept(
+def test_without_the_cache_nothing_is_kept_and_a_process_that_finds_a_changed_model_does_not_serve(
     environment: dict[str, str], own_server: LocalServer, mine: StoredModel
 ) -> None:
     environment = {**environment, "CELERIAC_ENGINE_CACHE": "false"}
@@ -71,4 +77,9 @@ def test_without_the_cache_nothing_is_kept(
         worker.wait_until_ready()
         assert client.classify("A delight.", model=mine.name)[0]["label"] == "POSITIVE"
         assert open_libraries(worker.processes[0], ".blob") == []
+
+        spoil(mine)
+        os.kill(worker.processes[0], signal.SIGKILL)
+        assert worker.wait_for_exit() == EXIT_CANNOT_SERVE
+        assert f"cannot serve: CorruptModelError: {mine.directory / CONFIG_NAME} has " in worker.log
     assert not Path(environment["CELERIAC_COMPILED_DIR"]).exists()

@@ -115,11 +115,13 @@ class InferenceHooks(PoolHooks):
         return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
 
     def describe(self) -> Mapping[str, Any]:
-        """The cores and the start-up time of each process, by pid, and the arithmetic of each model."""
+        """Cores, start-up time and revisions of each process, by pid; each model's arithmetic; the last exchange."""
         return {
             "arithmetic": dict(self._runtime.meter.arithmetic),
             "cores": {str(pid): list(report.cores) for pid, report in self._started.items()},
             "start-seconds": {str(pid): round(report.seconds, 3) for pid, report in self._started.items()},
+            "revisions": {str(pid): dict(report.revisions) for pid, report in self._started.items()},
+            "model-exchange": self._runtime.exchange.describe(),
         }
 
     def _note_failed_start(self, process: ProcessExit) -> None:
@@ -127,6 +129,7 @@ class InferenceHooks(PoolHooks):
         self._failed_starts += 1
         self._runtime.meter.restarts[RestartReason.FAILED_TO_START] += 1
         logger.error("process %d could not start (%d in a row): %s", process.pid, self._failed_starts, cause)
+        self._runtime.exchange.on_failed_start(cause)
         if self._failed_starts >= MAX_FAILED_STARTS:
             logger.critical("stopping: %d processes in a row could not start; the last: %s", MAX_FAILED_STARTS, cause)
             state.should_stop = os.EX_SOFTWARE
@@ -144,6 +147,7 @@ class InferenceHooks(PoolHooks):
             if report.cause is None:
                 self._started[report.pid] = report
                 self._runtime.meter.arithmetic = report.arithmetic
+                self._runtime.meter.revisions = report.revisions
                 self._expect_pace()
             else:
                 self._causes[report.pid] = report.cause

@@ -5,10 +5,10 @@ The parent never imports OpenVINO, which does not survive a fork (openvinotoolki
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from pathlib import Path
-from typing import IO
 
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
@@ -18,7 +18,6 @@ from kombu.utils.imports import symbol_by_name
 from config import Settings
 from models import store
 from models.errors import ModelError, ModelNotFoundError
-from models.store.in_use import announce_use
 from worker.boot.garbage import tune_garbage_collector
 from worker.boot.memory_bound import MemoryBound, needs_of, usable_bytes
 from worker.boot.pool_hooks import InferenceHooks
@@ -28,6 +27,8 @@ from worker.boot.temp_files import use_system_temp_dir
 from worker.cores.leases import LeaseRequest, LeasingError, take_leases
 from worker.cores.topology import usable_cores
 from worker.endpoints.server import listen
+from worker.inference.taken_models import TakenModel, take
+from worker.observability import logs
 from worker.runtime import WorkerRuntime
 from worker.workload.monitor import WorkloadMonitor
 
@@ -54,7 +55,7 @@ def _prepare(worker: WorkController, runtime: WorkerRuntime) -> None:
         refuse_to_start(
             "worker_disable_prefetch is not supported: every process would wait for its next request. Leave it out"
         )
-    runtime.model_uses = _verify_models(settings)
+    runtime.serve(_take_models(settings))
     # With gossip every worker listens to the heartbeats of all others, for elections that nothing here needs.
     worker.options["without_gossip"] = True
     cores = settings.cores
@@ -98,21 +99,26 @@ def _check_pool(pool: object) -> bool:
     return bool(getattr(pool_class, "leases_as_it_grows", False))
 
 
-def _verify_models(settings: Settings) -> list[IO[bytes]]:
-    """Verify all model files; return the manifests, locked for as long as the worker uses the models."""
-    uses = []
+def _take_models(settings: Settings) -> list[TakenModel]:
+    """Verify all model files, and take what the directories contain now."""
+    taken = []
     for name in settings.models:
         try:
             model = store.find(name, settings.model_dir)
-            use = announce_use(model.directory)
             model.verify()
         except ModelNotFoundError as error:
             refuse_to_start(f"{error}. The setting CELERIAC_MODELS lists the models to serve")
         except ModelError as error:
             refuse_to_start(str(error))
-        if use is not None:
-            uses.append(use)
-    return uses
+        one, problem = take(model, settings)
+        if problem is not None:
+            logs.write_to_stderr(
+                f"{name} cannot be copied to {settings.compiled_dir} ({problem.strerror}): when it is prepared anew, a "
+                "process that replaces one that died loads the new revision unchecked",
+                logging.WARNING,
+            )
+        taken.append(one)
+    return taken
 
 
 def _is_writable(directory: Path) -> bool:

@@ -19,7 +19,6 @@ from worker.boot.garbage import tune_garbage_collector
 from worker.boot.pool_hooks import InferenceHooks
 from worker.boot.start_reports import StartReport
 from worker.inference.loaded_models import LoadedModels
-from worker.inference.served_models import ServedModels
 from worker.observability import sentry
 from worker.runtime import WorkerRuntime
 
@@ -48,9 +47,9 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     index = current_process().index
     core_set = runtime.started_leases().keep_only(index)
     _pin(core_set.cores)
-    # Looked up again: a process may start days after its parent, when a model has been replaced.
-    served = ServedModels.from_settings(runtime.settings)
-    runtime.loaded = loaded = LoadedModels.load(served.models, runtime.settings, len(core_set.cores))
+    runtime.exchange.forget_previous()
+    models = [taken.present() for taken in runtime.taken]
+    runtime.loaded = loaded = LoadedModels.load(models, runtime.settings, len(core_set.cores))
     # Also replaces OpenVINO's signal stack, which leaves almost no space for a signal handler, by a larger one.
     faulthandler.enable()
     tune_garbage_collector()
@@ -58,12 +57,15 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     cores = ",".join(map(str, core_set.cores)) + (" (shared)" if core_set.is_shared else "")
     pid = os.getpid()
     arithmetic = {name: chosen.value for name, chosen in loaded.arithmetic.items()}
+    revisions = loaded.revisions
     logger.info(
         "process %d (pid %d) is ready on core %s with %s after %.2f s",
-        *(index, pid, cores, ", ".join(f"{name} ({chosen})" for name, chosen in arithmetic.items()), seconds),
+        *(index, pid, cores),
+        ", ".join(f"{name} {revisions[name]} ({chosen})" for name, chosen in arithmetic.items()),
+        seconds,
     )
     token_s = {task.value: pace_s for task, pace_s in loaded.token_s.items()}
-    hooks.report(StartReport(pid, index, core_set.cores, seconds, None, token_s=token_s, arithmetic=arithmetic))
+    hooks.report(StartReport(pid, index, core_set.cores, seconds, None, arithmetic, revisions, token_s))
 
 
 def _pin(cores: tuple[int, ...]) -> None:

@@ -28,8 +28,9 @@ class StartReport:
         cores: the cores that it is pinned to.
         seconds: how long the start took, until the models were warmed up.
         cause: why the process cannot serve; None if it can.
-        token_s: seconds per token of the slowest model of each task, as measured at the start.
         arithmetic: in which arithmetic each model computes, by its name; empty if that does not fit into one line.
+        revisions: which revision of each model it has loaded, by the model's name; empty likewise.
+        token_s: seconds per token of the slowest model of each task, as measured at the start.
     """
 
     pid: int
@@ -38,6 +39,7 @@ class StartReport:
     seconds: float
     cause: str | None
     arithmetic: Mapping[str, str] = field(default_factory=dict)
+    revisions: Mapping[str, str] = field(default_factory=dict)
     token_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -60,7 +62,7 @@ class StartReports:
         while fields["cause"] and (excess := len(_encode(fields)) - _MAX_LINE_BYTES) > 0:
             fields["cause"] = fields["cause"][: -(excess // _MAX_CHARACTER_BYTES + 1)]
         if len(_encode(fields)) > _MAX_LINE_BYTES:
-            fields["arithmetic"] = {}
+            fields["arithmetic"] = fields["revisions"] = {}
         # The pipe is full: the parent has many other reports to read, and notices anyway that this process ends.
         with contextlib.suppress(OSError):
             os.write(self._write_end, _encode(fields))

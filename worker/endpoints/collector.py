@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -69,8 +69,7 @@ class WorkerCollector(Collector):
 
     def _samples(self) -> Iterator[_Sample]:
         beat, vitals = self._pulse.last, self._pulse.vitals()
-        arithmetic = ",".join(f"{model}={chosen}" for model, chosen in self._meter.arithmetic.items())
-        yield "worker_info", (*self._info, arithmetic), 1
+        yield "worker_info", (*self._info, _joined(self._meter.arithmetic), _joined(self._meter.revisions)), 1
         yield "ready", (), not why_not_ready(vitals)
         yield "deaf", (), vitals.deaf_for_s is not None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
@@ -102,6 +101,10 @@ class WorkerCollector(Collector):
             yield "inferences", labels, usage.inferences
             yield "tokens", labels, usage.tokens
             yield "padding_tokens", labels, usage.padding_tokens
+
+
+def _joined(by_model: Mapping[str, str]) -> str:
+    return ",".join(f"{model}={value}" for model, value in by_model.items())
 
 
 def _of_beat(beat: Beat) -> Iterator[_Sample]:

@@ -92,6 +92,12 @@ class LoadedModels:
         by_task = self.pipelines.values()
         return {name: pipeline.engine.arithmetic for by_name in by_task for name, pipeline in by_name.items()}
 
+    @property
+    def revisions(self) -> dict[str, str]:
+        """The revision of each model, by its name."""
+        by_task = self.pipelines.values()
+        return {name: pipeline.model.manifest.revision for by_name in by_task for name, pipeline in by_name.items()}
+
     def take_usage(self) -> Usage:
         """Return what the models have computed since the last call, and reset the counts."""
         by_task = self.pipelines.values()

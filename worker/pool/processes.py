@@ -73,6 +73,11 @@ class ProcessPool(AsynPool):
         return self._busy_workers.free - len(self.outbound_buffer)
 
     @property
+    def pids(self) -> list[int]:
+        """All processes, those that are starting or ending included."""
+        return [process.pid for process in self._pool]
+
+    @property
     def pids_up(self) -> list[int]:
         """The processes that are up and stay, those without a job first."""
         staying = [process for process in self._pool if self._is_up(process) and process.pid not in self._leaving]

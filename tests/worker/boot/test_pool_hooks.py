@@ -83,7 +83,7 @@ def leases_of(runtime: WorkerRuntime) -> dict[int, tuple[int, ...]]:
 
 def ready(hooks: InferenceHooks, pid: int, index: int = 0, up: int = 1, wanted: int = 2) -> None:
     """A process reports that it is up, and the pool notices."""
-    hooks.report(StartReport(pid, index, (index,), 1.23456, None))
+    hooks.report(StartReport(pid, index, (index,), 1.23456, None, {}, {"mine": f"revision{index}"}))
     hooks.on_started(pid, up, wanted)
 
 
@@ -215,10 +215,18 @@ def test_the_cores_and_start_up_times_are_those_of_the_processes_that_live(hooks
         "cores": {"10": [0], "11": [1]},
         "start-seconds": {"10": 1.235, "11": 1.235},
         "arithmetic": {},
+        "revisions": {"10": {"mine": "revision0"}, "11": {"mine": "revision1"}},
+        "model-exchange": {"phase": "idle"},
     }
 
     exits(hooks, 10)
-    assert hooks.describe() == {"cores": {"11": [1]}, "start-seconds": {"11": 1.235}, "arithmetic": {}}
+    assert hooks.describe() == {
+        "cores": {"11": [1]},
+        "start-seconds": {"11": 1.235},
+        "arithmetic": {},
+        "revisions": {"11": {"mine": "revision1"}},
+        "model-exchange": {"phase": "idle"},
+    }
 
 
 def test_the_log_says_once_when_all_processes_are_ready(

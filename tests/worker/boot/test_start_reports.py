@@ -81,8 +81,9 @@ def test_a_long_cause_in_any_script_arrives_in_one_piece(reports: StartReports, 
 
 
 def test_models_that_do_not_fit_into_one_line_are_left_out(reports: StartReports) -> None:
-    arithmetic = {f"{number:0>200}": "int8" for number in range(30)}
-    reports.send(StartReport(1, 0, (3,), 0.5, None, arithmetic))
+    arithmetic = {f"{number:0>200}": "int8" for number in range(12)}
+    revisions = {f"{number:0>200}": "1a2b3c4d5e6f" for number in range(12)}
+    reports.send(StartReport(1, 0, (3,), 0.5, None, arithmetic, revisions))
     assert list(reports.receive()) == [StartReport(1, 0, (3,), 0.5, None)]
 
 

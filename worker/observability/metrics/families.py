@@ -97,7 +97,7 @@ _GAUGES = (
         Kind.GAUGE,
         "worker_info",
         "always 1; the labels describe the worker",
-        ("worker", "version", "models", "arithmetic"),
+        ("worker", "version", "models", "arithmetic", "revisions"),
     ),
 )
 

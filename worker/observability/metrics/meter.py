@@ -131,6 +131,8 @@ class Meter:
         self.restarts: Counter[RestartReason] = Counter()
         #: In which arithmetic each model computes, by its name, as the last process that started has reported.
         self.arithmetic: Mapping[str, str] = {}
+        #: The revision of each model, by its name, as the last process that started has reported.
+        self.revisions: Mapping[str, str] = {}
 
     def set_models(self, models: Mapping[str, Sequence[str]]) -> None:
         """Set the models of each task. The first one answers requests that name no model."""

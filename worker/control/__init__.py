@@ -1,0 +1,1 @@
+"""Remote control of a worker: the commands that we add to Celery's."""
