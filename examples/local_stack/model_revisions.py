@@ -27,7 +27,7 @@ class ModelRevisions:
         self.directory = models_dir / name
         self._original = StoredModel(BUNDLED_DIRECTORY / like, Manifest.read(BUNDLED_DIRECTORY / like))
 
-    def prepare(self, mark: str, change: Callable[[Path], None] = lambda _: None) -> str:
+    def prepare(self, mark: str, change: Callable[[Path], object] = lambda _: None) -> str:
         """Prepare a revision whose labels begin with ``mark``.
 
         Args:
