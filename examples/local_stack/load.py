@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -18,11 +18,19 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True)
 class LoadAnswer:
-    """The answer to one request: its best label, and the revision of the model that gave it; or an error."""
+    """The answer to one request.
+
+    Attributes:
+        label: the best one; empty if the request has failed.
+        revision: of the model that gave the answer; empty if the request has failed.
+        error: why the request has failed; empty if it has not.
+        at_s: when the answer was there, on the monotonic clock.
+    """
 
     label: str = ""
     revision: str = ""
     error: str = ""
+    at_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Load:

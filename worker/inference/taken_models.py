@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +44,16 @@ class TakenModel:
         return self.model.directory != self.source
 
     def present(self) -> StoredModel:
-        """What a process that starts now loads: without a copy, whatever is in the model's directory.
+        """What a process that starts now loads: this revision, or, if it is nowhere, what is in the model's directory.
 
         Raises:
-            CorruptModelError: the manifest is missing or cannot be read.
+            CorruptModelError: there is nothing in the model's directory.
         """
-        return StoredModel(self.model.directory, Manifest.read(self.model.directory))
+        for directory in (self.model.directory, self.source):
+            with contextlib.suppress(CorruptModelError):
+                if Manifest.read(directory) == self.model.manifest:
+                    return StoredModel(directory, self.model.manifest)
+        return StoredModel(self.source, Manifest.read(self.source))
 
     def can_be_loaded(self) -> bool:
         """Whether a process that starts now would load this revision."""
