@@ -19,7 +19,14 @@ __all__ = [
     "QueueError",
     "TokenizerError",
     "UnsafeWeightsError",
+    "first_line",
 ]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty; the name of its type if there is none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
 
 
 class ModelError(Exception):

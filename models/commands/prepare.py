@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.errors import InvalidNameError
 from models.pipelines import load
+from models.pipelines.entailment import InferenceLabels
 from models.store.describe import describe_measurements
 from models.store.names import check_name
 from producer.contract import TaskName
@@ -44,6 +45,18 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         choices=list(TaskName),
         metavar="TASK",
         help="the task of the model, if its configuration does not tell: %(choices)s",
+    )
+    parser.add_argument(
+        "--entailment",
+        metavar="LABEL",
+        default="",
+        help="the label of an NLI model that says that the text entails the hypothesis, if its name does not say it",
+    )
+    parser.add_argument(
+        "--contradiction",
+        metavar="LABEL",
+        default="",
+        help="the label that says that it contradicts it (default: by its name, else the one opposite to entailment)",
     )
     parser.add_argument(
         "--calibration",
@@ -100,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
                 task=options.task,
                 calibration=options.calibration,
                 evaluations=tuple(options.evaluate),
+                labels=InferenceLabels(options.entailment, options.contradiction),
                 source=options.source,
             )
         )

@@ -1,31 +1,18 @@
-"""What the two tasks with a sequence-classification head share: its labels, logits and score functions."""
+"""What the two tasks with a sequence-classification head share: its logits and score functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from models.engine.engine import SequenceOutput
 
-__all__ = ["SCORE_FUNCTIONS", "Scores", "label_names", "logits_index", "softmax", "stack_logits"]
+__all__ = ["SCORE_FUNCTIONS", "Scores", "logits_index", "softmax", "stack_logits"]
 
 #: Logits or scores, with the labels on the last axis.
 Scores = npt.NDArray[np.float64]
-
-
-def label_names(config: Mapping[str, Any]) -> list[str]:
-    """Names of the labels by index; ``LABEL_<n>`` if the configuration has none, as in ``transformers``.
-
-    Args:
-        config: the model's ``config.json``.
-    """
-    names = config.get("id2label")
-    if names:
-        return [str(names[str(index)]) for index in range(len(names))]
-    return [f"LABEL_{index}" for index in range(int(config.get("num_labels") or 2))]
 
 
 def logits_index(output_names: Sequence[str]) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
-from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, label_names, logits_index, stack_logits
+from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, logits_index, stack_logits
+from models.pipelines.labels import label_names
 from models.pipelines.text_windows import WindowBudget, combine_scores, split_encoding
 from models.store import StoredModel
 from producer.contract import (

@@ -13,8 +13,9 @@ import numpy as np
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
-from models.pipelines.classification_head import Scores, label_names, logits_index, softmax, stack_logits
-from models.pipelines.entailment import contradiction_index, entailment_index
+from models.pipelines.classification_head import Scores, logits_index, softmax, stack_logits
+from models.pipelines.entailment import InferenceLabels, find_labels
+from models.pipelines.labels import label_names
 from models.pipelines.pair_template import PairTemplate
 from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
 from models.store import StoredModel
@@ -47,9 +48,8 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         super().__init__(model, options, engine)
         self._logits = logits_index(self.engine.output_names)
-        names = label_names(self.config)
-        self._entailment = entailment_index(names)
-        self._contradiction = contradiction_index(names, self._entailment)
+        given = InferenceLabels(model.manifest.entailment_label, model.manifest.contradiction_label)
+        self._entailment, self._contradiction = find_labels(label_names(self.config), given)
         self._pairs = PairTemplate(self.tokenizer)
 
     def preprocess(self, requests: Sequence[ZeroShotClassificationRequest]) -> list[list[_Text | RequestError]]:

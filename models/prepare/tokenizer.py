@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from models.errors import TokenizerError
+from models.errors import TokenizerError, first_line
 from models.prepare.check.probe_texts import probe_texts
 from models.store import TOKENIZER_NAME
 
@@ -65,7 +65,7 @@ def _load(source: Path, *, is_fast: bool) -> Any:
                 source, use_fast=is_fast, local_files_only=True, trust_remote_code=False
             )
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            problem = f"{type(error).__name__}: {first_line(error)}"
             raise TokenizerError(f"{source} has no readable tokenizer: {problem}") from error
     if is_fast and not loaded.is_fast:
         raise TokenizerError(f"{source}: {TOKENIZER_NAME} cannot be made from a {type(loaded).__name__}")

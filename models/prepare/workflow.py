@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,17 +12,17 @@ from pathlib import Path
 from models.engine.batching import BatchingOptions
 from models.errors import PreparationError
 from models.evaluation.data_sets import read_data_set
+from models.pipelines.entailment import NO_LABELS, InferenceLabels
 from models.prepare.catalog import CATALOG
 from models.prepare.quantize.calibration import built_in_rows
 from models.prepare.source.checkpoint import Checkpoint, read_checkpoint
-from models.prepare.source.layout import Layout
 from models.prepare.source.licence import UNKNOWN_LICENCE, read_licence
 from models.prepare.source.locate import locate
-from models.prepare.source.source import Source, is_hub_id
+from models.prepare.source.source import Source
 from models.prepare.workspace import move_to_target, open_workspace
 from models.progress import report
 from models.store import StoredModel
-from models.store.manifest import Manifest, digest
+from models.store.manifest import Manifest, digest_of_all
 from producer.contract import TaskName
 
 __all__ = ["PreparationOptions", "prepare"]
@@ -47,6 +47,7 @@ class PreparationOptions:
         calibration: JSON Lines with the columns of the task's requests: ``text``; ``premise`` and ``hypothesis``;
             ``question`` and ``context``. The built-in rows if None.
         evaluations: labelled files to measure FP32 and INT8 on.
+        labels: which labels of a model for natural language inference mean what, if their names do not say it.
         source: what the card and the manifest say about where the model comes from; ``origin`` if None.
     """
 
@@ -59,6 +60,7 @@ class PreparationOptions:
     task: TaskName | None = None
     calibration: Path | None = None
     evaluations: tuple[Path, ...] = ()
+    labels: InferenceLabels = NO_LABELS
     source: str | None = None
 
 
@@ -71,10 +73,12 @@ def prepare(options: PreparationOptions) -> StoredModel:
     """
     with _system_errors_as_preparation_errors():
         _check_tools()
-        source = locate(options.origin, options.revision)
-        checkpoint = read_checkpoint(source.directory, options.task)
-        if checkpoint.layout is Layout.INC:
-            raise _unreadable_int8(options.origin)
+
+        def read(directory: Path, names: Collection[str] | None = None) -> Checkpoint:
+            return read_checkpoint(directory, options.task, labels=options.labels, names=names, source=options.origin)
+
+        source = locate(options.origin, options.revision, check=read)
+        checkpoint = read(source.directory)
         calibration_path = options.calibration or built_in_rows(checkpoint.task)
         calibration = read_data_set(calibration_path, checkpoint.task, labelled=False)
         evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
@@ -105,11 +109,13 @@ def _draft(options: PreparationOptions, source: Source, checkpoint: Checkpoint) 
         name=options.name,
         task=checkpoint.task,
         source=options.source or source.name,
-        source_sha256=digest(checkpoint.weights),
+        source_sha256=digest_of_all(checkpoint.weight_files),
         source_revision=source.revision,
         source_layout=checkpoint.layout.value,
         licence=entry.licence if entry and licence == UNKNOWN_LICENCE else licence,
         max_length_tokens=checkpoint.max_length_tokens,
+        entailment_label=checkpoint.labels.entailment,
+        contradiction_label=checkpoint.labels.contradiction,
         recipe={},
         versions={tool: version(tool) for tool in _TOOLS},
         files={},
@@ -125,27 +131,13 @@ def _check_tools() -> None:
 
 
 def _check_space(checkpoint: Checkpoint, workspace: Path) -> None:
-    needed_bytes = checkpoint.weights.stat().st_size * _DISK_BYTES_PER_BYTE
+    needed_bytes = sum(path.stat().st_size for path in checkpoint.weight_files) * _DISK_BYTES_PER_BYTE
     free_bytes = shutil.disk_usage(workspace).free
     if free_bytes < needed_bytes:
         raise PreparationError(
             f"{workspace.parent} has {free_bytes / 1e6:.0f} MB free, and preparing this model takes up to "
             f"{needed_bytes / 1e6:.0f} MB; use --models-dir for another directory"
         )
-
-
-def _unreadable_int8(origin: str) -> PreparationError:
-    sibling = origin.removesuffix("-inc")
-    has_sibling = is_hub_id(origin) and sibling != origin
-    advice = (
-        f"its ONNX sibling can be served: python -m models prepare {sibling}"
-        if has_sibling
-        else "prepare an ONNX export of it, or the FP32 model that it was made from"
-    )
-    return PreparationError(
-        f"{origin} is a PyTorch checkpoint quantized by Intel Neural Compressor, a format that neither OpenVINO nor "
-        f"transformers can read; {advice}"
-    )
 
 
 @contextmanager

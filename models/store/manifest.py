@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ __all__ = [
     "Manifest",
     "Measurement",
     "digest",
+    "digest_of_all",
     "record_files",
 ]
 
@@ -108,11 +110,13 @@ class Manifest(_Record):
         name: the name that requests use.
         task: the task that the model is made for.
         source: the hub id, or the owner's description of where the model comes from.
-        source_sha256: checksum of the published weights.
+        source_sha256: checksum of the published weights; of the list of their files and checksums if there are several.
         source_revision: commit of the hub's repository; empty for a local directory.
         source_layout: the format in which the model was published; empty in manifests older than this field.
         licence: as the model's card states it.
         max_length_tokens: longest sequence that the model reads, in tokens.
+        entailment_label: the label that says "entailed", if its name does not; empty if it is found by its name.
+        contradiction_label: the label that says "contradicted", likewise.
         recipe: how the model was quantized.
         versions: versions of the libraries that prepared it.
         files: size and checksum of every file, by name.
@@ -134,6 +138,8 @@ class Manifest(_Record):
     source_layout: str = ""
     licence: str
     max_length_tokens: Annotated[int, Field(gt=0)]
+    entailment_label: str = ""
+    contradiction_label: str = ""
     recipe: dict[str, str | int | float]
     versions: dict[str, str]
     files: dict[str, FileRecord]
@@ -212,6 +218,13 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_all(paths: Sequence[Path]) -> str:
+    """SHA-256 of one file; of several, that of the lines that ``sha256sum`` prints for them in their directory."""
+    if len(paths) == 1:
+        return digest(paths[0])
+    return hashlib.sha256("".join(f"{digest(path)}  {path.name}\n" for path in paths).encode()).hexdigest()
 
 
 def record_files(directory: Path, names: list[str]) -> dict[str, FileRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import warnings
@@ -13,10 +14,12 @@ from optimum.intel import OVModelForQuestionAnswering, OVModelForSequenceClassif
 from tqdm import tqdm
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification
 
-from models.errors import PreparationError
+from models.errors import PreparationError, first_line
 from models.prepare.graph.graph_file import write_graph
 from models.prepare.graph.pytorch_weights import write_safetensors
+from models.prepare.graph.trace import trace
 from models.prepare.source.checkpoint import Checkpoint
+from models.prepare.source.families import Exporter, exporter_of
 from models.prepare.source.layout import Layout, weights_of
 from models.progress import progress_bar
 from models.store import CONFIG_NAME
@@ -54,12 +57,29 @@ def export(checkpoint: Checkpoint, target: Path) -> None:
 
 def _write_safe_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
     """Only configuration and safetensors: reading these cannot run code of the publisher's."""
-    shutil.copyfile(checkpoint.directory / CONFIG_NAME, directory / CONFIG_NAME)
-    weights = directory / weights_of(Layout.SAFETENSORS)
+    # Weights in fp16 or bf16 are read as what they are, and computed with in FP32.
+    config = {**checkpoint.config, "torch_dtype": "float32"}
+    config.pop("dtype", None)
+    (directory / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
     if checkpoint.layout is Layout.PICKLE:
-        write_safetensors(checkpoint.weights, weights)
-    else:
-        weights.symlink_to(checkpoint.weights.resolve())
+        write_safetensors(checkpoint.weights, directory / weights_of(Layout.SAFETENSORS))
+        return
+    for path in checkpoint.weight_files:
+        (directory / path.name).symlink_to(path.resolve())
+    if checkpoint.layout is Layout.SHARDS:
+        shutil.copyfile(checkpoint.weights, directory / checkpoint.weights.name)
+        _check_index(checkpoint)
+
+
+def _check_index(checkpoint: Checkpoint) -> None:
+    """Refuse an index that leads to other files than those that are beside it."""
+    names = {path.name for path in checkpoint.weight_files}
+    try:
+        listed = set(json.loads(checkpoint.weights.read_bytes())["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PreparationError(f"{checkpoint.weights} is not an index of weights: {first_line(error)}") from error
+    if not listed <= names:
+        raise PreparationError(f"{checkpoint.weights} lists {min(map(str, listed - names))}, which is not beside it")
 
 
 def _convert(checkpoint: Checkpoint, safe_checkpoint: Path, target: Path, steps: tqdm[Any]) -> None:
@@ -69,7 +89,7 @@ def _convert(checkpoint: Checkpoint, safe_checkpoint: Path, target: Path, steps:
         # torch's tracer warns about lines of transformers whose value is constant for every input.
         warnings.simplefilter("ignore")
         try:
-            _, loading_info = original.from_pretrained(
+            model, loading_info = original.from_pretrained(
                 safe_checkpoint,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -79,15 +99,19 @@ def _convert(checkpoint: Checkpoint, safe_checkpoint: Path, target: Path, steps:
             )
             steps.update()
             _check_complete(checkpoint, loading_info)
-            # Without local_files_only: with it, optimum-intel looks for the directory in the hub's cache and complains.
-            exported = exporter.from_pretrained(
-                str(safe_checkpoint), export=True, load_in_8bit=False, compile=False, trust_remote_code=False
-            )
-            write_graph(exported.model, target)
+            if exporter_of(checkpoint.config, checkpoint.task) is Exporter.TRACE:
+                graph = trace(model, checkpoint.task)
+            else:
+                del model
+                # Without local_files_only: with it, optimum-intel looks for the directory in the hub's cache.
+                graph = exporter.from_pretrained(
+                    str(safe_checkpoint), export=True, load_in_8bit=False, compile=False, trust_remote_code=False
+                ).model
+            write_graph(graph, target)
         except PreparationError:
             raise
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            problem = f"{type(error).__name__}: {first_line(error)}"
             raise PreparationError(f"{checkpoint.directory} cannot be exported: {problem}") from error
         steps.update()
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from models.errors import PreparationError, UnsafeWeightsError
+from models.errors import PreparationError, UnsafeWeightsError, first_line
 
 __all__ = ["write_safetensors"]
 
@@ -29,9 +29,9 @@ def write_safetensors(source: Path, target: Path) -> None:
             warnings.simplefilter("ignore")
             weights = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UnsafeWeightsError(source, str(error).strip().splitlines()[0]) from error
+        raise UnsafeWeightsError(source, first_line(error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        problem = f"{type(error).__name__}: {first_line(error)}"
         raise PreparationError(f"{source} is truncated or not a PyTorch checkpoint: {problem}") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise PreparationError(f"{source} is not a checkpoint of transformers: it is not a mapping of names to tensors")

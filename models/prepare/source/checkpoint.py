@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import PreparationError
-from models.pipelines.entailment import is_entailment
-from models.prepare.source.layout import Layout, detect, weights_of
+from models.pipelines.entailment import NO_LABELS, InferenceLabels, find_labels, is_entailment
+from models.pipelines.labels import label_names
+from models.prepare.source.layout import Layout, check_configuration, detect, weight_files, weights_of
+from models.prepare.source.refusals import check_is_served, check_is_whole_model
 from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
@@ -37,17 +39,25 @@ class Checkpoint:
         config: contents of ``config.json``.
         task: the task that it is made for.
         layout: the format of its weights.
+        labels: which of its labels are those of natural language inference, where names do not say it.
     """
 
     directory: Path
     config: dict[str, Any]
     task: TaskName
     layout: Layout
+    labels: InferenceLabels = NO_LABELS
 
     @property
     def weights(self) -> Path:
-        """The file with the weights."""
+        """The file with the weights, or the one that says in which files they are."""
         return self.directory / weights_of(self.layout)
+
+    @property
+    def weight_files(self) -> list[Path]:
+        """The files with the weights, by name."""
+        names = (path.name for path in self.directory.iterdir())
+        return [self.directory / name for name in weight_files(self.layout, names)]
 
     @property
     def max_length_tokens(self) -> int:
@@ -62,35 +72,63 @@ class Checkpoint:
         return min(positions, _tokenizer_limit(self.directory))
 
 
-def read_checkpoint(directory: Path, task: TaskName | None = None) -> Checkpoint:
-    """Read a checkpoint's configuration and check that its files exist.
+def read_checkpoint(
+    directory: Path,
+    task: TaskName | None = None,
+    *,
+    labels: InferenceLabels = NO_LABELS,
+    names: Collection[str] | None = None,
+    source: str = "",
+) -> Checkpoint:
+    """Read a checkpoint's configuration, and refuse what cannot be served. No weights are read.
 
     Args:
-        directory: its files.
-        task: the task that it is made for; derived from its architecture if None.
+        directory: its files, of which only ``config.json`` must be there.
+        task: the task that it is made for; derived from its architecture and its labels if None.
+        labels: which of its labels are those of natural language inference; if any, it is made for zero-shot
+            classification unless a task is given.
+        names: names of all its files; those in ``directory`` if None.
+        source: where it comes from, for messages; ``directory`` if empty.
 
     Raises:
-        PreparationError: a file is missing or invalid, the format is not supported, or the architecture belongs to no
-            supported task.
+        PreparationError: a file is missing or invalid, the format or the family is not supported, the architecture
+            belongs to no supported task, or the labels do not suit the task.
     """
-    if not (directory / CONFIG_NAME).is_file():
-        raise PreparationError(f"{directory} is not a model that can be prepared: it has no {CONFIG_NAME}")
-    layout = detect({path.name for path in directory.iterdir()}, str(directory))
-    config = _read_config(directory / CONFIG_NAME)
-    return Checkpoint(directory, config, task or _task_of(directory, config), layout)
+    source = source or str(directory)
+    names = names if names is not None else {path.name for path in directory.iterdir()}
+    check_configuration(names, source)
+    layout = detect(names, source)
+    config = _read_object(directory / CONFIG_NAME)
+    check_is_whole_model(names, config, source)
+    task = task or _task_of(source, config, labels)
+    check_is_served(config, layout, task, source)
+    _check_length(directory / CONFIG_NAME, config)
+    _check_labels(source, config, task, labels)
+    return Checkpoint(directory, config, task, layout, labels)
 
 
-def _task_of(directory: Path, config: Mapping[str, Any]) -> TaskName:
+def _task_of(source: str, config: Mapping[str, Any], labels: InferenceLabels) -> TaskName:
     architecture = next(iter(config.get("architectures") or [""]))
     task = next((task for suffix, task in _TASKS.items() if architecture.endswith(suffix)), None)
     if task is None:
         raise PreparationError(
-            f"{directory}: architecture {architecture or 'unknown'} is not supported; supported are architectures "
+            f"{source}: architecture {architecture or 'unknown'} is not supported; supported are architectures "
             f"that end with {', '.join(_TASKS)} (use --task if the configuration does not name the right one)"
         )
-    if task is TaskName.TEXT_CLASSIFICATION and _has_entailment_label(config):
+    if task is TaskName.TEXT_CLASSIFICATION and (labels != NO_LABELS or _has_entailment_label(config)):
         return TaskName.ZERO_SHOT_CLASSIFICATION
     return task
+
+
+def _check_labels(source: str, config: Mapping[str, Any], task: TaskName, labels: InferenceLabels) -> None:
+    if task is not TaskName.ZERO_SHOT_CLASSIFICATION:
+        if labels != NO_LABELS:
+            raise PreparationError(f"{source} is for {task.value}: --entailment and --contradiction are for zero-shot")
+        return
+    try:
+        find_labels(label_names(config), labels)
+    except ValueError as error:
+        raise PreparationError(f"{source}: {error}; say with --entailment LABEL which label means it") from None
 
 
 def _has_entailment_label(config: Mapping[str, Any]) -> bool:
@@ -105,12 +143,10 @@ def _tokenizer_limit(directory: Path) -> int:
     return int(limit) if isinstance(limit, (int, float)) and 1 <= limit <= sys.maxsize else sys.maxsize
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    config = _read_object(path)
+def _check_length(path: Path, config: Mapping[str, Any]) -> None:
     length = config.get(_MAX_LENGTH)
     if not isinstance(length, int) or length < 1:
         raise PreparationError(f"{path} does not say how many tokens the model reads: {_MAX_LENGTH} is {length!r}")
-    return config
 
 
 def _read_object(path: Path) -> dict[str, Any]:

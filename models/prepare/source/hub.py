@@ -19,10 +19,11 @@ from huggingface_hub.errors import (
 )
 from requests import RequestException
 
-from models.errors import HubError
+from models.errors import HubError, first_line
 from models.prepare.source.layout import needed_files
-from models.prepare.source.source import Source
+from models.prepare.source.source import Check, Source
 from models.progress import report
+from models.store import CONFIG_NAME
 from models.store.manifest import digest
 
 __all__ = ["fetch"]
@@ -30,12 +31,13 @@ __all__ = ["fetch"]
 _SHA256_DIGITS, _SHA1_DIGITS = 64, 40
 
 
-def fetch(hub_id: str, revision: str | None) -> Source:
+def fetch(hub_id: str, revision: str | None, check: Check | None = None) -> Source:
     """Fetch the files of a repository that a preparation needs. If the hub does not answer, the cache is used.
 
     Args:
         hub_id: the repository.
         revision: branch, tag or commit; the main branch if None.
+        check: called before anything but ``config.json`` is fetched; what it raises ends the fetching.
 
     Raises:
         HubError: the hub has no such repository or revision, or does not answer while the files are not cached, or a
@@ -43,7 +45,7 @@ def fetch(hub_id: str, revision: str | None) -> Source:
         PreparationError: the repository contains no model that can be prepared.
     """
     try:
-        directory = _download(hub_id, revision)
+        directory = _download(hub_id, revision, check)
     except GatedRepoError as error:
         raise HubError(hub_id, "requires an account: log in with the hub's command line, or set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
@@ -52,14 +54,14 @@ def fetch(hub_id: str, revision: str | None) -> Source:
         raise HubError(hub_id, f"has no revision {revision}") from error
     except (HfHubHTTPError, RequestException, OSError) as error:
         raise HubError(
-            hub_id, f"could not be fetched; run again to resume the download: {_first_line(error)}"
+            hub_id, f"could not be fetched; run again to resume the download: {first_line(error)}"
         ) from error
     for path in sorted(directory.iterdir()):
         _verify(hub_id, path)
     return Source(directory, hub_id, directory.name)
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
+def _download(hub_id: str, revision: str | None, check: Check | None) -> Path:
     try:
         listing = HfApi().model_info(hub_id, revision=revision)
     except (RepositoryNotFoundError, RevisionNotFoundError):
@@ -68,16 +70,17 @@ def _download(hub_id: str, revision: str | None) -> Path:
         try:
             cached = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
         except LocalEntryNotFoundError:
-            reason = f"is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE): {_first_line(error)}"
+            reason = f"is not cached, and the hub cannot be reached (HF_ENDPOINT, HF_HUB_OFFLINE): {first_line(error)}"
             raise HubError(hub_id, reason) from error
         report(f"{hub_id}: no answer from the hub ({type(error).__name__}), using the cached files")
         return cached
-    names = needed_files((sibling.rfilename for sibling in listing.siblings or ()), hub_id)
-    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=names))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    names = [sibling.rfilename for sibling in listing.siblings or ()]
+    needed = needed_files(names, hub_id)
+    if check is not None:
+        directory = Path(snapshot_download(hub_id, revision=revision, allow_patterns=CONFIG_NAME))
+        _verify(hub_id, directory / CONFIG_NAME)
+        check(directory, names)
+    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=needed))
 
 
 def _verify(hub_id: str, path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from models.errors import PreparationError
+from models.prepare.source.other_formats import name_format
 from models.store.contents import CARD_NAME, CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, WEIGHTS_NAME
 
-__all__ = ["Layout", "detect", "graph_of", "needed_files", "weights_of"]
+__all__ = ["Layout", "check_configuration", "detect", "graph_of", "needed_files", "weight_files", "weights_of"]
 
 
 class Layout(StrEnum):
@@ -17,6 +19,7 @@ class Layout(StrEnum):
     OPENVINO = "OpenVINO IR"
     ONNX = "ONNX"
     SAFETENSORS = "PyTorch (safetensors)"
+    SHARDS = "PyTorch (safetensors in several files)"
     PICKLE = "PyTorch (pytorch_model.bin)"
     INC = "PyTorch INT8 (Intel Neural Compressor)"
 
@@ -26,11 +29,14 @@ _WEIGHTS = {
     Layout.OPENVINO: (MODEL_NAME, WEIGHTS_NAME),
     Layout.ONNX: ("model.onnx",),
     Layout.SAFETENSORS: ("model.safetensors",),
+    Layout.SHARDS: ("model.safetensors.index.json",),
     Layout.PICKLE: ("pytorch_model.bin",),
 }
 #: An ONNX file may keep large tensors beside it under one of these names.
 _ONNX_TENSORS = ("model.onnx_data", "model.onnx.data")
-_PYTORCH = frozenset({Layout.SAFETENSORS, Layout.PICKLE})
+#: The files that ``model.safetensors.index.json`` is about, by their names: a number and how many there are.
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
+_PYTORCH = frozenset({Layout.SAFETENSORS, Layout.SHARDS, Layout.PICKLE})
 #: Files that Neural Compressor writes beside weights that only it can read.
 _INC_MARKS = frozenset({"inc_config.json", "best_configure.yaml"})
 #: Configuration, card and tokenizer files of every kind, all of them small.
@@ -45,10 +51,23 @@ _COMPANIONS = (
     "vocab.json",
     "merges.txt",
     "bpe.codes",
+    "bpe_encoder.bin",
     "spiece.model",
+    "spm.model",
     "tokenizer.model",
+    "sentencepiece.model",
     "sentencepiece.bpe.model",
 )
+
+
+def check_configuration(names: Collection[str], source: str) -> None:
+    """Check that a source has a ``config.json``.
+
+    Raises:
+        PreparationError: it has none; with the format that it is published in instead, if that is known.
+    """
+    if CONFIG_NAME not in names:
+        raise _refusal(source, name_format(names) or f"it has no {CONFIG_NAME}")
 
 
 def detect(names: Collection[str], source: str) -> Layout:
@@ -59,21 +78,37 @@ def detect(names: Collection[str], source: str) -> Layout:
         source: the source, for messages.
 
     Raises:
-        PreparationError: there are no supported weights, or a part of them is missing.
+        PreparationError: there are no supported weights, or a part of them is missing; it names the format if it is one
+            that people publish.
     """
     for layout, (first, *rest) in _WEIGHTS.items():
         if layout in _PYTORCH and _INC_MARKS & set(names):
             return Layout.INC
         if first not in names:
             continue
-        missing = [name for name in rest if name not in names]
+        missing = [name for name in [*rest, *_missing_shards(layout, names)] if name not in names]
         if missing:
-            raise PreparationError(f"{source} is not a model that can be prepared: it has {first} but no {missing[0]}")
+            raise _refusal(source, f"it has {first} but no {missing[0]}")
         return layout
-    supported = ", ".join(first for first, *_ in _WEIGHTS.values())
-    sharded = next((name for name in names if name.endswith(".index.json")), None)
-    hint = f"; weights in several files ({sharded}) are not supported" if sharded else ""
-    raise PreparationError(f"{source} is not a model that can be prepared: it has none of {supported}{hint}")
+    supported = ", ".join(first for layout, (first, *_) in _WEIGHTS.items() if layout is not Layout.SHARDS)
+    raise _refusal(source, name_format(names) or f"it has none of {supported}")
+
+
+def _refusal(source: str, problem: str) -> PreparationError:
+    return PreparationError(f"{source} is not a model that can be prepared: {problem}")
+
+
+def _missing_shards(layout: Layout, names: Collection[str]) -> list[str]:
+    """The files that are missing between those with weights, by their numbers."""
+    if layout is not Layout.SHARDS:
+        return []
+    shards = [match for name in names if (match := _SHARD.fullmatch(name))]
+    count = max((int(match[2]) for match in shards), default=1)
+    return [name for number in range(count) if (name := _shard_name(number + 1, count)) not in names]
+
+
+def _shard_name(number: int, count: int) -> str:
+    return f"model-{number:05}-of-{count:05}.safetensors"
 
 
 def graph_of(layout: Layout) -> str:
@@ -82,8 +117,20 @@ def graph_of(layout: Layout) -> str:
 
 
 def weights_of(layout: Layout) -> str:
-    """Name of the file with the weights, whose checksum goes into the manifest."""
+    """Name of the file with the weights; of the one that says where they are, if there are several."""
     return _WEIGHTS[layout][-1]
+
+
+def weight_files(layout: Layout, names: Iterable[str]) -> list[str]:
+    """Sorted names of the files with the weights, whose checksums go into the manifest.
+
+    Args:
+        layout: the layout of a source.
+        names: names of its files.
+    """
+    if layout is Layout.SHARDS:
+        return sorted(name for name in names if _SHARD.fullmatch(name))
+    return [weights_of(layout)]
 
 
 def needed_files(names: Iterable[str], source: str) -> list[str]:
@@ -97,13 +144,16 @@ def needed_files(names: Iterable[str], source: str) -> list[str]:
         Sorted names.
 
     Raises:
-        PreparationError: there are no supported weights.
+        PreparationError: there is no configuration, or there are no supported weights.
     """
     present = set(names)
+    check_configuration(present, source)
     layout = detect(present, source)
     wanted = {*_COMPANIONS, *_INC_MARKS}
     # A layout that is not supported has no entry, so nothing large is fetched before it is refused.
     wanted |= set(_WEIGHTS.get(layout, ()))
     if layout is Layout.ONNX:
         wanted |= set(_ONNX_TENSORS)
+    if layout is Layout.SHARDS:
+        wanted |= set(weight_files(layout, present))
     return sorted(wanted & present)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import PreparationError
-from models.prepare.source.source import Source, is_hub_id
+from models.prepare.source.source import Check, Source, is_hub_id
 
 __all__ = ["locate"]
 
 
-def locate(text: str, revision: str | None) -> Source:
+def locate(text: str, revision: str | None, check: Check | None = None) -> Source:
     """Find a local directory, or fetch the necessary files of a repository.
 
     Args:
         text: a path, or a hub id such as ``typeform/distilbert-base-uncased-mnli``.
         revision: branch, tag or commit of the repository; its main branch if None.
+        check: raises an error if a repository is not worth its download; given a directory with its ``config.json``
+            alone, and the names of all its files.
 
     Raises:
         PreparationError: ``text`` is neither, or names a directory although a revision is given.
@@ -30,4 +32,4 @@ def locate(text: str, revision: str | None) -> Source:
         raise PreparationError(f"{text} is neither a directory nor a hub id (OWNER/NAME)")
     from models.prepare.source.hub import fetch
 
-    return fetch(text, revision)
+    return fetch(text, revision, check)

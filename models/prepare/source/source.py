@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-__all__ = ["Source", "is_hub_id"]
+__all__ = ["Check", "Source", "is_hub_id"]
+
+#: Looks at a directory with a model's ``config.json``, and at the names of all files of the model.
+Check: TypeAlias = Callable[[Path, Collection[str]], object]
 
 #: As ``huggingface_hub`` allows them, with or without an owner.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.pipelines.base import AnyPipeline
-from models.pipelines.classification_head import SCORE_FUNCTIONS, label_names, logits_index, softmax, stack_logits
+from models.pipelines.classification_head import SCORE_FUNCTIONS, logits_index, softmax, stack_logits
+from models.pipelines.labels import label_names
 from models.pipelines.text_classification import TextClassificationPipeline, _default_function
 from models.store import StoredModel
 from producer.contract import TextClassificationRequest

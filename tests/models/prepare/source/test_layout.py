@@ -7,6 +7,7 @@ import pytest
 from models.errors import PreparationError
 from models.prepare.source.layout import Layout, detect, needed_files
 
+SHARDS = {f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)} | {"model.safetensors.index.json"}
 IR = {"openvino_model.xml", "openvino_model.bin"}
 
 
@@ -19,6 +20,8 @@ IR = {"openvino_model.xml", "openvino_model.bin"}
         ({"model.onnx", "pytorch_model.bin", "inc_config.json"}, Layout.ONNX),
         ({"model.safetensors", "pytorch_model.bin"}, Layout.SAFETENSORS),
         ({"pytorch_model.bin", "tf_model.h5"}, Layout.PICKLE),
+        (SHARDS | {"pytorch_model.bin"}, Layout.SHARDS),
+        (SHARDS | {"model.safetensors"}, Layout.SAFETENSORS),
         ({"pytorch_model.bin", "inc_config.json"}, Layout.INC),
         ({"model.safetensors", "best_configure.yaml"}, Layout.INC),
     ],
@@ -30,9 +33,18 @@ def test_the_layout_is_told_by_the_names_of_files(names: set[str], layout: Layou
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ({"config.json", "tf_model.h5"}, "it has none of openvino_model.xml, model.onnx, model.safetensors, pytorch"),
+        (
+            {"config.json", "training_args.bin"},
+            "it has none of openvino_model.xml, model.onnx, model.safetensors, pytorch",
+        ),
         ({"openvino_model.xml"}, "it has openvino_model.xml but no openvino_model.bin"),
-        ({"model.safetensors.index.json"}, r"several files \(model.safetensors.index.json\) are not supported"),
+        (SHARDS - {"model-00002-of-00003.safetensors"}, "index.json but no model-00002-of-00003.safetensors"),
+        ({"model.safetensors.index.json"}, "index.json but no model-00001-of-00001.safetensors"),
+        ({"config.json", "tf_model.h5"}, r"its weights are TensorFlow's alone \(tf_model.h5\); load it with from_tf"),
+        ({"config.json", "onnx/model.onnx"}, r"its ONNX graphs are in a folder \(onnx/model.onnx\)"),
+        ({"config.json", "pytorch_model.bin.index.json"}, r"its weights are several pickles"),
+        ({"config.json", "model-q4.gguf"}, r"its weights are in GGUF \(model-q4.gguf\)"),
+        ({"adapter_config.json", "adapter_model.safetensors"}, r"it is an adapter \(adapter_config.json\) without"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_is_missing(names: set[str], reason: str) -> None:
@@ -48,3 +60,5 @@ def test_weights_in_other_formats_are_not_needed() -> None:
         "model.onnx",
         "model.onnx_data",
     ]
+    names = [*SHARDS, "config.json", "spm.model", "model-00001-of-00002.bin"]
+    assert needed_files(names, "a test") == sorted([*SHARDS, "config.json", "spm.model"])
