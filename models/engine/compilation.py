@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +12,21 @@ from typing import Any
 import openvino as ov
 
 from models.engine import dequantize
-from models.engine.arithmetic import Arithmetic, has_bf16_products, likely_fastest
+from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_products, likely_fastest
 from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
 from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
 from models.engine.feeding import BERT, Feeding
+from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.options import EngineOptions
 from models.engine.race import race, time_inferences
 from models.engine.verdict import MAX_WAIT_S, Verdict, verdict_file
 
-__all__ = ["Compilation", "ModelFile", "compile_for_this_cpu", "has_quantizers"]
+__all__ = ["Compilation", "ModelFile", "compile_for_this_cpu"]
 
 logger = logging.getLogger(__name__)
 
 _NO_TIME = "%s: this start takes too long to measure the fastest arithmetic; the CPU's instructions decide"
-#: What OpenVINO and ONNX call the quantization of activations.
-_QUANTIZERS = (b'type="FakeQuantize"', b"QuantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -73,33 +71,29 @@ def compile_for_this_cpu(file: ModelFile, options: EngineOptions) -> Compilation
     Raises:
         RuntimeError: OpenVINO cannot read or compile the model.
     """
-    if not has_quantizers(file.path):
+    try:
+        quantization = quantization_of(file.path)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"{file.path} cannot be read: {error}") from error
+    if quantization is ActivationQuantization.NONE:
         # INT8 products would need quantized activations.
         pinned = None if options.arithmetic is Arithmetic.INT8 else options.arithmetic
         return _Compiler(file, options, pinned).compile()
-    candidates = _candidates(file, options)
+    candidates = _candidates(file, options, quantization)
     arithmetic = candidates[0] if len(candidates) == 1 else _choose(file, options, candidates)
     return _Compiler(file, options, arithmetic).compile()
 
 
-def has_quantizers(path: Path) -> bool:
-    """Whether a graph file quantizes activations, so that there is a choice of arithmetic.
-
-    Raises:
-        RuntimeError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
-            return any(graph.find(name) >= 0 for name in _QUANTIZERS)
-    except (OSError, ValueError) as error:
-        raise RuntimeError(f"{path} cannot be read: {error}") from error
-
-
-def _candidates(file: ModelFile, options: EngineOptions) -> list[Arithmetic]:
+def _candidates(file: ModelFile, options: EngineOptions, quantization: ActivationQuantization) -> list[Arithmetic]:
+    # OpenVINO simulates static ranges on every CPU, and quantizes activations as they come only with such products.
+    has_int8 = quantization is ActivationQuantization.STATIC or has_int8_products()
+    if options.arithmetic is Arithmetic.INT8 and not has_int8:
+        logger.warning("%s is computed in f32: this CPU has no INT8 products for it", file.path)
+        return [Arithmetic.F32]
     if options.arithmetic is not None:
         return [options.arithmetic]
     bf16 = [Arithmetic.BF16] if file.allows_bf16 and has_bf16_products() else []
-    return [Arithmetic.F32, *bf16, Arithmetic.INT8]
+    return [Arithmetic.F32, *bf16, *([Arithmetic.INT8] if has_int8 else [])]
 
 
 def _choose(file: ModelFile, options: EngineOptions, candidates: Sequence[Arithmetic]) -> Arithmetic:

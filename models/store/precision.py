@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from enum import StrEnum
 from pathlib import Path
 
+from models.engine.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
 from models.store.contents import GRAPH_SUFFIXES
 from models.store.lookup import StoredModel
 
 __all__ = ["Precision", "precision_of"]
-
-_QUANTIZED_ACTIVATIONS = (b'type="FakeQuantize"', b"QuantizeLinear")
-_QUANTIZED_WEIGHTS = (b'element_type="i8"', b'element_type="u8"', b'element_type="i4"', b'element_type="u4"')
 
 
 class Precision(StrEnum):
@@ -25,16 +22,10 @@ class Precision(StrEnum):
 
 def precision_of(model: StoredModel) -> Precision | None:
     """The precision of a model; None if its graph file cannot be read."""
-    graphs = [name for name in model.manifest.files if Path(name).suffix in GRAPH_SUFFIXES]
+    graphs = [model.directory / name for name in model.manifest.files if Path(name).suffix in GRAPH_SUFFIXES]
     try:
-        with (
-            (model.directory / graphs[0]).open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph,
-        ):
-            if any(graph.find(mark) >= 0 for mark in _QUANTIZED_ACTIVATIONS):
-                return Precision.INT8
-            if any(graph.find(mark) >= 0 for mark in _QUANTIZED_WEIGHTS):
-                return Precision.INT8_WEIGHTS
-            return Precision.FP32
+        if quantization_of(graphs[0]) is not ActivationQuantization.NONE:
+            return Precision.INT8
+        return Precision.INT8_WEIGHTS if has_integer_weights(graphs[0]) else Precision.FP32
     except (OSError, ValueError, IndexError):
         return None

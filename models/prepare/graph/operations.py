@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openvino as ov
 
+from models.engine.arithmetic import has_int8_products
 from models.engine.openvino_core import shared_core
 from models.errors import PreparationError
 
@@ -21,6 +22,7 @@ _NO_COMPUTATION = frozenset(
 _PRODUCT_NODES = frozenset({"MatMul", "ScaledDotProductAttention"})
 _PRODUCTS = ("FullyConnected", "MatMul", "MatMul in Subgraph", "ScaledDotProductAttention")
 _INT8 = frozenset({"i8", "u8"})
+_INTEGER_TYPES = frozenset({ov.Type.i8, ov.Type.u8})
 
 #: How many operations run in each precision, by OpenVINO's layer type.
 Operations = dict[str, dict[str, int]]
@@ -41,9 +43,11 @@ def count_operations(path: Path) -> Operations:
         model = core.read_model(path)
         products = {node.friendly_name for node in model.get_ops() if node.get_type_name() in _PRODUCT_NODES}
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        group_values = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         runtime = compiled.get_runtime_model()
     except RuntimeError as error:
         raise PreparationError(f"{path} cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
+    is_dynamic = group_values > 0 and has_int8_products()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for node in runtime.get_ops():
         facts = {name: value.astype(str) for name, value in node.get_rt_info().items()}
@@ -51,16 +55,21 @@ def count_operations(path: Path) -> Operations:
         if kind == "Subgraph" and products & set(facts["originalLayersNames"].split(",")):
             kind = "MatMul in Subgraph"
         if kind not in _NO_COMPUTATION:
-            counts[kind][_precision(node, facts)] += 1
+            counts[kind][_precision(node, facts, is_dynamic=is_dynamic)] += 1
     return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
 
 
-def _precision(node: ov.Node, facts: dict[str, str]) -> str:
-    """The reported precision. For compressed weights OpenVINO reports their type, not that of the product."""
-    reported = facts["runtimePrecision"]
+def _precision(node: ov.Node, facts: dict[str, str], *, is_dynamic: bool) -> str:
+    """The reported precision. For integer weights OpenVINO reports their type, not that of the product.
+
+    Args:
+        node: of the compiled graph.
+        facts: what OpenVINO reports about it.
+        is_dynamic: whether activations are quantized as they come where the weights are integers.
+    """
     if facts["layerType"] == "FullyConnected" and node.get_input_element_type(0) == ov.Type.f32:
-        return "f32"
-    return reported
+        return "i8" if is_dynamic and node.get_input_element_type(1) in _INTEGER_TYPES else "f32"
+    return facts["runtimePrecision"]
 
 
 def int8_share(operations: Operations) -> float:

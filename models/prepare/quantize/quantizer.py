@@ -18,7 +18,7 @@ from models.prepare.quantize.products import ProductGroup, attention_inputs, pro
 from models.prepare.quantize.quantized_graph import QuantizedGraph
 from models.prepare.quantize.recipe import QuantizationRecipe, recipes_for
 from models.prepare.quantize.scaling import Scaling, scale_for_dynamic, scale_for_static
-from models.prepare.quantize.statistics import collect_statistics
+from models.prepare.quantize.statistics import collect_statistics, logits_of
 from models.progress import is_shown
 from models.store import CONFIG_NAME, MODEL_NAME
 
@@ -27,6 +27,7 @@ __all__ = ["Quantizer"]
 #: A group, and the values of a token that share a step; None if its inputs are static, 0 if they are not quantized.
 _Way = tuple[ProductGroup, int | None]
 _NO_SCALING = Scaling(None, 0.0)
+_SEQUENCES_FOR_HARM = 32
 
 
 class Quantizer:
@@ -60,7 +61,8 @@ class Quantizer:
         self._recipes = recipes_for([group.width for group in self._groups], has_attention=bool(self._attention))
         self._scalings: dict[_Way, Scaling] = {}
         self._rounded: dict[_Way, dict[str, IntegerWeights]] = {}
-        self._most_hurt = self._by_what_static_costs()
+        some = sequences[:: max(1, len(sequences) // _SEQUENCES_FOR_HARM)][:_SEQUENCES_FOR_HARM]
+        self._most_hurt = self._by_harm(some)
 
     @property
     def recipes(self) -> Sequence[QuantizationRecipe]:
@@ -81,21 +83,28 @@ class Quantizer:
         graph.quantize_embeddings()
         dynamic = set(self._most_hurt[: recipe.dynamic_inputs])
         for group in tqdm(self._groups, desc=f"quantize, {recipe}", unit="input", disable=not is_shown()):
-            way = group, recipe.group_values if group in dynamic else None
-            weights = self._round(way)
-            graph.quantize_group(group, self._scale(way), [weights[name] for name in group.constants])
+            self._quantize(graph, group, recipe.group_values if group in dynamic else None)
         if recipe.has_int8_attention:
             for port in self._attention:
                 graph.quantize_output(port, self._statistics.largest[port])
         write_graph(graph.finish(recipe.group_values), target, in_fp16=True)
         shutil.copyfile(self._fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
-    def _by_what_static_costs(self) -> list[ProductGroup]:
-        """The groups, those first whose error static quantization raises most."""
-        group_values = self._recipes[0].group_values
-        groups = tqdm(self._groups, desc="compare static and dynamic", unit="input", disable=not is_shown())
-        costs = {group: self._scale((group, None)).error - self._scale((group, group_values)).error for group in groups}
-        return sorted(self._groups, key=costs.__getitem__, reverse=True)
+    def _by_harm(self, sequences: Sequence[TokenSequence]) -> list[ProductGroup]:
+        """The groups, those first whose static inputs change the model's logits most when all others are FP32."""
+        exact = logits_of(shared_core().read_model(self._fp32 / MODEL_NAME), sequences)
+        harm: dict[ProductGroup, float] = {}
+        for group in tqdm(self._groups, desc="find the most sensitive", unit="input", disable=not is_shown()):
+            graph = QuantizedGraph(shared_core().read_model(self._fp32 / MODEL_NAME))
+            self._quantize(graph, group, None)
+            changed = logits_of(graph.finish(0), sequences)
+            harm[group] = sum(float(np.square(a - b).mean()) for a, b in zip(changed, exact, strict=True))
+        return sorted(self._groups, key=harm.__getitem__, reverse=True)
+
+    def _quantize(self, graph: QuantizedGraph, group: ProductGroup, group_values: int | None) -> None:
+        weights = self._round((group, group_values))
+        scaling = self._scale((group, group_values))
+        graph.quantize_group(group, scaling, [weights[name] for name in group.constants])
 
     def _scale(self, way: _Way) -> Scaling:
         if way not in self._scalings:

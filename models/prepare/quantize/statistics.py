@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import openvino as ov
 from tqdm import tqdm
 
 from models.engine.engine import TokenSequence
@@ -16,7 +17,7 @@ from models.prepare.quantize.integer_weights import Floats
 from models.prepare.quantize.products import Port, ProductGroup
 from models.progress import is_shown
 
-__all__ = ["CalibrationStatistics", "InputStatistics", "collect_statistics"]
+__all__ = ["CalibrationStatistics", "InputStatistics", "collect_statistics", "logits_of"]
 
 #: Tokens of a sequence that are kept as they are: the first, which decides a classification, and one other.
 _SAMPLED_PER_SEQUENCE = 2
@@ -75,8 +76,7 @@ def collect_statistics(
     wanted = list(dict.fromkeys([port for group in groups for port in group.inputs] + list(ports)))
     first = len(model.outputs)
     model.add_outputs([nodes[port.node].output(port.index) for port in wanted])
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
-    request = shared_core().compile_model(model, "CPU", options).create_infer_request()
+    request = _request(model)
     collectors = {group: _Collector(group.width) for group in groups}
     largest = dict.fromkeys(ports, 0.0)
     for sequence in tqdm(sequences, desc="calibrate", unit="row", disable=not is_shown()):
@@ -88,6 +88,25 @@ def collect_statistics(
         for port in ports:
             largest[port] = max(largest[port], float(np.abs(values[port]).max()))
     return CalibrationStatistics({group: one.finish() for group, one in collectors.items()}, largest)
+
+
+def logits_of(model: ov.Model, sequences: Sequence[TokenSequence]) -> list[Floats]:
+    """All outputs of a graph for each sequence by itself, of shape (values,).
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile or run the graph.
+    """
+    names = [port.any_name for port in model.inputs]
+    request = _request(model)
+    return [
+        np.concatenate([values.reshape(-1) for values in request.infer(_inputs(names, sequence)).values()])
+        for sequence in sequences
+    ]
+
+
+def _request(model: ov.Model) -> ov.InferRequest:
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    return shared_core().compile_model(model, "CPU", options).create_infer_request()
 
 
 class _Collector:

@@ -20,9 +20,10 @@ import pytest
 
 from models.engine import compilation as compilation_module
 from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_products
-from models.engine.compilation import ModelFile, compile_for_this_cpu, has_quantizers
+from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.dequantize import dequantize
 from models.engine.engine import Engine, TokenSequence
+from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.race import Winner, race
 from models.engine.verdict import Verdict, VerdictFile, verdicts_of
@@ -255,6 +256,7 @@ def weights_only(sentiment: StoredModel, tmp_path: Path) -> Path:
     path = tmp_path / "weights" / MODEL_NAME
     graph = shared_core().read_model(sentiment.directory / MODEL_NAME)
     dequantize(graph, F32)
+    graph.set_rt_info(0, ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
     path.parent.mkdir()
     ov.save_model(graph, path, compress_to_fp16=False)
     return path
@@ -264,7 +266,7 @@ def weights_only(sentiment: StoredModel, tmp_path: Path) -> Path:
 def test_a_model_whose_activations_are_not_quantized_has_nothing_to_choose(
     weights_only: Path, tmp_path: Path, arithmetic: Arithmetic | None
 ) -> None:
-    assert not has_quantizers(weights_only)
+    assert quantization_of(weights_only) is ActivationQuantization.NONE
     options = engine_options(arithmetic=arithmetic, cache_dir=tmp_path / "cache")
     file = ModelFile(weights_only, LONGEST, revision="a", allows_bf16=True)
     assert compile_for_this_cpu(file, options).arithmetic == F32

@@ -17,8 +17,9 @@ from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from models.__main__ import main
 from models.engine import cpu
 from models.engine.arithmetic import Arithmetic
-from models.engine.compilation import ModelFile, compile_for_this_cpu, has_quantizers
+from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.engine import Engine, TokenSequence
+from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.verdict import verdicts_of
 from models.pipelines import load
@@ -168,7 +169,7 @@ def test_each_is_computed_in_floating_point_from_the_same_directory(
     path = models[NAMES[hub_id]].directory / MODEL_NAME
     compilation = compile_for_this_cpu(ModelFile(path, 64), engine_options(arithmetic=Arithmetic.F32))
     found = products_of(compilation, path)
-    assert has_quantizers(path)
+    assert quantization_of(path) is not ActivationQuantization.NONE
     assert found[LINEAR].keys() == found[ATTENTION].keys() == {Arithmetic.F32}
     assert found[QUANTIZERS] == {}
 
