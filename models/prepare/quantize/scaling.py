@@ -16,7 +16,10 @@ from models.prepare.quantize.statistics import InputStatistics
 
 __all__ = ["Scaling", "ValueRange", "scale_for_dynamic", "scale_for_static"]
 
-_STRENGTHS = (0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+#: A strong scaling makes activations easy to round and weights hard. Dynamic inputs need less of it, and keep the
+#: weights closer for a CPU that computes in floating point.
+_STATIC_STRENGTHS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_DYNAMIC_STRENGTHS = (0.3, 0.4, 0.5, 0.6)
 #: Parts of the range of all values seen. Values beyond the range are clipped, and the others have finer steps.
 _RANGE_PARTS = (1.0, 0.85, 0.7, 0.55, 0.4)
 _LEVELS = 255
@@ -72,7 +75,7 @@ def scale_for_static(inputs: InputStatistics, weights: Sequence[Floats]) -> Scal
     """
     trial = _Trial(inputs, weights)
     scalings = []
-    for divisors in trial.divisors():
+    for divisors in trial.divisors(_STATIC_STRENGTHS):
         results = trial.rounded_weights(divisors, is_symmetric=True)
         tokens, low, high = (values / divisors for values in (inputs.tokens, inputs.low, inputs.high))
         for part in _RANGE_PARTS:
@@ -91,7 +94,7 @@ def scale_for_dynamic(inputs: InputStatistics, weights: Sequence[Floats], group_
     """
     trial = _Trial(inputs, weights)
     scalings = []
-    for divisors in trial.divisors():
+    for divisors in trial.divisors(_DYNAMIC_STRENGTHS):
         results = trial.rounded_weights(divisors, is_symmetric=False)
         tokens = _quantized_by_token(inputs.tokens / divisors, group_values)
         scalings.append(Scaling(divisors, trial.error(tokens, results)))
@@ -107,12 +110,12 @@ class _Trial:
         self._wanted = inputs.tokens @ self._weights.T
         self._square = float(np.square(self._wanted).mean()) or 1.0
 
-    def divisors(self) -> Iterator[Floats]:
+    def divisors(self, strengths: Sequence[float]) -> Iterator[Floats]:
         """The candidates: none, then one for each strength."""
         yield np.ones(self._weights.shape[1], np.float32)
         activations = np.maximum(np.abs(self._inputs.low), np.abs(self._inputs.high)) + _TINY
         weights = np.abs(self._weights).max(axis=0) + _TINY
-        for strength in _STRENGTHS:
+        for strength in strengths:
             divisors = activations**strength / weights ** (1 - strength)
             divisors /= np.exp(np.log(divisors).mean())
             yield np.clip(divisors, _SMALLEST, _LARGEST).astype(np.float16).astype(np.float32)

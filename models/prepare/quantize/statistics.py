@@ -19,8 +19,8 @@ from models.progress import is_shown
 
 __all__ = ["CalibrationStatistics", "InputStatistics", "collect_statistics", "logits_of"]
 
-#: Tokens of a sequence that are kept as they are: the first, which decides a classification, and one other.
-_SAMPLED_PER_SEQUENCE = 2
+#: Tokens of a sequence that are kept as they are.
+_SAMPLED_PER_SEQUENCE = 4
 #: Tokens of a sequence whose correlations are summed.
 _CORRELATED_PER_SEQUENCE = 64
 _SEED = 14
@@ -128,11 +128,9 @@ class _Collector:
         self._correlations += some.T @ some
 
     def _choose(self, values: Floats, count: int) -> Floats:
-        """The first token and some others."""
         if len(values) <= count:
             return values
-        others = 1 + self._random.choice(len(values) - 1, count - 1, replace=False)
-        chosen: Floats = values[[0, *others]]
+        chosen: Floats = values[self._random.choice(len(values), count, replace=False)]
         return chosen
 
     def finish(self) -> InputStatistics:
