@@ -26,6 +26,7 @@ __all__ = [
     "TINY",
     "original",
     "publish",
+    "random_weights",
 ]
 
 ONNX = "Intel/distilbert-base-uncased-finetuned-sst-2-english-int8-static"
@@ -181,7 +182,7 @@ def _distilbert(head: str, **fields: Any) -> Any:
         architectures=[f"DistilBert{head}"],
         **fields,
     )
-    return _random(getattr(transformers, f"DistilBert{head}")(config))
+    return random_weights(getattr(transformers, f"DistilBert{head}")(config))
 
 
 def _bert(head: str, **fields: Any) -> Any:
@@ -197,17 +198,17 @@ def _bert(head: str, **fields: Any) -> Any:
         architectures=[f"Bert{head}"],
         **fields,
     )
-    return _random(getattr(transformers, f"Bert{head}")(config))
+    return random_weights(getattr(transformers, f"Bert{head}")(config))
 
 
-def _random(model: Any) -> Any:
+def random_weights(model: Any) -> Any:
     """Random weights larger than those of a new model, so that results differ."""
     import torch
 
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, value in model.named_parameters():
-            if "LayerNorm" not in name and "layer_norm" not in name:
+            if "norm" not in name.lower():
                 value.copy_(torch.randn(value.shape, generator=generator) * 0.3)
     return model.eval()
 

@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-__all__ = ["INFERENCE_LABELS", "LABELS", "MAX_LENGTH", "write_checkpoint"]
+__all__ = ["INFERENCE_LABELS", "LABELS", "MAX_LENGTH", "WIDTH", "write_checkpoint"]
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.engine.engine import TokenSequence
 from models.errors import CheckError
 from models.prepare.check.comparison import TOLERANCE, logit_distance, named_scores, same_tokens
 from models.prepare.check.probes import Probe
+from models.prepare.check.published import Row
 from models.prepare.check.reference import Expected
 from models.prepare.check.served import Answered, ServedModel
 from models.store import TOKENIZER_NAME, StoredModel
@@ -41,22 +43,28 @@ def tell_difference(
     for sequence, output, row in zip(answered.sequences, answered.outputs, expected.rows, strict=True):
         if logit_distance(output, names, row) <= TOLERANCE:
             continue
-        alone = served.compute_alone(sequence)
         wanted = "; ".join(_logits(value) for value in row.outputs.values())
-        if logit_distance(alone, names, row) <= TOLERANCE:
-            feeding = model.manifest.feeding
-            reason = (
-                f"padding changes its answers (id {feeding.pad_id} on the {feeding.padding_side.value}): a row of "
-                f"{len(row.ids)} tokens is right on its own without padding, and wrong as it is batched"
-            )
-        else:
-            reason = f"the graph computes other logits than the published model, for a row of {len(row.ids)} tokens"
+        reason = _cause(model, served, sequence, row)
         return CheckError(reason, asked, f"logits {wanted}", "logits " + "; ".join(_logits(value) for value in output))
     reason = (
         "the same logits become other answers: the labels are in another order or have other names, or scores are made "
         "in another way"
     )
     return CheckError(reason, asked, _short(expected.result), _short(answered.result))
+
+
+def _cause(model: StoredModel, served: ServedModel, sequence: TokenSequence, row: Row) -> str:
+    """Why the logits of a row are others, by computing it in other ways."""
+    names = served.output_names
+    if logit_distance(served.compute_unpadded(sequence), names, row) > TOLERANCE:
+        return f"the graph computes other logits than the published model, for a row of {len(row.ids)} tokens"
+    if logit_distance(served.compute_alone(sequence), names, row) <= TOLERANCE:
+        return f"other rows of a batch change its answers: a row of {len(row.ids)} tokens is right on its own"
+    feeding = model.manifest.feeding
+    return (
+        f"padding changes its answers (id {feeding.pad_id} on the {feeding.padding_side.value}): a row of "
+        f"{len(row.ids)} tokens is right without it"
+    )
 
 
 def not_computed(probe: Probe, error: Exception) -> CheckError:

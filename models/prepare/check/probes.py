@@ -63,7 +63,19 @@ def length_probes(texts: TextMaker, request_of: MakeRequest, max_length: int, ba
         wanted = sorted({length for length in lengths if short <= length <= longest})
         return [request_of(texts.of_tokens(length)) for length in wanted]
 
-    alone = [short, short + 1, short + 2, *dense[:3], dense[1] + 1, dense[len(dense) // 2] - 1, dense[-1], longest]
+    middle = dense[len(dense) // 2]
+    alone = [
+        short,
+        short + 1,
+        short + 2,
+        *dense[:3],
+        dense[0] + 1,
+        dense[1] + 1,
+        middle - 1,
+        middle,
+        dense[-1],
+        longest,
+    ]
     at, after = made(dense), made([step + 1 for step in dense])
     before = made([step - 1 for step in dense[::4]])
     beside = made([step + number % 3 - 1 for number, step in enumerate(sparse)])

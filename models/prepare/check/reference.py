@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -22,6 +21,7 @@ from transformers import (
     ZeroShotClassificationPipeline,
 )
 
+from models.prepare.check.probes import MAX_COMPUTED_TOKENS
 from models.prepare.check.published import Compute, PublishedModel, Row
 from models.prepare.source.checkpoint import Checkpoint
 from producer.contract import (
@@ -137,10 +137,20 @@ class Reference:
         It begins with what the tokenizer and the configuration say, and goes down as long as the model cannot read it.
         """
         says = checkpoint.config.get("max_position_embeddings")
-        limit = min(self._tokenizer.model_max_length, says if isinstance(says, int) and says > 0 else max_length)
-        while limit > max_length and not _reads(compute, limit):
+        limit = int(min(self._tokenizer.model_max_length, says if isinstance(says, int) and says > 0 else max_length))
+        if limit > MAX_COMPUTED_TOKENS:
+            return min(limit, max_length)
+        while limit >= max_length and not self._reads(compute, limit):
             limit -= 1
-        return int(limit)
+        return limit
+
+    def _reads(self, compute: Compute, tokens: int) -> bool:
+        row = self._tokenizer("it was good " * tokens, truncation=True, max_length=tokens, return_tensors="pt")
+        try:
+            compute(dict(row))
+        except (IndexError, RuntimeError):
+            return False
+        return True
 
 
 def _find(names: list[str], given: str, beginning: str, default: int | None = None) -> int:
@@ -168,16 +178,6 @@ def _ask(pipeline: Any, request: Request) -> Any:
         ((question, context),) = request.items
         return pipeline(question=question, context=context, **{name: getattr(request, name) for name in names})
     raise TypeError(f"there is no pipeline for {request.task}")
-
-
-def _reads(compute: Compute, tokens: int) -> bool:
-    # An id that no model uses for its padding, since RoBERTa does not count positions of padding.
-    ids = torch.full((1, tokens), 5)
-    try:
-        compute({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    except (IndexError, RuntimeError):
-        return False
-    return True
 
 
 @contextmanager

@@ -85,6 +85,15 @@ class ServedModel:
         return answered
 
     def compute_alone(self, sequence: TokenSequence) -> SequenceOutput:
+        """What is computed for one sequence in a batch of its own, padded as always.
+
+        Raises:
+            RuntimeError: OpenVINO failed to compute.
+        """
+        (output,) = self._engine.compute([sequence])
+        return output
+
+    def compute_unpadded(self, sequence: TokenSequence) -> SequenceOutput:
         """What the same graph computes for one sequence in one row without padding.
 
         Raises:
