@@ -42,6 +42,7 @@ class Client(Sender):
         function_to_apply: FunctionToApply | None = None,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -56,6 +57,7 @@ class Client(Sender):
         function_to_apply: FunctionToApply | None = None,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -69,6 +71,7 @@ class Client(Sender):
         function_to_apply: FunctionToApply | None = None,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -85,6 +88,7 @@ class Client(Sender):
                 error, "windows" has the model read all of it in overlapping windows. Of a pair, the longer text.
             combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
                 highest score of each label if the labels do not compete.
+            max_seq_len: maximum length of a window, in tokens; None for what the model reads.
             doc_stride: overlap between windows, in tokens. At the default, at most half a window.
             model: name of the model to use; None for the worker's default for the task.
             timeout_s: how long the whole call may take, in seconds; None for the client's default.
@@ -113,6 +117,7 @@ class Client(Sender):
                         "function_to_apply": function_to_apply,
                         "truncation": truncation,
                         "combine_windows": combine_windows,
+                        "max_seq_len": max_seq_len,
                         "doc_stride": doc_stride,
                         "model": model,
                     },
@@ -132,6 +137,7 @@ class Client(Sender):
         multi_label: bool = False,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -147,6 +153,7 @@ class Client(Sender):
         multi_label: bool = False,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -161,6 +168,7 @@ class Client(Sender):
         multi_label: bool = False,
         truncation: Truncation = True,
         combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
         doc_stride: int = 128,
         model: str | None = None,
         timeout_s: float | None = None,
@@ -175,6 +183,7 @@ class Client(Sender):
             truncation: what becomes of a text that is longer than the model's input, as for :meth:`classify`.
             combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
                 highest score of each label with ``multi_label``.
+            max_seq_len: maximum length of a window, in tokens; None for what the model reads.
             doc_stride: overlap between windows, in tokens. At the default, at most half a window.
             model: name of the model to use; None for the worker's default for the task.
             timeout_s: how long the whole call may take, in seconds; None for the client's default.
@@ -197,6 +206,7 @@ class Client(Sender):
                         "multi_label": multi_label,
                         "truncation": truncation,
                         "combine_windows": combine_windows,
+                        "max_seq_len": max_seq_len,
                         "doc_stride": doc_stride,
                         "model": model,
                     },

@@ -12,7 +12,7 @@ from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSeq
 from models.pipelines.base import EncodedItem, Pipeline
 from models.pipelines.classification_head import SCORE_FUNCTIONS, Scores, logits_index, stack_logits
 from models.pipelines.labels import label_names
-from models.pipelines.text_windows import WindowBudget, combine_scores, split_encoding
+from models.pipelines.text_windows import WindowBudget, combine_scores, split_encoding, window_length
 from models.store import StoredModel
 from producer.contract import (
     ErrorCode,
@@ -80,11 +80,12 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
         sequences = [TokenSequence(encoding.ids, encoding.type_ids)]
         if encoding.overflowing and not request.truncation:
             return _too_many_tokens(self.max_length)
-        if encoding.overflowing and request.truncation == "windows":
-            try:
+        try:
+            longest = window_length(request, len(encoding.ids), self.max_length)
+            if request.truncation == "windows" and (encoding.overflowing or len(encoding.ids) > longest):
                 sequences = self._windows(request, text, budget)
-            except InvalidRequest as error:
-                return error
+        except InvalidRequest as error:
+            return error
         return _Text(sequences, request.function_to_apply or self._default_function, request)
 
     def _windows(

@@ -10,7 +10,7 @@ from models.pipelines.windows import Window, plan_windows
 from producer.contract import MAX_SEQUENCES, ErrorCode, InvalidRequest
 from producer.contract.requests.long_text import CombineWindows, LongTextRequest
 
-__all__ = ["WindowBudget", "combine_scores", "plan_text_windows", "split_encoding"]
+__all__ = ["WindowBudget", "combine_scores", "plan_text_windows", "split_encoding", "window_length"]
 
 #: What every window repeats leaves at least this share of it to the text, as a divisor. With less, a window says
 #: little, and a text would need very many.
@@ -43,6 +43,29 @@ class WindowBudget:
                 limit=MAX_SEQUENCES,
             )
         self._left -= windows - 1
+
+
+def window_length(request: LongTextRequest, tokens: int, max_length: int) -> int:
+    """Longest sequence that a request wants the model to read of a text, in tokens.
+
+    Args:
+        request: says whether and how a long text is split.
+        tokens: length of the text with all that is beside it.
+        max_length: longest sequence that the model reads.
+
+    Raises:
+        InvalidRequest: the text needs windows, and they would be longer than the model reads.
+    """
+    if request.truncation != "windows" or request.max_seq_len is None:
+        return max_length
+    if request.max_seq_len > max_length and tokens > max_length:
+        raise InvalidRequest.of(
+            ErrorCode.OUT_OF_RANGE,
+            f"max_seq_len: is more than the model reads; the limit is {max_length}",
+            field="max_seq_len",
+            limit=max_length,
+        )
+    return min(request.max_seq_len, max_length)
 
 
 def plan_text_windows(
@@ -95,12 +118,12 @@ def split_encoding(encoding: Encoding, request: LongTextRequest, max_length: int
         max_length: longest sequence that the model reads, in tokens.
 
     Raises:
-        InvalidRequest: the shorter text leaves too little room for the longer one, or the overlap is too large.
+        InvalidRequest: the shorter text leaves too little room for the longer one, or a parameter is out of range.
     """
     parts = encoding.sequence_ids
     tokens = parts.count(0), parts.count(1)
     longer = int(tokens[1] > tokens[0])
-    max_tokens = max_length - (len(parts) - sum(tokens))
+    max_tokens = window_length(request, len(parts), max_length) - (len(parts) - sum(tokens))
     windows = plan_text_windows(request, tokens[longer], tokens[1 - longer], max_tokens, other="inputs")
     start = parts.index(longer)
     end = start + tokens[longer]

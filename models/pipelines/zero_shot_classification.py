@@ -17,7 +17,7 @@ from models.pipelines.classification_head import Scores, logits_index, softmax, 
 from models.pipelines.entailment import InferenceLabels, find_labels
 from models.pipelines.labels import label_names
 from models.pipelines.pair_template import PairTemplate
-from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows
+from models.pipelines.text_windows import WindowBudget, combine_scores, plan_text_windows, window_length
 from models.store import StoredModel
 from models.store.feeding_record import Side
 from producer.contract import (
@@ -108,8 +108,10 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
         Raises:
             InvalidRequest: a hypothesis, the text, a parameter or the number of windows makes that impossible.
         """
-        max_tokens = self.max_length - self._pairs.special_tokens
         longest = max(map(len, hypotheses))
+        special_tokens = self._pairs.special_tokens
+        whole = longest + len(premise) + special_tokens
+        max_tokens = window_length(request, whole, self.max_length) - special_tokens
         if longest + len(premise) > max_tokens:
             if request.truncation == "windows":
                 windows = plan_text_windows(request, len(premise), longest, max_tokens, other="candidate_labels")

@@ -28,6 +28,7 @@ from producer.contract.limits import (
     MAX_REQUEST_BYTES,
     MAX_SEQUENCES,
     MAX_TEXT_CHARACTERS,
+    MIN_WINDOW_TOKENS,
 )
 from producer.contract.names import (
     CONTRACT_VERSION,
@@ -72,6 +73,7 @@ __all__ = [
     "MAX_SEQUENCES",
     "MAX_TEXT_CHARACTERS",
     "MAX_TRACE_HEADER_CHARACTERS",
+    "MIN_WINDOW_TOKENS",
     "REQUESTS",
     "SENTRY_ENQUEUED_TIME_HEADER",
     "SENTRY_TRACE_HEADER",

@@ -11,6 +11,7 @@ __all__ = [
     "MAX_REQUEST_BYTES",
     "MAX_SEQUENCES",
     "MAX_TEXT_CHARACTERS",
+    "MIN_WINDOW_TOKENS",
 ]
 
 #: Maximum number of inputs in a request. With 64 texts of 512 tokens, a BERT-base on one core stays within the time
@@ -31,3 +32,5 @@ MAX_SEQUENCES = 2000
 MAX_ANSWERS = 100
 #: Maximum length of a model name, in Unicode code points.
 MAX_MODEL_NAME_CHARACTERS = 200
+#: Minimum length of the windows of a text to classify, in tokens. Less says little.
+MIN_WINDOW_TOKENS = 32

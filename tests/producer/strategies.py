@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from producer.contract import MAX_ANSWERS, MAX_LABELS, REQUESTS
+from producer.contract import MAX_ANSWERS, MAX_LABELS, MIN_WINDOW_TOKENS, REQUESTS
 
 #: The parameters of all three tasks.
 ALL_PARAMETERS = sorted({name for schema in REQUESTS.values() for name in schema.model_fields})
@@ -47,6 +47,7 @@ def zero_shot_arguments() -> st.SearchStrategy[dict[str, Any]]:
             "multi_label": st.booleans(),
             "truncation": st.sampled_from([True, False, "windows"]),
             "combine_windows": st.sampled_from(["mean", "max"]),
+            "max_seq_len": st.none() | st.integers(min_value=MIN_WINDOW_TOKENS),
             "doc_stride": st.integers(min_value=0),
             "model": texts(max_size=200),
         },

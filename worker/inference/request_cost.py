@@ -70,17 +70,18 @@ class _LongText:
 
 
 def _long_texts(kwargs: Mapping[str, Any]) -> Iterator[_LongText]:
-    overlap_tokens = _whole_number(kwargs.get("doc_stride"))
+    overlap_tokens, window_tokens = (_whole_number(kwargs.get(name)) for name in ("doc_stride", "max_seq_len"))
     if "context" in kwargs:
-        window_tokens = min(_whole_number(kwargs.get("max_seq_len")) or _CONTEXT_WINDOW_TOKENS, _MODEL_TOKENS)
+        window_tokens = min(window_tokens or _CONTEXT_WINDOW_TOKENS, _MODEL_TOKENS)
         for question, context in zip(_listed(kwargs.get("question")), _listed(kwargs["context"]), strict=False):
             yield _LongText(_tokens(context), _tokens(question), window_tokens, overlap_tokens)
     elif kwargs.get("truncation") == "windows":
         hypothesis = _hypothesis_tokens(kwargs)
+        window_tokens = min(window_tokens or _MODEL_TOKENS, _MODEL_TOKENS)
         for item in _listed(kwargs.get("inputs")):
             parts = (item.get("text"), item.get("text_pair")) if isinstance(item, Mapping) else (item, None)
             shorter, longer = sorted(map(_tokens, parts))
-            yield _LongText(longer, shorter + hypothesis, _MODEL_TOKENS, overlap_tokens)
+            yield _LongText(longer, shorter + hypothesis, window_tokens, overlap_tokens)
 
 
 def _hypothesis_tokens(kwargs: Mapping[str, Any]) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from producer.contract.limits import MIN_WINDOW_TOKENS
 from producer.contract.requests.base import Request
 from producer.errors import ErrorCode
 
@@ -29,10 +30,10 @@ def _check_truncation(value: object) -> object:
 class LongTextRequest(Request):
     """A classification request: its text may be longer than the model reads.
 
-    With windows, the model reads all of such a text: in overlapping windows, each as long as the model reads. What is
-    classified together with the text (a hypothesis, or the shorter text of a pair) is repeated in every window and
-    never cut. Each window gets scores as a text of its own would, the score function applied, and ``combine_windows``
-    makes one result of them. A text that fits into one window gets exactly the answer that it gets without windows.
+    With windows, the model reads all of such a text, in overlapping windows. What is classified together with the text
+    (a hypothesis, or the shorter text of a pair) is repeated in every window and never cut. Each window gets scores as
+    a text of its own would, the score function applied, and ``combine_windows`` makes one result of them. A text that
+    fits into one window gets exactly the answer that it gets without windows.
     """
 
     #: True cuts a text that is longer than the model reads, False makes it an error, "windows" reads all of it.
@@ -41,6 +42,9 @@ class LongTextRequest(Request):
     #: labels compete (softmax), the scores of the window that is the most certain, which is the one with the highest
     #: score; otherwise the highest score of each label.
     combine_windows: CombineWindows = "mean"
+    #: Maximum length of a window, with all that it repeats and the special tokens, in tokens; None for what the model
+    #: reads.
+    max_seq_len: Annotated[int, Field(ge=MIN_WINDOW_TOKENS)] | None = None
     #: Overlap between the windows, in tokens; at most half of what a window has for the text. If not given, at most
     #: that.
     doc_stride: Annotated[int, Field(ge=0)] = 128

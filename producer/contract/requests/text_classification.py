@@ -44,8 +44,8 @@ class TextClassificationRequest(LongTextRequest):
     The result for one input is a list of :class:`~producer.contract.results.LabelScore`, best first; for a list, a list
     of such lists.
 
-    Of a long pair, the longer text is cut or split into windows. With windows, the shorter one may take up to three
-    quarters of what the model reads.
+    Of a long pair, the longer text is cut or split into windows; of two of equal length, the first is split. The
+    shorter one may take up to three quarters of a window.
     """
 
     task: ClassVar[TaskName] = TaskName.TEXT_CLASSIFICATION

@@ -49,8 +49,8 @@ class ZeroShotClassificationRequest(LongTextRequest):
 
     The result for one input is a :class:`~producer.contract.results.ZeroShotResult`; for a list, a list of those.
 
-    Only the text is cut or split into windows, never a hypothesis. With windows, a hypothesis may take up to three
-    quarters of what the model reads. All labels are tested on the same windows, made for the longest hypothesis. The
+    Only the text is cut or split into windows, never a hypothesis. A hypothesis may take up to three quarters of
+    a window. All labels are tested on the same windows, made for the longest hypothesis. The
     labels compete unless ``multi_label`` is set or there is only one.
     """
 

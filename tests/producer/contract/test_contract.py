@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from producer.contract import (
     MAX_INPUTS,
     MAX_TEXT_CHARACTERS,
+    MIN_WINDOW_TOKENS,
     REQUESTS,
     ErrorCode,
     InvalidRequest,
@@ -71,6 +72,7 @@ def outcome_of(read: Callable[[dict[str, Any]], Any], arguments: dict[str, Any])
         ({"inputs": "a", "truncation": ["windows"]}, ErrorCode.WRONG_TYPE, "truncation", None),
         ({"inputs": "a", "truncation": "cut"}, ErrorCode.NOT_ALLOWED, "truncation", "true, false or 'windows'"),
         ({"inputs": "a", "combine_windows": "sum"}, ErrorCode.NOT_ALLOWED, "combine_windows", "'mean' or 'max'"),
+        ({"inputs": "a", "max_seq_len": 31}, ErrorCode.OUT_OF_RANGE, "max_seq_len", MIN_WINDOW_TOKENS),
         ({"inputs": "a", "doc_stride": -1}, ErrorCode.OUT_OF_RANGE, "doc_stride", 0),
         (
             {"inputs": "a", "function_to_apply": "relu"},
@@ -92,7 +94,7 @@ def test_unknown_parameters_are_all_named_with_those_that_exist() -> None:
     error = refusal({"inputs": "", "topk": 1, "truncate": True})
     assert (error.code, error.field) == (ErrorCode.UNKNOWN_PARAMETER, "topk")
     assert "topk, truncate" in error.message
-    assert "function_to_apply, inputs, model, top_k, truncation" in error.message
+    assert "function_to_apply, inputs, max_seq_len, model, top_k, truncation" in error.message
 
 
 def test_a_long_or_unprintable_parameter_name_is_shown_shortened() -> None:
@@ -129,6 +131,7 @@ ARGUMENTS = st.fixed_dictionaries(
         "function_to_apply": st.sampled_from(["sigmoid", "softmax", "none", None]),
         "truncation": st.sampled_from([True, False, "windows"]),
         "combine_windows": st.sampled_from(["mean", "max"]),
+        "max_seq_len": st.none() | st.integers(min_value=MIN_WINDOW_TOKENS),
         "doc_stride": st.integers(min_value=0),
     },
 )

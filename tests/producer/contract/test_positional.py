@@ -34,6 +34,6 @@ def test_one_too_many_is_named_with_the_limit() -> None:
     schema = REQUESTS[TaskName.TEXT_CLASSIFICATION]
 
     with pytest.raises(InvalidRequest) as caught:
-        schema.bind(["a"] * 8, {"model": "sentiment"})
+        schema.bind(["a"] * 9, {"model": "sentiment"})
 
-    assert (caught.value.code, caught.value.field, caught.value.limit) == (ErrorCode.TOO_MANY, "args", 6)
+    assert (caught.value.code, caught.value.field, caught.value.limit) == (ErrorCode.TOO_MANY, "args", 7)

@@ -78,6 +78,7 @@ LONG = "abc " * 4000
         ({"inputs": [LONG, "a", LONG], "truncation": "windows"}, 20 * 128),
         ({"inputs": LONG, "truncation": "windows", "doc_stride": 0}, 0),
         ({"inputs": LONG, "truncation": "windows", "doc_stride": 254}, 14 * 254),
+        ({"inputs": LONG, "truncation": "windows", "max_seq_len": 200, "doc_stride": 10}, 20 * 10),
         # 109 tokens of each window are for the other text.
         ({"inputs": {"text": "abc " * 109, "text_pair": LONG}, "truncation": "windows"}, 14 * (128 + 109)),
         ({"inputs": {"text": LONG, "text_pair": "abc " * 109}, "truncation": "windows"}, 14 * (128 + 109)),
