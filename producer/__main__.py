@@ -1,7 +1,8 @@
 """``python -m producer``: reads requests as JSON Lines and writes their answers as JSON Lines, in the same order.
 
 A request is ``{"task": "text-classification", "inputs": "…"}``: the task, its parameters, and optionally an ``"id"`` of
-your own. An answer is ``{"result": …, "model": …}`` or ``{"error": {"message": …}}``, with the request's id.
+your own. For example, ``"truncation": "windows"`` has the model read all of a long text. An answer is
+``{"result": …, "model": …}`` or ``{"error": {"message": …}}``, with the request's id.
 
 Without --broker-url, the servers come from the settings, as for a worker: environment, .env and celeriac.toml.
 

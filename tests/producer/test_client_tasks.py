@@ -44,6 +44,21 @@ CALLS: list[tuple[Call, TaskName, dict[str, Any], Any]] = [
         RANKED,
     ),
     (
+        lambda client: client.classify_zero_shot(
+            "a", ["x", "y"], truncation="windows", combine_windows="max", max_seq_len=64, doc_stride=9
+        ),
+        ZERO_SHOT,
+        {
+            "inputs": "a",
+            "candidate_labels": ["x", "y"],
+            "truncation": "windows",
+            "combine_windows": "max",
+            "max_seq_len": 64,
+            "doc_stride": 9,
+        },
+        RANKED,
+    ),
+    (
         lambda client: client.classify_zero_shot(("a", "b"), ("x", "y")),
         ZERO_SHOT,
         {"inputs": ["a", "b"], "candidate_labels": ["x", "y"]},
