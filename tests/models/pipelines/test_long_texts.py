@@ -165,6 +165,20 @@ def test_windows_are_those_of_the_tokenizer_and_the_shorter_text_of_a_pair_is_in
         assert ours == [(encoding.ids, encoding.type_ids) for encoding in (first, *first.overflowing)]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_windows_change_nothing_of_how_the_next_text_is_cut(pipeline: AnyPipeline, side: str) -> None:
+    text = document(CHAPTERS, BAD, 900)
+    windows = sequences(pipeline, classification(text, truncation="windows"))
+    pipeline.tokenizer.enable_truncation(MODEL_READS, direction=side)
+    cut = sequences(pipeline, classification(text))
+    try:
+        assert sequences(pipeline, classification(text, truncation="windows")) == windows
+        assert sequences(pipeline, classification(text)) == cut
+    finally:
+        pipeline.tokenizer.enable_truncation(MODEL_READS)
+    assert (cut == windows[:1]) == (side == "right")
+
+
 def test_every_hypothesis_is_tested_on_the_same_windows(zero_shot: AnyPipeline) -> None:
     labels = ["a", "b " * 60, "public health"]
     request = zero_shot_classification(
