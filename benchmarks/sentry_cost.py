@@ -118,7 +118,7 @@ def _switch_on(mode: Mode, dsn: str) -> None:
     from worker.observability import sentry
 
     rate = {Mode.ERRORS: 0.0, Mode.UNSAMPLED: _RARELY, Mode.SAMPLED: 1.0}[mode]
-    sentry.connect(Settings.model_validate({"sentry": {"dsn": dsn, "traces_sample_rate": rate}}), [])
+    sentry.connect(Settings.model_validate({"sentry": {"dsn": dsn, "traces_sample_rate": rate}}), list)
     signals.worker_process_init.send(sender="host")
 
 

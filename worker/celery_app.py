@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     preflight.connect(app, runtime, hooks)
     logs.connect(settings)
     # Connected before `process`, so that processes that cannot start are reported too.
-    sentry.connect(settings, runtime.served.models)
+    sentry.connect(settings, lambda: runtime.served.models)
     process.connect(runtime, hooks)
     return app
 

@@ -193,7 +193,7 @@ def test_of_two_models_one_changes_by_a_command_in_the_shell(
         done = subprocess.run(
             [*shell, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=True
         )
-        assert f"OK took mine {first} -> {second} in 1 processes after" in " ".join(done.stdout.split())
+        assert f"OK took mine {first} -> {second} in 1 process after" in " ".join(done.stdout.split())
 
         assert (label_of(client, "mine"), label_of(client, "other")) == ("B:POSITIVE", "O:POSITIVE")
         assert pool_of(own_stock)["revisions"] == {str(worker.processes[0]): {"other": other, "mine": second}}
@@ -221,6 +221,6 @@ def test_a_worker_that_watches_its_models_takes_what_is_prepared(
 
         third = revisions.prepare("C")
 
-        worker.wait_for(lambda: f"took mine {first} -> {third} in 1 processes" in worker.log)
+        worker.wait_for(lambda: f"took mine {first} -> {third} in 1 process" in worker.log)
         assert label_of(client) == "C:POSITIVE"
         assert worker.log.count("did not take") == 1

@@ -255,7 +255,7 @@ class ModelExchange:
             one.delete_copy(self._settings.compiled_dir)
         self._previous = ()
         if is_taken:
-            message = f"took {self._changes} in {processes} processes after {seconds:.1f} s"
+            message = f"took {self._changes} in {_counted(processes)} after {seconds:.1f} s"
             logger.info("%s", message)
             self._end(ExchangeReport(ExchangeOutcome.TAKEN, message))
         else:
@@ -289,6 +289,10 @@ def _take_checked(checked: CheckedModel, source: Path) -> TakenModel:
     if model.manifest.revision != checked.revision:
         raise ExchangeError(f"{source} was replaced again during the check")
     return take_kept(model, source)
+
+
+def _counted(processes: int) -> str:
+    return f"{processes} process{'' if processes == 1 else 'es'}"
 
 
 def _named(model: StoredModel) -> str:

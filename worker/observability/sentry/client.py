@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from celery import signals
 from celery.app import trace
@@ -23,12 +23,12 @@ __all__ = ["connect", "flush"]
 _FLUSH_S = 2.0
 
 
-def connect(settings: Settings, served: Sequence[StoredModel]) -> None:
+def connect(settings: Settings, served: Callable[[], Sequence[StoredModel]]) -> None:
     """Report the errors and traces of a worker, if a DSN is set.
 
     Args:
         settings: the settings of the worker.
-        served: the models that it serves.
+        served: returns the models that it serves, which may change.
     """
     if settings.sentry.dsn is None:
         return
@@ -52,7 +52,7 @@ def flush(**_: object) -> None:
         sdk.flush(timeout=_FLUSH_S)
 
 
-def _start(settings: Settings, served: Sequence[StoredModel]) -> None:
+def _start(settings: Settings, served: Callable[[], Sequence[StoredModel]]) -> None:
     import sentry_sdk
     from sentry_sdk.integrations.atexit import AtexitIntegration
     from sentry_sdk.integrations.dedupe import DedupeIntegration

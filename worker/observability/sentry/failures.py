@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sentry_sdk
@@ -19,11 +19,11 @@ from worker.results.answer_facts import facts_of
 __all__ = ["connect"]
 
 
-def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
+def connect(served: Callable[[], Sequence[StoredModel]], *, show_text: bool) -> None:
     """Report failed requests of this process, including, in the parent, those whose process died.
 
     Args:
-        served: the worker's models.
+        served: returns the worker's models.
         show_text: whether reports may contain the arguments of requests.
     """
 
@@ -34,7 +34,7 @@ def connect(served: Sequence[StoredModel], *, show_text: bool) -> None:
             if sentry_sdk.get_current_span() is None:
                 sentry_sdk.continue_trace(incoming_trace.read_trace(vars(sender.request)))
             scope.set_transaction_name(sender.name, source="task")
-            for name, value in tags_of(sender, args, kwargs, served).items():
+            for name, value in tags_of(sender, args, kwargs, served()).items():
                 scope.set_tag(name, value)
             if isinstance(exception, SoftTimeLimitExceeded):
                 # Grouped by task, since the stack says nothing about the cause.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,7 @@ class _Active:
 class _Traces:
     """Traces one request after another, by Celery's signals."""
 
-    def __init__(self, served: Sequence[StoredModel], rate: float) -> None:
+    def __init__(self, served: Callable[[], Sequence[StoredModel]], rate: float) -> None:
         self._served = served
         self._rate = rate
         self._active: _Active | None = None
@@ -82,7 +82,7 @@ class _Traces:
             return
         with active.contexts:
             transaction = active.transaction
-            tags = tags_of(task, args, kwargs, self._served)
+            tags = tags_of(task, args, kwargs, self._served())
             for name, value in tags.items():
                 transaction.set_tag(name, value)
             transaction.set_status(_status(state, retval))
@@ -134,11 +134,11 @@ class _Traces:
             self._active = None
 
 
-def connect(served: Sequence[StoredModel], rate: float) -> None:
+def connect(served: Callable[[], Sequence[StoredModel]], rate: float) -> None:
     """Trace the requests of this process.
 
     Args:
-        served: the worker's models.
+        served: returns the worker's models.
         rate: share of new traces to sample, from 0 to 1. Traces that a sender has started follow its decision.
     """
     traces = _Traces(served, rate)
