@@ -76,7 +76,7 @@ class PreparationError(ModelError):
 
 
 class AccuracyError(PreparationError):
-    """Every recipe loses more accuracy than allowed."""
+    """INT8 is further from FP32, or loses more accuracy, than allowed."""
 
 
 class FeedingError(PreparationError):

@@ -15,9 +15,16 @@ def is_shown() -> bool:
     return sys.stderr.isatty()
 
 
-def progress_bar(total: int, description: str, unit: str) -> tqdm[Any]:
-    """A progress bar, silent if standard error is not a terminal."""
-    return tqdm(total=total, desc=description, unit=unit, disable=not is_shown())
+def progress_bar(total: int, description: str, unit: str, *, stays: bool = True) -> tqdm[Any]:
+    """A progress bar, silent if standard error is not a terminal.
+
+    Args:
+        total: the number of units.
+        description: what goes on.
+        unit: what is counted.
+        stays: whether the bar is still shown when it is complete.
+    """
+    return tqdm(total=total, desc=description, unit=unit, leave=stays, disable=not is_shown())
 
 
 def report(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from models.errors import InvalidNameError
 from models.pipelines import load
 from models.pipelines.entailment import InferenceLabels
-from models.store.describe import describe_measurements
+from models.store.describe import describe_measurements, describe_trials
 from models.store.names import check_name
 from producer.contract import TaskName
 
@@ -63,7 +64,15 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         type=Path,
         metavar="FILE",
         help="JSON Lines with the columns of the task's requests: text; premise and hypothesis; question and context "
-        "(default: built-in English rows)",
+        "(default: built-in English rows). 300 of them are used",
+    )
+    parser.add_argument(
+        "--held-back",
+        type=Path,
+        metavar="FILE",
+        help="more such rows, on which the distance between INT8 and FP32 is measured, up to 500; a model is surer of "
+        "rows that it was trained on, so better not those (default: the rows of --calibration that are not used to "
+        "calibrate, half of them or more)",
     )
     parser.add_argument(
         "--evaluate",
@@ -71,18 +80,37 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         action="append",
         default=[],
         metavar="FILE",
-        help="labelled rows to measure FP32 and INT8 on, as for evaluate; can be repeated",
+        help="labelled rows to report the accuracy of FP32 and INT8 on, as for evaluate; can be repeated",
+    )
+    parser.add_argument(
+        "--max-distance",
+        type=_distance,
+        metavar="DISTANCE",
+        help="how far INT8's answers may be from FP32's, on the rows that are held back: the mean "
+        "over the rows of the largest change of a probability (default: 0.008); for question answering the share of "
+        "questions that get another span (default: 0.03). The fastest recipe within it is used",
     )
     parser.add_argument(
         "--max-drop",
         type=float,
         default=0.5,
         metavar="POINTS",
-        help="most accuracy that INT8 may lose on them before another recipe is tried (default: %(default)s)",
+        help="most accuracy that INT8 may lose on the files of --evaluate; if it loses more, no model is made "
+        "(default: %(default)s)",
     )
     parser.add_argument("--output", type=Path, help="directory to create (default: NAME in the models directory)")
     parser.add_argument("--source", help="the source that the card names (default: MODEL)")
     parser.set_defaults(run=_run)
+
+
+def _distance(text: str) -> float:
+    try:
+        distance = float(text)
+    except ValueError:
+        distance = math.nan
+    if not 0 < distance <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a distance: it must be over 0, and 1 at most")
+    return distance
 
 
 def _name(text: str) -> str:
@@ -109,9 +137,11 @@ def _run(options: argparse.Namespace) -> int:
                 target=options.output or options.models_dir / name,
                 batching=options.batching,
                 max_points_lost=options.max_drop,
+                max_distance=options.max_distance,
                 revision=options.revision,
                 task=options.task,
                 calibration=options.calibration,
+                held_back=options.held_back,
                 evaluations=tuple(options.evaluate),
                 labels=InferenceLabels(options.entailment, options.contradiction),
                 source=options.source,
@@ -121,6 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.engine.arithmetic is None:
         # Workers on this type of CPU then start without measuring.
         print(f"the fastest arithmetic on this CPU: {load(model, options.engine).engine.arithmetic}")
+    print(describe_trials(model.manifest))
     print(describe_measurements(model.manifest))
     return 0
 

@@ -10,18 +10,20 @@ from pathlib import Path
 from models.engine.arithmetic import Arithmetic, likely_fastest
 from models.engine.verdict import verdicts_of
 from models.store import StoredModel, find
-from models.store.describe import describe_measurements, format_mebibytes
+from models.store.describe import describe_measurements, describe_trials, format_mebibytes
 from models.store.precision import Precision, precision_of
 
 __all__ = ["add_show"]
 
-_SHOWN_SEPARATELY = frozenset({"files", "measurements", "format"})
+_SHOWN_SEPARATELY = frozenset({"files", "measurements", "format", "trials", "trial_conditions", "distance_in_f32"})
 
 
 def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
-        "show", help="show where a model comes from, how it was made and is computed, its files and its accuracy"
+        "show",
+        help="show where a model comes from, how it was made and is computed, its files, the recipes "
+        "that were tried, and its accuracy",
     )
     parser.add_argument("model", metavar="NAME", help="name or path of a prepared model")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON, with what is known beside it")
@@ -79,7 +81,7 @@ def _describe(model: StoredModel, arithmetic: str) -> str:
         f"  {record.sha256[:12]}  {format_mebibytes(record.size_bytes):>10}  {name}"
         for name, record in sorted(manifest.files.items())
     ]
-    return "\n".join([*lines, describe_measurements(manifest)])
+    return "\n".join([*lines, describe_trials(manifest), describe_measurements(manifest)])
 
 
 def _in_words(value: object) -> str:

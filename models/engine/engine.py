@@ -51,6 +51,7 @@ class Engine:
             kernels for that.
         revision: identifies the exact model files; without it the cache is not used.
         allows_bf16: whether bf16 may be chosen if it is the fastest: the accuracy has been measured and is good enough.
+        compiled: the model as OpenVINO has compiled it, to be timed.
         feeding: how rows are padded and filled; by default as BERT's are.
 
     Attributes:
@@ -83,7 +84,7 @@ class Engine:
         self.arithmetic = compilation.arithmetic
         # Holds the weights, which OpenVINO does not copy.
         self._blob = compilation.blob
-        compiled = compilation.compiled
+        self.compiled = compiled = compilation.compiled
         self.sparse_rate = float(compiled.get_property("CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE"))
         self._inputs = [port.any_name for port in compiled.inputs]
         self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]

@@ -17,13 +17,14 @@ import openvino as ov
 from models.engine.arithmetic import CLOSEST_FIRST, Arithmetic
 from models.engine.feeding import Feeding, pack
 
-__all__ = ["Milliseconds", "Winner", "race", "time_inferences"]
+__all__ = ["Milliseconds", "Winner", "race", "time_inferences", "times_faster"]
 
 logger = logging.getLogger(__name__)
 
 #: The time of one inference for each candidate, by the shape of its input such as ``1x16``.
 Milliseconds = Mapping[Arithmetic, Mapping[str, float]]
 Compiled = TypeVar("Compiled")
+Name = TypeVar("Name")
 
 #: How much faster a candidate must be than one whose answers are closer to those of the published model.
 _LEAST_GAIN = 1.05
@@ -103,28 +104,31 @@ def _duel(
     time_candidates: Callable[[Mapping[Arithmetic, Compiled]], Milliseconds],
 ) -> Winner[Compiled]:
     pair = time_candidates({one.arithmetic: one.compiled for one in (champion, challenger)})
-    is_faster = _times_faster(pair[challenger.arithmetic], pair[champion.arithmetic]) >= _LEAST_GAIN
+    is_faster = times_faster(pair[challenger.arithmetic], pair[champion.arithmetic]) >= _LEAST_GAIN
     return replace(challenger if is_faster else champion, milliseconds={**champion.milliseconds, **pair})
 
 
 def time_inferences(
-    candidates: Mapping[Arithmetic, ov.CompiledModel], max_length: int, feeding: Feeding
-) -> Milliseconds:
+    candidates: Mapping[Name, ov.CompiledModel], max_length: int, feeding: Feeding
+) -> dict[Name, dict[str, float]]:
     """Time one inference of each candidate.
 
     The candidates take turns, and the fastest turn counts: what else the machine does only makes turns slower.
 
     Args:
-        candidates: the compiled models.
+        candidates: the compiled models by name.
         max_length: longest sequence that the model reads, in tokens.
         feeding: how rows are made.
+
+    Returns:
+        Milliseconds of one inference by name, and by the shape of its input such as ``1x16``.
 
     Raises:
         RuntimeError: OpenVINO failed to compute.
     """
     requests = {name: compiled.create_infer_request() for name, compiled in candidates.items()}
     names = [port.any_name for port in next(iter(candidates.values())).inputs]
-    milliseconds: dict[Arithmetic, dict[str, float]] = {name: {} for name in candidates}
+    milliseconds: dict[Name, dict[str, float]] = {name: {} for name in candidates}
     for rows, tokens in _SHAPES:
         sequence = feeding.sample.of_length(min(tokens, max_length))
         inputs = pack(names, [sequence], (rows, len(sequence.ids)), feeding)
@@ -134,8 +138,8 @@ def time_inferences(
 
 
 def _fastest_turns(
-    requests: Mapping[Arithmetic, ov.InferRequest], inputs: dict[str, npt.NDArray[np.int64]]
-) -> dict[Arithmetic, float]:
+    requests: Mapping[Name, ov.InferRequest], inputs: dict[str, npt.NDArray[np.int64]]
+) -> dict[Name, float]:
     for request in requests.values():
         # The first inference of a shape also compiles its kernels.
         request.infer(inputs)
@@ -151,5 +155,11 @@ def _fastest_turns(
     return fastest
 
 
-def _times_faster(times: Mapping[str, float], others: Mapping[str, float]) -> float:
+def times_faster(times: Mapping[str, float], others: Mapping[str, float]) -> float:
+    """How many times as fast something is as another, as the geometric mean over the shapes.
+
+    Args:
+        times: of one inference, by the shape of its input.
+        others: of the other, for the same shapes.
+    """
     return geometric_mean(others[shape] / times[shape] for shape in times)

@@ -24,7 +24,7 @@ from producer.contract import (
     ZeroShotClassificationRequest,
 )
 
-__all__ = ["DataSet", "read_data_set"]
+__all__ = ["DataSet", "Row", "read_data_set"]
 
 Row = Mapping[str, Any]
 #: Longest answer, in tokens, as in SQuAD's own script; the pipeline's default of 15 cuts 2 % of the answers short.

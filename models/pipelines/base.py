@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.feeding import feeding_of
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
@@ -58,12 +61,15 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
 
     Attributes:
         request_type: schema of the requests of this task.
+        score_function: name of the function that turns logits into scores, if a request does not say:
+            ``softmax``, ``sigmoid`` or ``none``.
 
     Raises:
         RuntimeError: OpenVINO cannot compile the model.
     """
 
     request_type: type[RequestT]
+    score_function: str = "softmax"
 
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         self.model = model
@@ -110,9 +116,23 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
         if token_counts is not None:
             token_counts.extend(_count_tokens(items) for items in encoded)
         valid = [item for items in encoded for item in items if not isinstance(item, RequestError)]
-        outputs = iter(self.engine.compute([sequence for item in valid for sequence in item.sequences]))
-        results = iter(self.postprocess(valid, [list(islice(outputs, len(item.sequences))) for item in valid]))
+        results = iter(self.postprocess(valid, self.compute(valid)))
         return [[item if isinstance(item, RequestError) else next(results) for item in items] for items in encoded]
+
+    def compute(self, items: Sequence[ItemT]) -> list[list[SequenceOutput]]:
+        """Compute the sequences of all items together.
+
+        Args:
+            items: those that could be tokenized.
+
+        Returns:
+            For each item, in order, what the model computed for each of its sequences.
+
+        Raises:
+            RuntimeError: OpenVINO failed to compute a batch.
+        """
+        outputs = iter(self.engine.compute([sequence for item in items for sequence in item.sequences]))
+        return [list(islice(outputs, len(item.sequences))) for item in items]
 
     @abstractmethod
     def preprocess(self, requests: Sequence[RequestT]) -> list[list[ItemT | RequestError]]:
@@ -130,6 +150,17 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
         Args:
             items: those that could be tokenized.
             outputs: for each item, in order, what the model computed for each of its sequences.
+        """
+
+    @abstractmethod
+    def logit_groups(self, item: ItemT, outputs: Sequence[SequenceOutput]) -> list[npt.NDArray[np.float64]]:
+        """The logits that an answer is made of, in groups of shape (logits,).
+
+        :attr:`score_function` turns each group into scores on its own.
+
+        Args:
+            item: one that could be tokenized.
+            outputs: what the model computed for each of its sequences.
         """
 
 

@@ -11,6 +11,7 @@ from tokenizers import Encoding
 
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.base import EncodedItem, Pipeline
+from models.pipelines.classification_head import Scores
 from models.pipelines.pair_template import PairTemplate
 from models.pipelines.span_search import Spans, find_spans
 from models.pipelines.windows import Window, plan_windows
@@ -73,6 +74,19 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question, An
     ) -> list[AnswerSpan | list[AnswerSpan]]:
         """See :meth:`Pipeline.postprocess`. A result is an :class:`AnswerSpan`, or a list of them if ``top_k`` > 1."""
         return [self._result(item, windows) for item, windows in zip(items, outputs, strict=True)]
+
+    def logit_groups(self, item: _Question, outputs: Sequence[SequenceOutput]) -> list[Scores]:
+        """See :meth:`Pipeline.logit_groups`. Each window has two, for the start and for the end of an answer.
+
+        Only tokens that can be part of an answer count.
+        """
+        groups = []
+        for window, sequence, output in zip(item.windows, item.sequences, outputs, strict=True):
+            answerable = self._answerable(item, window, sequence)
+            groups += [
+                output[index][: len(sequence.ids)][answerable].astype(np.float64) for index in self._logit_indices
+            ]
+        return groups
 
     def _items(
         self, request: QuestionAnsweringRequest, encodings: dict[str, Encoding]

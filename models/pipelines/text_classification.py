@@ -45,7 +45,7 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
         self.tokenizer.enable_truncation(self.max_length, direction=model.manifest.feeding.truncation_side.value)
         self._labels = label_names(self.config)
         self._logits = logits_index(self.engine.output_names)
-        self._default_function = _default_function(self.config, len(self._labels))
+        self.score_function = _default_function(self.config, len(self._labels))
 
     def preprocess(self, requests: Sequence[TextClassificationRequest]) -> list[list[_Text | RequestError]]:
         """See :meth:`Pipeline.preprocess`. All texts are tokenized in one call."""
@@ -70,6 +70,10 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
             self._result(item, scores[end - len(item.sequences) : end]) for item, end in zip(items, ends, strict=True)
         ]
 
+    def logit_groups(self, item: _Text, outputs: Sequence[SequenceOutput]) -> list[Scores]:
+        """See :meth:`Pipeline.logit_groups`. The logits of all labels are one group, in each window."""
+        return [logits for _, logits in zip(item.sequences, stack_logits([outputs], self._logits), strict=True)]
+
     def _items(self, request: TextClassificationRequest, encodings: Iterator[Any]) -> list[_Text | RequestError]:
         budget = WindowBudget(len(request.items))
         return [self._item(request, text, next(encodings), budget) for text in request.items]
@@ -86,7 +90,7 @@ class TextClassificationPipeline(Pipeline[TextClassificationRequest, _Text, list
                 sequences = self._windows(request, text, budget)
         except InvalidRequest as error:
             return error
-        return _Text(sequences, request.function_to_apply or self._default_function, request)
+        return _Text(sequences, request.function_to_apply or self.score_function, request)
 
     def _windows(
         self, request: TextClassificationRequest, text: TextInput, budget: WindowBudget

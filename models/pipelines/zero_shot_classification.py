@@ -83,6 +83,10 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotClassificationRequest, _Te
             results.append(_ranked(item, combine_scores(scores, item.request.combine_windows, competing=competing)))
         return results
 
+    def logit_groups(self, item: _Text, outputs: Sequence[SequenceOutput]) -> list[Scores]:
+        """See :meth:`Pipeline.logit_groups`. The logits of one hypothesis are one group."""
+        return [logits for _, logits in zip(item.sequences, stack_logits([outputs], self._logits), strict=True)]
+
     def _items(
         self, request: ZeroShotClassificationRequest, premises: Sequence[list[int]], hypotheses: Sequence[list[int]]
     ) -> list[_Text | RequestError]:

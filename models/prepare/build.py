@@ -9,26 +9,27 @@ from pathlib import Path
 
 import openvino as ov
 
+from models import pipelines
 from models.engine.cpu import SPARSE_SHARE, cpu_name, runs_sparse_weights
 from models.engine.engine import EngineOptions
-from models.errors import PreparationError
+from models.errors import AccuracyError, PreparationError
 from models.evaluation.data_sets import DataSet
 from models.prepare.card import model_card
 from models.prepare.catalog import CATALOG
 from models.prepare.feeding import with_feeding
 from models.prepare.graph.operations import count_operations, int8_share
 from models.prepare.graph.published import is_quantized, quantizes_activations, read_graph, save_graph, zero_share
-from models.prepare.quantize.calibration import calibration_sequences
+from models.prepare.quantize.calibration import RowSplit, calibration_sequences
+from models.prepare.quantize.choose import RecipeChooser
 from models.prepare.quantize.measure import Measurer
 from models.prepare.quantize.recipe import QuantizationRecipe
-from models.prepare.quantize.recipe_search import SMOOTH_QUANT_ALPHA, recipes_from, search_recipe
 from models.prepare.source.checkpoint import Checkpoint
 from models.prepare.source.layout import Layout
 from models.prepare.tokenizer import write_tokenizer
 from models.progress import report
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
 from models.store.contents import CARD_NAME, WEIGHTS_NAME
-from models.store.manifest import Manifest, record_files
+from models.store.manifest import Manifest, Measurement, record_files
 
 __all__ = ["ModelBuilder"]
 
@@ -45,9 +46,10 @@ class ModelBuilder:
     Args:
         checkpoint: the published model.
         draft: the manifest as far as it is known.
-        calibration: rows to calibrate on.
+        rows: rows to calibrate on, and rows to measure the distance from FP32 on.
         evaluations: labelled files to measure on.
-        max_points_lost: most accuracy that INT8 may lose on any of them, in percentage points.
+        max_distance: how far from FP32 the answers may be, as :attr:`Distance.value`.
+        max_points_lost: most accuracy that INT8 may lose on any of the files, in percentage points.
         options: how models are compiled to calibrate and measure them.
         workspace: an empty directory.
     """
@@ -57,16 +59,18 @@ class ModelBuilder:
         *,
         checkpoint: Checkpoint,
         draft: Manifest,
-        calibration: DataSet,
+        rows: RowSplit,
         evaluations: Sequence[DataSet],
+        max_distance: float,
         max_points_lost: float,
         options: EngineOptions,
         workspace: Path,
     ) -> None:
         self._checkpoint = checkpoint
         self._draft = draft
-        self._calibration = calibration
+        self._rows = rows
         self._evaluations = evaluations
+        self._max_distance = max_distance
         self._max_points_lost = max_points_lost
         self._options = options
         self._workspace = workspace
@@ -79,6 +83,7 @@ class ModelBuilder:
 
         Raises:
             PreparationError: the model cannot be read or quantized, or does not run in INT8.
+            AccuracyError: no recipe is close enough to FP32, or the chosen one loses too much accuracy.
             InvalidDataError: the model cannot read any of the calibration rows.
         """
         report("checking the tokenizer on 1,000 texts")
@@ -95,7 +100,8 @@ class ModelBuilder:
 
             report("exporting to OpenVINO")
             export(self._checkpoint, directory)
-        return self._quantize(self._check(self._record(directory, {}), is_published=False))
+        is_published = self._checkpoint.layout in _LAYOUTS_WITH_GRAPH
+        return self._quantize(self._check(self._record(directory, {}), is_published=is_published))
 
     def _check(self, model: StoredModel, *, is_published: bool) -> StoredModel:
         """Compare the graph with the published model, and add to the manifest what was seen."""
@@ -126,36 +132,30 @@ class ModelBuilder:
         return model
 
     def _quantize(self, fp32: StoredModel) -> StoredModel:
-        measurer = Measurer(fp32, self._evaluations, self._options)
-        entry = CATALOG.get(self._draft.name)
-        sequences = calibration_sequences(fp32, self._calibration, self._options)
+        """Quantize by the fastest recipe that is close enough to FP32."""
+        from models.prepare.quantize.quantizer import Quantizer
 
-        def quantize(recipe: QuantizationRecipe) -> tuple[StoredModel, float | None]:
-            from models.prepare.quantize import quantizer
+        calibration, held_back = self._rows.calibration, self._rows.held_back
+        pipeline = pipelines.load_all(fp32, self._options)[calibration.task]
+        sequences = calibration_sequences(pipeline, calibration)
+        quantizer = Quantizer(fp32.directory, sequences)
+        data_facts: dict[str, str | int | float] = {
+            "calibration_rows": len(sequences),
+            "calibration_data": calibration.path.name,
+        }
 
-            used = sequences[: recipe.calibration_rows]
-            report(f"quantizing to INT8: {recipe}")
+        def quantize(recipe: QuantizationRecipe) -> StoredModel:
             directory = self._make_directory("int8")
-            quantizer.quantize(fp32.directory, directory, used, recipe)
-            facts = recipe.facts
-            if used:
-                facts |= {"calibration_rows": len(used), "calibration_data": self._calibration.path.name}
-            model = self._record(directory, facts)
-            return model, measurer.points_lost(model)
+            quantizer.write(recipe, directory)
+            return self._record(directory, {**recipe.facts, **data_facts})
 
-        recipes = recipes_from(entry.recipe if entry else QuantizationRecipe(smooth_quant_alpha=SMOOTH_QUANT_ALPHA))
-        model, trials = search_recipe(recipes, quantize, self._max_points_lost, lambda trial: report(f"  {trial}"))
-        *rejected, accepted = trials
-        if accepted.points_lost is None:
-            report("without labelled rows (--evaluate FILE) accuracy is not measured, and no other recipe is tried")
-        tried = {"tried_before": "; ".join(map(str, rejected))} if rejected else {}
-        manifest = model.manifest.model_copy(
-            update={
-                "recipe": {**model.manifest.recipe, **tried},
-                "fp32_size_bytes": fp32.manifest.files[WEIGHTS_NAME].size_bytes,
-            }
-        )
-        return self._complete(StoredModel(model.directory, manifest), measurer)
+        report(f"{len(sequences)} rows calibrate, {len(held_back.rows)} rows measure the distance from FP32")
+        chooser = RecipeChooser(pipeline, held_back, self._options, self._max_distance, quantize)
+        choice = chooser.choose(quantizer.recipes)
+        size_bytes = fp32.manifest.files[WEIGHTS_NAME].size_bytes
+        manifest = choice.add_to(choice.model.manifest).model_copy(update={"fp32_size_bytes": size_bytes})
+        measurer = Measurer(fp32, self._evaluations, self._options)
+        return self._complete(StoredModel(choice.model.directory, manifest), measurer)
 
     def _make_directory(self, prefix: str) -> Path:
         return Path(tempfile.mkdtemp(dir=self._workspace, prefix=f"{prefix}-"))
@@ -168,12 +168,23 @@ class ModelBuilder:
 
     def _complete(self, model: StoredModel, measurer: Measurer) -> StoredModel:
         """Count the operations, measure the model, and write its manifest and card."""
+        measurements = measurer.measure(model)
+        self._check_accuracy(measurements)
         operations = count_operations(model.directory / MODEL_NAME)
         report(f"{int8_share(operations):.1%} of the matrix products run in INT8")
-        facts = {"operations": operations, "operations_cpu": cpu_name(), "measurements": measurer.measure(model)}
+        facts = {"operations": operations, "operations_cpu": cpu_name(), "measurements": measurements}
         manifest = model.manifest.model_copy(update=facts)
         manifest.write(model.directory)
         card = model_card(manifest, CATALOG.get(manifest.name))
         (model.directory / CARD_NAME).write_text(card, encoding="utf-8")
         model.directory.chmod(_DIRECTORY_MODE)
         return StoredModel(model.directory, manifest)
+
+    def _check_accuracy(self, measurements: Sequence[Measurement]) -> None:
+        for measured in measurements:
+            lost = measured.points_lost
+            if lost is not None and lost > self._max_points_lost:
+                raise AccuracyError(
+                    f"INT8 loses {lost:.2f} points of {measured.metric} on {measured.data}; --max-drop allows "
+                    f"{self._max_points_lost:g}. Try a --max-distance smaller than {self._max_distance:g}"
+                )

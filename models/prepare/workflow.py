@@ -14,7 +14,8 @@ from models.errors import PreparationError
 from models.evaluation.data_sets import read_data_set
 from models.pipelines.entailment import NO_LABELS, InferenceLabels
 from models.prepare.catalog import CATALOG
-from models.prepare.quantize.calibration import built_in_rows
+from models.prepare.quantize.calibration import built_in_rows, split_rows
+from models.prepare.quantize.distance import default_limit
 from models.prepare.source.checkpoint import Checkpoint, read_checkpoint
 from models.prepare.source.licence import UNKNOWN_LICENCE, read_licence
 from models.prepare.source.locate import locate
@@ -41,11 +42,13 @@ class PreparationOptions:
         name: the name that requests will use.
         target: the directory to make; an existing one is replaced.
         batching: how sequences are batched while models are measured.
+        max_distance: how far from FP32 the answers may be, as :attr:`Distance.value`; the task's default if None.
         max_points_lost: most accuracy that INT8 may lose on any of the evaluations, in percentage points.
         revision: branch, tag or commit of the hub's repository; its main branch if None.
         task: the task of the model, if its architecture does not tell.
         calibration: JSON Lines with the columns of the task's requests: ``text``; ``premise`` and ``hypothesis``;
             ``question`` and ``context``. The built-in rows if None.
+        held_back: more such rows, to measure the distance from FP32 on; half of the calibration rows or more if None.
         evaluations: labelled files to measure FP32 and INT8 on.
         labels: which labels of a model for natural language inference mean what, if their names do not say it.
         source: what the card and the manifest say about where the model comes from; ``origin`` if None.
@@ -56,9 +59,11 @@ class PreparationOptions:
     target: Path
     batching: BatchingOptions
     max_points_lost: float
+    max_distance: float | None = None
     revision: str | None = None
     task: TaskName | None = None
     calibration: Path | None = None
+    held_back: Path | None = None
     evaluations: tuple[Path, ...] = ()
     labels: InferenceLabels = NO_LABELS
     source: str | None = None
@@ -81,6 +86,8 @@ def prepare(options: PreparationOptions) -> StoredModel:
         checkpoint = read(source.directory)
         calibration_path = options.calibration or built_in_rows(checkpoint.task)
         calibration = read_data_set(calibration_path, checkpoint.task, labelled=False)
+        held_back = read_data_set(options.held_back, checkpoint.task, labelled=False) if options.held_back else None
+        rows = split_rows(calibration, held_back)
         evaluations = [read_data_set(path, checkpoint.task) for path in options.evaluations]
         from models.engine.engine import EngineOptions
         from models.prepare.build import ModelBuilder
@@ -91,8 +98,9 @@ def prepare(options: PreparationOptions) -> StoredModel:
             model = ModelBuilder(
                 checkpoint=checkpoint,
                 draft=_draft(options, source, checkpoint),
-                calibration=calibration,
+                rows=rows,
                 evaluations=evaluations,
+                max_distance=options.max_distance or default_limit(checkpoint.task),
                 max_points_lost=options.max_points_lost,
                 options=EngineOptions(threads=1, precision="f32", batching=options.batching),
                 workspace=workspace,

@@ -17,10 +17,13 @@ from producer.contract import TaskName
 
 __all__ = [
     "MANIFEST_NAME",
+    "AnswerDistance",
     "CheckRecord",
     "FileRecord",
     "Manifest",
     "Measurement",
+    "RecipeTrial",
+    "TrialConditions",
     "digest",
     "digest_of_all",
     "record_files",
@@ -29,6 +32,8 @@ __all__ = [
 _REVISION_CHARACTERS = 12
 #: Most accuracy that bf16 may cost: what INT8 may cost by default when a model is prepared.
 _MAX_POINTS_LOST_IN_BF16 = 0.5
+#: Accuracies have four digits, so points have two; more would be noise of the subtraction.
+_POINTS_DIGITS = 2
 
 
 class _Record(BaseModel):
@@ -66,12 +71,65 @@ class Measurement(_Record):
     @property
     def points_lost(self) -> float | None:
         """Accuracy that quantization cost, in percentage points; None if the FP32 model is not published."""
-        return None if self.fp32 is None else (self.fp32 - self.int8) * 100
+        return None if self.fp32 is None else round((self.fp32 - self.int8) * 100, _POINTS_DIGITS)
 
     @property
     def points_lost_in_bf16(self) -> float:
         """Accuracy that INT8 with bf16 for the rest costs, in percentage points of FP32's, or of INT8's without it."""
-        return ((self.int8 if self.fp32 is None else self.fp32) - self.int8_bf16) * 100
+        return round(((self.int8 if self.fp32 is None else self.fp32) - self.int8_bf16) * 100, _POINTS_DIGITS)
+
+
+class AnswerDistance(_Record):
+    """How far a model's answers are from those of the model before quantization, on rows held back from calibration.
+
+    Attributes:
+        mean: mean over the rows of the largest change of a score: a probability, or for regression a value, in
+            multiples of the range of the values.
+        p999: the 99.9th percentile over the rows.
+        largest: the largest over the rows.
+        logits: mean over the rows of the mean change of a logit.
+        equal_spans: share of the rows with the same best span, for question answering alone.
+    """
+
+    mean: float
+    p999: float
+    largest: float
+    logits: float
+    equal_spans: float | None = None
+
+
+class RecipeTrial(_Record):
+    """One recipe that was tried.
+
+    Attributes:
+        recipe: what was tried, in words.
+        distance: how far the model that it made is from the one before quantization.
+        speed: how many times as fast as FP32 it is, as the geometric mean over three shapes.
+        is_chosen: whether this is the recipe of the model.
+    """
+
+    recipe: str
+    distance: AnswerDistance
+    speed: float
+    is_chosen: bool = False
+
+
+class TrialConditions(_Record):
+    """What the trials of recipes were measured on.
+
+    Attributes:
+        data: name of the file of the rows.
+        held_back_rows: number of rows that were held back from calibration.
+        max_distance: the limit: of the mean distance, or for question answering of the share of other spans.
+        cpu: the CPU, and the limit on its instructions if there was one.
+        arithmetic: of the matrix products.
+    """
+
+    data: str
+    held_back_rows: Annotated[int, Field(gt=0)]
+    max_distance: float
+    cpu: str
+    arithmetic: str
 
 
 class CheckRecord(_Record):
@@ -126,6 +184,10 @@ class Manifest(_Record):
         operations: how many operations of the compiled graph run in each precision, by OpenVINO's layer type.
         operations_cpu: the CPU on which they were counted; another CPU may run some in another precision.
         feeding: how the model is fed.
+        trials: the recipes that were tried, fastest first; empty if there was nothing to choose, and in manifests older
+            than this field.
+        trial_conditions: what they were measured on.
+        distance_in_f32: distance of the model's answers in f32, as a CPU without instructions for INT8 computes them.
         check: how its answers compare with those of the published model; None in manifests older than this field.
     """
 
@@ -150,6 +212,9 @@ class Manifest(_Record):
     operations_cpu: str = ""
     feeding: FeedingRecord = FeedingRecord()
     check: CheckRecord | None = None
+    trials: list[RecipeTrial] = []
+    trial_conditions: TrialConditions | None = None
+    distance_in_f32: AnswerDistance | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -76,7 +76,7 @@ def check(model: StoredModel, checkpoint: Checkpoint, options: EngineOptions, *,
         model: the FP32 graph, or the published one.
         checkpoint: the published files.
         options: how the engine compiles and batches; threads and arithmetic are the check's own.
-        is_published: whether the graph itself was published, quantized: it is then compared with itself, in one row
+        is_published: whether the graph itself was published: it is then compared with itself, in one row
             without padding.
 
     Returns:

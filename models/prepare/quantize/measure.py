@@ -36,20 +36,6 @@ class Measurer:
         self._options = options
         self._reports: dict[tuple[Path, Path, str], EvaluationReport] = {}
 
-    def points_lost(self, int8: StoredModel) -> float | None:
-        """The most accuracy that a model loses on any of the data, in percentage points.
-
-        Returns:
-            None if there is no FP32 model or no data to compare on.
-        """
-        if self._fp32 is None or not self._data:
-            return None
-        pairs = [(self._report(self._fp32, data, "f32"), self._report(int8, data, "f32")) for data in self._data]
-        return (
-            max(round(before.value, _ACCURACY_DIGITS) - round(after.value, _ACCURACY_DIGITS) for before, after in pairs)
-            * 100
-        )
-
     def measure(self, int8: StoredModel) -> list[Measurement]:
         """Measure a model: one measurement per labelled file."""
         return [self._measure(int8, data) for data in self._data]

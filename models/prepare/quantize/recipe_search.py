@@ -1,20 +1,15 @@
-"""Which recipes are tried for a model, and which one is used."""
+"""Which recipe is used: the fastest one whose answers are close enough to those of the model before quantization."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 from models.errors import AccuracyError
-from models.prepare.quantize.recipe import QuantizationMethod, QuantizationRecipe
+from models.prepare.quantize.distance import Distance
+from models.prepare.quantize.recipe import QuantizationRecipe
 
-__all__ = ["SMOOTH_QUANT_ALPHA", "Trial", "recipes_from", "search_recipe"]
-
-#: nncf's own default for transformers.
-SMOOTH_QUANT_ALPHA = 0.95
-Quantized = TypeVar("Quantized")
-_OTHER_PRESET = {"mixed": "performance", "performance": "mixed"}
+__all__ = ["Trial", "most_trials", "search_recipe"]
 
 
 @dataclass(frozen=True)
@@ -23,61 +18,68 @@ class Trial:
 
     Attributes:
         recipe: what was tried.
-        points_lost: the most accuracy that it lost on any of the evaluation data, in percentage points; None if it was
-            not measured.
+        distance: how far its answers are from those of the model before quantization.
+        speed: how many times as fast as that model it is.
     """
 
     recipe: QuantizationRecipe
-    points_lost: float | None
+    distance: Distance
+    speed: float
 
     def __str__(self) -> str:
-        lost = "not measured" if self.points_lost is None else f"{self.points_lost:.2f} points lost"
-        return f"{self.recipe}: {lost}"
-
-
-def recipes_from(first: QuantizationRecipe) -> list[QuantizationRecipe]:
-    """``first``, then others by what they cost in speed, cheapest first.
-
-    The other preset costs next to nothing, products that stay in FP32 some speed, and quantizing the weights alone
-    leaves all arithmetic in FP32.
-    """
-    alpha = first.smooth_quant_alpha if first.smooth_quant_alpha >= 0 else SMOOTH_QUANT_ALPHA
-    smooth = replace(first, smooth_quant_alpha=alpha)
-    recipes = [
-        first,
-        replace(smooth, preset=_OTHER_PRESET[first.preset]),
-        replace(smooth, preset="mixed", keeps_products_after_activations=True),
-        QuantizationRecipe(method=QuantizationMethod.WEIGHTS, calibration_rows=0),
-    ]
-    return list(dict.fromkeys(recipes))
+        return f"{self.recipe}: {self.distance}, {self.speed:.2f} times as fast as FP32"
 
 
 def search_recipe(
-    recipes: Sequence[QuantizationRecipe],
-    quantize: Callable[[QuantizationRecipe], tuple[Quantized, float | None]],
-    max_points_lost: float,
-    report: Callable[[Trial], None],
-) -> tuple[Quantized, list[Trial]]:
-    """Try recipes in order until one loses no more accuracy than allowed. One that is not measured is accepted.
+    recipes: Sequence[QuantizationRecipe], try_recipe: Callable[[QuantizationRecipe], Trial], max_distance: float
+) -> tuple[Trial, list[Trial]]:
+    """Find the fastest recipe that is within a limit.
+
+    The fastest recipe is tried first. If it is too far away, the others are bisected, since each is closer than those
+    before it. Where two of them are in the wrong order by a little, the outcome may not be the fastest one within the
+    limit; it has always been tried and found within it.
 
     Args:
-        recipes: in order of preference.
-        quantize: quantizes a model by a recipe; returns it with the points that it lost, None if not measured.
-        max_points_lost: most accuracy that may be lost, in percentage points.
-        report: called with each trial.
+        recipes: at least one, fastest first, each closer than the one before.
+        try_recipe: quantizes by a recipe, and measures the result.
+        max_distance: most that :attr:`Distance.value` may be.
 
     Returns:
-        What ``quantize`` returned for the accepted recipe, and all trials, the accepted one last.
+        The trial of the chosen recipe, and all trials in the order of the recipes.
 
     Raises:
-        AccuracyError: every recipe loses more.
+        AccuracyError: the last recipe is not within the limit.
     """
-    trials: list[Trial] = []
-    for recipe in recipes:
-        quantized, points_lost = quantize(recipe)
-        trials.append(Trial(recipe, points_lost))
-        report(trials[-1])
-        if points_lost is None or points_lost <= max_points_lost:
-            return quantized, trials
-    tried = "; ".join(map(str, trials))
-    raise AccuracyError(f"every recipe loses more than {max_points_lost:g} points (--max-drop): {tried}")
+    trials: dict[int, Trial] = {}
+
+    def is_within(index: int) -> bool:
+        trials[index] = try_recipe(recipes[index])
+        return trials[index].distance.value <= max_distance
+
+    # All recipes before `lowest` are too far away; `highest` is within the limit, or stands for none.
+    lowest, highest = (0, 0) if is_within(0) else (1, len(recipes))
+    while lowest < highest:
+        middle = (lowest + highest) // 2
+        if is_within(middle):
+            highest = middle
+        else:
+            lowest = middle + 1
+    found = [trial for _, trial in sorted(trials.items())]
+    if lowest == len(recipes):
+        raise AccuracyError(_too_far(found, max_distance))
+    return trials[lowest], found
+
+
+def most_trials(recipes: int) -> int:
+    """The most trials that a search among so many recipes takes."""
+    return 1 + (recipes - 1).bit_length()
+
+
+def _too_far(trials: Sequence[Trial], max_distance: float) -> str:
+    closest = min(trials, key=lambda trial: trial.distance.value)
+    distance = closest.distance
+    return (
+        f"no recipe is within --max-distance {max_distance:g} of FP32. The closest one, {closest.recipe}, exceeds it "
+        f"by {distance.value - max_distance:.2g} ({distance}). Calibrate on rows like those that the model will "
+        f"answer (--calibration), or allow more (--max-distance)"
+    )

@@ -26,6 +26,14 @@ def test_a_directory_whose_name_is_none_for_a_model_needs_one(
     assert error.endswith(": choose one with --as NAME\n")
 
 
+@pytest.mark.parametrize("distance", ["0", "-0.1", "1.001", "nan", "inf", "near"])
+def test_a_distance_that_is_out_of_range_is_wrong_usage(distance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["prepare", "owner/name", f"--max-distance={distance}"])
+    error = capsys.readouterr().err
+    assert f"argument --max-distance: {distance!r} is not a distance: it must be over 0, and 1 at most" in error
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_preparation_as_an_error_does_and_is_everybodys_again_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals

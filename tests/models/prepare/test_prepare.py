@@ -27,7 +27,8 @@ from tests.models.conftest import Rows
 from tests.models.options import engine_options
 from tests.models.tiny_checkpoint import INFERENCE_LABELS, MAX_LENGTH, write_checkpoint
 
-TEXTS = [f"the film was {word} ." for word in ("good", "bad", "a film", "it")] * 4
+WORDS = ("good", "bad", "a film", "it")
+TEXTS = [f"the film was {word} ." + " it is good ." * times for word in WORDS for times in range(10)]
 pytestmark = pytest.mark.prepare
 
 
@@ -63,8 +64,8 @@ def prepare(models_dir: Path, checkpoint: Path, *evaluations: list[dict[str, Any
         "a test",
     ]
     measured = [argument for file in files for argument in ("--evaluate", file)]
-    # With random weights accuracy is a matter of chance, so any loss is allowed.
-    arguments += ["--max-drop", "100"]
+    # With random weights accuracy is a matter of chance, so any loss and any distance are allowed.
+    arguments += ["--max-drop", "100", "--max-distance", "1"]
     command = [sys.executable, "-m", "models", *arguments, "--calibration", files[0], *measured]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

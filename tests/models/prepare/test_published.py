@@ -39,9 +39,12 @@ pytestmark = pytest.mark.prepare
 NAMES = dict(zip(PUBLISHED, ("onnx", "sparse", "topics", "answers", "tiny"), strict=True))
 #: Texts of equal length.
 IDS = [[2, *range(start, start + 7), 3] for start in (10, 25, 40, 55, 70)]
+COUNT = 40
 ROWS = {
-    "topics": [{"premise": "the food was good", "hypothesis": "This example is food."}] * 4,
-    "answers": [{"question": "who was in paris?", "context": "ada was in paris."}] * 4,
+    "topics": [
+        {"premise": f"the food was good {number}", "hypothesis": "This example is food."} for number in range(COUNT)
+    ],
+    "answers": [{"question": "who was in paris?", "context": f"ada was in paris {number}."} for number in range(COUNT)],
 }
 
 
@@ -59,7 +62,8 @@ def prepared(repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def _prepare(hub: LocalHub, models_dir: Path, hub_id: str, name: str) -> str:
-    arguments = ["--models-dir", str(models_dir), "prepare", hub_id, "--as", name]
+    # With random weights any distance is possible.
+    arguments = ["--models-dir", str(models_dir), "prepare", hub_id, "--as", name, "--max-distance", "1"]
     if name in ROWS:
         rows = models_dir.parent / f"{name}.jsonl"
         rows.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS[name]))
@@ -120,9 +124,8 @@ def test_the_manifests_say_where_each_comes_from_and_how_it_was_made(
         "PyTorch (pytorch_model.bin)",
     ]
     assert models["onnx"].manifest.recipe == {"method": "used as published, ONNX"}
-    assert models["topics"].manifest.recipe["smooth_quant_alpha"] == 0.95
     assert models["topics"].manifest.recipe["calibration_data"] == "topics.jsonl"
-    assert models["topics"].manifest.recipe["calibration_rows"] == 4
+    assert models["topics"].manifest.recipe["calibration_rows"] == COUNT // 2
     assert models["tiny"].manifest.recipe["calibration_data"] == "question-answering.jsonl"
     assert [models[name].manifest.task for name in NAMES.values()] == [
         TaskName.TEXT_CLASSIFICATION,
@@ -174,7 +177,7 @@ def test_each_is_computed_in_floating_point_from_the_same_directory(
     assert found[QUANTIZERS] == {}
 
     if NAMES[hub_id] not in ROWS:
-        # Four equal rows are no calibration, so there the distances mean nothing.
+        # Rows that are nearly equal are no calibration, so there the distances mean nothing.
         published = _answers_before_quantization(hub_id)
         in_int8, in_f32 = (
             float(np.abs(_answers(path, arithmetic) - published).mean())
@@ -224,8 +227,13 @@ def test_the_engine_takes_the_option_for_sparse_weights_where_the_cpu_has_kernel
     np.testing.assert_allclose(with_option.compute(sequences)[0][0], without.compute(sequences)[0][0], atol=1e-6)
 
 
-def test_without_labelled_rows_it_is_said_that_no_other_recipe_is_tried(prepared: tuple[Path, dict[str, str]]) -> None:
-    assert "accuracy is not measured, and no other recipe is tried" in prepared[1]["topics"]
+def test_only_what_was_not_quantized_yet_has_recipes_to_choose_from(
+    prepared: tuple[Path, dict[str, str]], models: dict[str, StoredModel]
+) -> None:
+    assert "20 rows calibrate, 20 rows measure the distance from FP32" in prepared[1]["topics"]
+    assert [len(models[name].manifest.trials) for name in NAMES.values()] == [0, 0, 1, 1, 1]
+    assert "no recipes were compared at preparation" in prepared[1]["onnx"]
+    assert "Not measured: FP32 is not published." in (models["onnx"].directory / "README.md").read_text()
 
 
 @pytest.mark.usefixtures("hub")
