@@ -1,8 +1,8 @@
 """Full-size models of random weights, prepared and served: ``python -m benchmarks.full_size``.
 
-For DistilBERT and BERT-base: time and peak memory of the preparation, the INT8 directory beside the FP32 checkpoint,
-the share of matrix products that run in i8, and what a process of a real worker takes to start and in private memory,
-with and without the cache of compiled models.
+For DistilBERT and BERT-base: time and peak memory of the preparation, which recipes it tried and which one it chose,
+the INT8 directory beside the FP32 checkpoint, the share of matrix products that run in i8, and what a process of a real
+worker takes to start and in private memory, with and without the cache of compiled models.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks.processes import rss_anon_mib
 from examples.demo.texts import generate, read_examples
 from examples.local_stack import LocalServer, LocalWorker
 from models.store import BUNDLED_DIRECTORY, StoredModel, find
+from models.store.describe import describe_trials
 from producer import Client, TextClassificationRequest
 
 __all__ = ["BENCHMARKS_CACHE", "prepared_model"]
@@ -69,13 +70,16 @@ def main() -> int:
         "--cache", type=Path, default=BENCHMARKS_CACHE, help="where models are made (default: %(default)s)"
     )
     parser.add_argument("--starts", type=int, default=3, help="starts of a worker with each (default: %(default)s)")
+    parser.add_argument("--max-distance", help="of the preparation (default: its own)")
     parser.add_argument("--again", action="store_true", help="prepare again what is there")
     options = parser.parse_args()
     cache = options.cache.expanduser()
     for architecture in options.architecture or _ARCHITECTURES:
         checkpoint = _checkpoint(cache, architecture)
         models_dir = cache / "full-size"
-        preparation = _prepare(checkpoint, models_dir, architecture, again=options.again)
+        extra = ["--max-distance", options.max_distance] if options.max_distance else []
+        is_there = (models_dir / architecture).is_dir() and not options.again
+        preparation = None if is_there else _prepare(checkpoint, models_dir, architecture, extra)
         model = find(architecture, models_dir)
         print(f"\n{architecture}\n" + "\n".join(_describe(model, checkpoint, preparation)))
         with tempfile.TemporaryDirectory() as compiled:
@@ -100,7 +104,9 @@ def prepared_model(cache: Path, architecture: str) -> StoredModel:
         SystemExit: it cannot be prepared.
     """
     models_dir = cache / "full-size"
-    _prepare(_checkpoint(cache, architecture), models_dir, architecture, again=False)
+    if not (models_dir / architecture).is_dir():
+        # The answers of random weights mean nothing, so they may be far from FP32's.
+        _prepare(_checkpoint(cache, architecture), models_dir, architecture, ["--max-distance", "1"])
     return find(architecture, models_dir)
 
 
@@ -112,10 +118,8 @@ def _checkpoint(cache: Path, architecture: str) -> Path:
     return target
 
 
-def _prepare(checkpoint: Path, models_dir: Path, name: str, *, again: bool) -> Preparation | None:
-    if (models_dir / name).is_dir() and not again:
-        return None
-    return _run(["models", "--models-dir", str(models_dir), "prepare", str(checkpoint), "--as", name])
+def _prepare(checkpoint: Path, models_dir: Path, name: str, extra: list[str]) -> Preparation:
+    return _run(["models", "--models-dir", str(models_dir), "prepare", str(checkpoint), "--as", name, *extra])
 
 
 def _run(module: list[str]) -> Preparation:
@@ -142,6 +146,7 @@ def _describe(model: StoredModel, checkpoint: Path, preparation: Preparation | N
     in_int8 = sum(found.get(name, 0) for found in counts for name in ("i8", "u8"))
     lines.append(f"{in_int8} of {total} matrix products run in i8: {in_int8 / max(1, total):.2f}")
     lines.append(f"operations: {json.dumps(model.manifest.operations)}")
+    lines.append(describe_trials(model.manifest))
     if preparation is None:
         return [*lines, "prepared by an earlier run (--again)"]
     took = f"prepared in {preparation.seconds:.0f} s, {preparation.cpu_seconds:.0f} s of CPU"

@@ -1,4 +1,4 @@
-"""The report's pictures."""
+"""The pictures of reports, in one style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-__all__ = ["draw"]
+__all__ = ["draw", "make_row", "save"]
 
 _COLOURS = {
     "bound": "#9aa0a6",
@@ -34,15 +34,30 @@ def draw(directory: Path, results: Mapping[str, Any]) -> list[str]:
     """
     made = []
     if results["workloads"]:
-        made.append(_save(directory, "throughput.png", _throughput(results["workloads"])))
+        made.append(save(directory, "throughput.png", _throughput(results["workloads"])))
     if results.get("latency", {}).get("under_load"):
-        made.append(_save(directory, "latency.png", _latency(results["latency"])))
+        made.append(save(directory, "latency.png", _latency(results["latency"])))
     if "scaling" in results:
-        made.append(_save(directory, "scaling.png", _scaling(results["scaling"])))
+        made.append(save(directory, "scaling.png", _scaling(results["scaling"])))
     return made
 
 
-def _save(directory: Path, name: str, figure: Any) -> str:
+def make_row(count: int) -> tuple[Any, list[Any]]:
+    """A figure with plots side by side.
+
+    Returns:
+        The figure, and its plots.
+    """
+    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 4), squeeze=False)
+    return figure, list(axes[0])
+
+
+def save(directory: Path, name: str, figure: Any) -> str:
+    """Write a figure.
+
+    Returns:
+        The name of the file.
+    """
     figure.tight_layout()
     figure.savefig(directory / name, dpi=_DOTS_PER_INCH)
     plt.close(figure)
