@@ -17,7 +17,7 @@ __all__ = ["TOLERANCE", "Distance", "logit_distance", "named_scores", "result_di
 
 #: Largest difference of a score, and of a logit relative to the largest of its sequence.
 TOLERANCE = 1e-3
-#: A label or span may take the place of another if their scores are no further apart than this share of them.
+#: A label or span may come before another if their scores are no further apart than this share of them.
 _TIE = 2e-3
 
 
@@ -71,7 +71,7 @@ def result_distance(result: Any, expected: Any) -> Distance:
     """How a result differs from the one that is expected, both in the shape of their task."""
     ours, theirs = named_scores(result), named_scores(expected)
     if sorted(name for name, _ in ours) != sorted(name for name, _ in theirs):
-        return _distance_of_spans(ours, theirs)
+        return Distance(float("inf"), has_same_names=False)
     found, wanted = _by_name(ours), _by_name(theirs)
     score = max(
         (abs(a - b) for name in wanted for a, b in zip(sorted(found[name]), sorted(wanted[name]), strict=True)),
@@ -89,18 +89,6 @@ def named_scores(result: Any) -> list[tuple[Any, float]]:
     if entries and "label" in entries[0]:
         return [(entry["label"], entry["score"]) for entry in entries]
     return [((entry["start"], entry["end"], entry["answer"]), entry["score"]) for entry in entries]
-
-
-def _distance_of_spans(ours: list[tuple[Any, float]], theirs: list[tuple[Any, float]]) -> Distance:
-    """Of two lists of which each may lack spans of the other that score as little as its last one."""
-    if len(ours) != len(theirs) or not theirs:
-        return Distance(float("inf"), has_same_names=False)
-    found, wanted = dict(ours), dict(theirs)
-    missing = [score for name, score in theirs if name not in found]
-    are_ties = all(_is_tie(score, theirs[-1][1]) for score in missing)
-    best_is_same = ours[0][0] == theirs[0][0] or _is_tie(wanted.get(ours[0][0], theirs[-1][1]), theirs[0][1])
-    score = max((abs(found[name] - wanted[name]) for name in wanted if name in found), default=0.0)
-    return Distance(score, are_ties and best_is_same)
 
 
 def _by_name(entries: list[tuple[Any, float]]) -> dict[Any, list[float]]:

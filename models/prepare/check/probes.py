@@ -95,8 +95,8 @@ def _long_probes(texts: TextMaker, request_of: MakeRequest, max_length: int) -> 
     beyond = [request_of(texts.of_tokens(length)) for length in (max_length + 1, max_length + 2, 3 * max_length)]
     names = ("a text of one token more than the model reads", "a text of two tokens more", "a text of three times that")
     return [
-        # The first two are cut at the same place, so computing one of them is enough.
-        Probe(name, [request], is_computed and number != 1)
+        # All are cut to the same length, so computing one of them is enough.
+        Probe(name, [request], is_computed and number == 0)
         for number, (name, request) in enumerate(zip(names, beyond, strict=True))
     ]
 

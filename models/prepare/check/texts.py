@@ -7,7 +7,7 @@ from functools import cached_property
 
 from models.evaluation.rows import read_rows
 from models.prepare.quantize.calibration import built_in_rows
-from producer.contract import TaskName
+from producer.contract import MAX_TEXT_CHARACTERS, TaskName
 
 __all__ = ["TextMaker"]
 
@@ -35,7 +35,7 @@ class TextMaker:
     def of_tokens(self, tokens: int) -> str:
         """A text of this many tokens, or of the nearest number that words can give.
 
-        A number under :attr:`shortest_tokens` gives the shortest text.
+        A number under :attr:`shortest_tokens` gives the shortest text, and no text is longer than requests may be.
         """
         words: list[str] = []
         start = self._made * _STRIDE
@@ -44,13 +44,17 @@ class TextMaker:
         step = max(1, tokens)
         while step:
             longer = [*words, *self._words_from(start + len(words), step)]
-            if self._count_tokens(" ".join(longer)) <= tokens:
+            if self._fits(longer, tokens):
                 words = longer
             else:
                 step //= 2
-        while self._count_tokens(filled := " ".join([*words, _SHORTEST_TEXT])) <= tokens:
+        while self._fits([*words, _SHORTEST_TEXT], tokens):
             words.append(_SHORTEST_TEXT)
-        return " ".join(words) or filled
+        return " ".join(words) or _SHORTEST_TEXT
+
+    def _fits(self, words: list[str], tokens: int) -> bool:
+        text = " ".join(words)
+        return len(text) <= MAX_TEXT_CHARACTERS and self._count_tokens(text) <= tokens
 
     def _words_from(self, start: int, count: int) -> list[str]:
         return [self._pool[(start + index) % len(self._pool)] for index in range(count)]
