@@ -120,12 +120,12 @@ def _draw_front(axis: Any, manifest: Manifest) -> None:
     for (speed, value), trial in zip(points, manifest.trials, strict=True):
         if trial.is_chosen:
             axis.plot([speed], [value], marker="o", markersize=_CHOSEN_SIZE, color="#2e7d32")
-        axis.annotate(trial.recipe, (speed, value), fontsize=6, xytext=(3, 3), textcoords="offset points")
+        axis.annotate(trial.recipe, (speed, value), fontsize=7, xytext=(7, 5), textcoords="offset points")
     if manifest.trial_conditions:
         axis.axhline(manifest.trial_conditions.max_distance, linestyle="--", color="#c62828")
     axis.set_title(manifest.name)
+    axis.margins(x=0.25, y=0.12)
     axis.set_ylim(bottom=0)
-    axis.margins(x=0.25)
     axis.set_xlabel("speed, FP32 = 1")
     axis.set_ylabel("share of other spans" if finds_spans else "mean distance of a score")
 
