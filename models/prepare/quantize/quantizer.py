@@ -58,11 +58,12 @@ class Quantizer:
             for group in self._groups
             for product, constant in zip(group.products, group.constants, strict=True)
         }
-        self._recipes = recipes_for([group.width for group in self._groups], has_attention=bool(self._attention))
         self._scalings: dict[_Way, Scaling] = {}
         self._rounded: dict[_Way, dict[str, IntegerWeights]] = {}
-        some = sequences[:: max(1, len(sequences) // _SEQUENCES_FOR_HARM)][:_SEQUENCES_FOR_HARM]
-        self._most_hurt = self._by_harm(some)
+        harm = self._measure_harm(_of_median_length(sequences))
+        self._most_hurt = sorted(self._groups, key=harm.__getitem__, reverse=True)
+        attention_rank = sum(harm[group] > harm[None] for group in self._groups) if self._attention else None
+        self._recipes = recipes_for([group.width for group in self._groups], attention_rank)
 
     @property
     def recipes(self) -> Sequence[QuantizationRecipe]:
@@ -85,21 +86,32 @@ class Quantizer:
         for group in tqdm(self._groups, desc=f"quantize, {recipe}", unit="input", disable=not is_shown()):
             self._quantize(graph, group, recipe.group_values if group in dynamic else None)
         if recipe.has_int8_attention:
-            for port in self._attention:
-                graph.quantize_output(port, self._statistics.largest[port])
+            self._quantize_attention(graph)
         write_graph(graph.finish(recipe.group_values), target, in_fp16=True)
         shutil.copyfile(self._fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
-    def _by_harm(self, sequences: Sequence[TokenSequence]) -> list[ProductGroup]:
-        """The groups, those first whose static inputs change the model's logits most when all others are FP32."""
+    def _measure_harm(self, sequences: Sequence[TokenSequence]) -> dict[ProductGroup | None, float]:
+        """How much the logits change if the inputs of one group are static, or attention is INT8, and all else is FP32.
+
+        Returns:
+            The mean square of the change by group; for attention by None.
+        """
         exact = logits_of(shared_core().read_model(self._fp32 / MODEL_NAME), sequences)
-        harm: dict[ProductGroup, float] = {}
-        for group in tqdm(self._groups, desc="find the most sensitive", unit="input", disable=not is_shown()):
+        harm: dict[ProductGroup | None, float] = {}
+        parts = [*self._groups, *([None] if self._attention else [])]
+        for part in tqdm(parts, desc="find the most sensitive", unit="input", disable=not is_shown()):
             graph = QuantizedGraph(shared_core().read_model(self._fp32 / MODEL_NAME))
-            self._quantize(graph, group, None)
+            if part is None:
+                self._quantize_attention(graph)
+            else:
+                self._quantize(graph, part, None)
             changed = logits_of(graph.finish(0), sequences)
-            harm[group] = sum(float(np.square(a - b).mean()) for a, b in zip(changed, exact, strict=True))
-        return sorted(self._groups, key=harm.__getitem__, reverse=True)
+            harm[part] = sum(float(np.square(a - b).mean()) for a, b in zip(changed, exact, strict=True))
+        return harm
+
+    def _quantize_attention(self, graph: QuantizedGraph) -> None:
+        for port in self._attention:
+            graph.quantize_output(port, self._statistics.largest[port])
 
     def _quantize(self, graph: QuantizedGraph, group: ProductGroup, group_values: int | None) -> None:
         weights = self._round((group, group_values))
@@ -134,3 +146,10 @@ class Quantizer:
                 for name in dict.fromkeys(group.constants)
             }
         return self._rounded[way]
+
+
+def _of_median_length(sequences: Sequence[TokenSequence]) -> list[TokenSequence]:
+    """A few sequences of about the median length, since OpenVINO makes kernels for each length."""
+    ordered = sorted(sequences, key=lambda sequence: len(sequence.ids))
+    first = max(0, (len(ordered) - _SEQUENCES_FOR_HARM) // 2)
+    return ordered[first : first + _SEQUENCES_FOR_HARM]

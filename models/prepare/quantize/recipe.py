@@ -45,11 +45,11 @@ class QuantizationRecipe:
     def __str__(self) -> str:
         if not self.quantizes_activations:
             return "weights alone"
-        if not self.dynamic_inputs:
-            return "static"
-        if self.dynamic_inputs < self.inputs:
-            return f"static, {self.dynamic_inputs} of {self.inputs} inputs dynamic"
         attention = ", INT8 attention" if self.has_int8_attention else ""
+        if not self.dynamic_inputs:
+            return f"static{attention}"
+        if self.dynamic_inputs < self.inputs:
+            return f"static, {self.dynamic_inputs} of {self.inputs} inputs dynamic{attention}"
         return f"dynamic in groups of {self.group_values}{attention}"
 
     @property
@@ -65,18 +65,23 @@ class QuantizationRecipe:
         }
 
 
-def recipes_for(widths: Sequence[int], *, has_attention: bool) -> list[QuantizationRecipe]:
+def recipes_for(widths: Sequence[int], attention_rank: int | None) -> list[QuantizationRecipe]:
     """All recipes for a model, fastest first. Each is closer to the FP32 model than the one before it.
 
     Args:
         widths: the input channels of each input of its products.
-        has_attention: whether the model has attention operations that OpenVINO computes in INT8.
+        attention_rank: how many inputs static quantization hurts more than INT8 hurts attention; None if the model has
+            no attention operations that OpenVINO computes in INT8.
     """
     count, longest, shorter = len(widths), *_group_lengths(widths)
-    steps = sorted({round(step * count / _STEPS) for step in range(_STEPS + 1)})
-    recipes = [QuantizationRecipe(count, dynamic, longest, has_attention) for dynamic in steps]
-    recipes += [QuantizationRecipe(count, count, group, False) for group in (longest, shorter)]
-    recipes.append(QuantizationRecipe(count, count, 0, False))
+    parts = count if attention_rank is None else count + 1
+    recipes = []
+    for step in range(_STEPS + 1):
+        closer = round(step * parts / _STEPS)
+        has_int8_attention = attention_rank is not None and closer <= attention_rank
+        dynamic = closer if has_int8_attention or attention_rank is None else closer - 1
+        recipes.append(QuantizationRecipe(count, dynamic, longest, has_int8_attention))
+    recipes += [QuantizationRecipe(count, count, group, False) for group in (shorter, 0)]
     return list(dict.fromkeys(recipes))
 
 
