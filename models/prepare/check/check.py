@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from models.engine.engine import EngineOptions
 from models.errors import PreparationError
 from models.prepare.check.comparison import TOLERANCE, logit_distance, named_scores, result_distance, same_tokens
 from models.prepare.check.diagnosis import not_computed, tell_difference
+from models.prepare.check.free_cores import free_cores
 from models.prepare.check.probes import Probe
 from models.prepare.check.published import Compute, Row, compute_by_graph, compute_by_torch
 from models.prepare.check.reference import Expected, Reference, quiet_transformers
@@ -87,9 +87,8 @@ def check(model: StoredModel, checkpoint: Checkpoint, options: EngineOptions, *,
         PreparationError: ``transformers`` cannot read the published model.
     """
     started_s = time.monotonic()
-    threads = len(os.sched_getaffinity(0))
     # In 8 bits a padded row is rounded otherwise than one without padding; in f32 both give the same.
-    options = replace(options, threads=threads, precision="f32", arithmetic=Arithmetic.F32, cache_dir=None)
+    options = replace(options, threads=free_cores(), precision="f32", arithmetic=Arithmetic.F32, cache_dir=None)
     with quiet_transformers():
         asked = _ask_published(model, checkpoint, options, is_published=is_published)
         _return_memory()

@@ -13,8 +13,9 @@ __all__ = ["MAX_COMPUTED_TOKENS", "Probe", "batch_probes", "length_probes", "ste
 
 #: Longer rows take long, and are no other than shorter ones: of longer texts only the tokens are compared.
 MAX_COMPUTED_TOKENS = 1024
-#: Up to this length every step is probed on both sides, beyond it on one side in turn, at every other step.
-_DENSE_TOKENS = 128
+#: Up to the first length every step is probed at and beyond it, up to the second at one of three places in turn, and
+#: after that every third step: long rows take most of the time, and are padded by the same code.
+_DENSE_TOKENS, _EVERY_STEP_TOKENS = 64, 128
 #: Empty rows are added to batches of short texts only.
 _EMPTY_ROW_TEXTS, _EMPTY_ROW_TOKENS = 9, (8, 12, 16, 24, 32)
 
@@ -56,7 +57,8 @@ def length_probes(texts: TextMaker, request_of: MakeRequest, max_length: int, ba
     longest = min(max_length, MAX_COMPUTED_TOKENS)
     steps = step_lengths(max_length, batching)
     dense = [step for step in steps if step <= _DENSE_TOKENS]
-    sparse = [step for step in steps if step > _DENSE_TOKENS][1::2]
+    sparse = [step for step in steps if _DENSE_TOKENS < step <= _EVERY_STEP_TOKENS]
+    sparse += [step for step in steps if step > _EVERY_STEP_TOKENS][1::3]
     short = texts.shortest_tokens
 
     def made(lengths: Sequence[int]) -> list[Request]:
@@ -74,20 +76,21 @@ def length_probes(texts: TextMaker, request_of: MakeRequest, max_length: int, ba
         middle - 1,
         middle,
         dense[-1],
-        longest,
     ]
     at, after = made(dense), made([step + 1 for step in dense])
     before = made([step - 1 for step in dense[::4]])
     beside = made([step + number % 3 - 1 for number, step in enumerate(sparse)])
     mixed = [
-        Probe("texts at every rounding step up to 128 tokens, together", at),
-        Probe("texts one token beyond every rounding step up to 128 tokens, together", after),
+        Probe(f"texts at every rounding step up to {_DENSE_TOKENS} tokens, together", at),
+        Probe(f"texts one token beyond every rounding step up to {_DENSE_TOKENS} tokens, together", after),
         Probe("texts one token short of rounding steps, together", before),
-        Probe("texts at and beside rounding steps over 128 tokens, together", beside),
-        Probe("short and long texts in turn, together", [*at[:2], *beside[-1:], *before[:2]]),
+        Probe(f"texts at and beside rounding steps over {_DENSE_TOKENS} tokens, together", beside),
+        Probe("short and long texts in turn, together", [*at[:2], *beside[:1], *before[:2]]),
     ]
     singles = [Probe("a text on its own", [request]) for length in dict.fromkeys(alone) for request in made([length])]
-    return [probe for probe in [*singles, *mixed] if probe.requests] + _long_probes(texts, request_of, max_length)
+    full = [Probe("a text as long as the model reads", made([longest]), max_length > MAX_COMPUTED_TOKENS)]
+    long = _long_probes(texts, request_of, max_length)
+    return [*(probe for probe in [*singles, *mixed] if probe.requests), *full, *long]
 
 
 def _long_probes(texts: TextMaker, request_of: MakeRequest, max_length: int) -> list[Probe]:
@@ -95,7 +98,7 @@ def _long_probes(texts: TextMaker, request_of: MakeRequest, max_length: int) -> 
     beyond = [request_of(texts.of_tokens(length)) for length in (max_length + 1, max_length + 2, 3 * max_length)]
     names = ("a text of one token more than the model reads", "a text of two tokens more", "a text of three times that")
     return [
-        # All are cut to the same length, so computing one of them is enough.
+        # All are cut to the length of the longest text, so computing one of them is enough.
         Probe(name, [request], is_computed and number == 0)
         for number, (name, request) in enumerate(zip(names, beyond, strict=True))
     ]

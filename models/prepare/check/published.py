@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from transformers.utils import ModelOutput
 
 from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.options import EngineOptions
+from models.prepare.check.free_cores import free_cores
 from models.prepare.source.checkpoint import Checkpoint
 from models.prepare.source.layout import Layout
 from producer.contract import TaskName
@@ -105,7 +105,7 @@ def compute_by_torch(checkpoint: Checkpoint) -> Compute:
         trust_remote_code=False,
     ).eval()
     is_small = sum(value.numel() for value in model.parameters()) < _FEW_PARAMETERS
-    threads = 1 if is_small else len(os.sched_getaffinity(0))
+    threads = 1 if is_small else free_cores()
     accepted = inspect.signature(model.forward).parameters
     no_cache = {"use_cache": False} if "use_cache" in accepted else {}
 
