@@ -48,7 +48,7 @@ class ModelBuilder:
         draft: the manifest as far as it is known.
         rows: rows to calibrate on, and rows to measure the distance from FP32 on.
         evaluations: labelled files to measure on.
-        max_distance: how far from FP32 the answers may be, as :attr:`Distance.value`.
+        max_distance: how far from FP32 the answers may be, as :attr:`Fp32Distance.value`.
         max_points_lost: most accuracy that INT8 may lose on any of the files, in percentage points.
         options: how models are compiled to calibrate and measure them.
         workspace: an empty directory.

@@ -42,7 +42,7 @@ class PreparationOptions:
         name: the name that requests will use.
         target: the directory to make; an existing one is replaced.
         batching: how sequences are batched while models are measured.
-        max_distance: how far from FP32 the answers may be, as :attr:`Distance.value`; the task's default if None.
+        max_distance: how far from FP32 the answers may be, as :attr:`Fp32Distance.value`; the task's default if None.
         max_points_lost: most accuracy that INT8 may lose on any of the evaluations, in percentage points.
         revision: branch, tag or commit of the hub's repository; its main branch if None.
         task: the task of the model, if its architecture does not tell.

@@ -13,7 +13,7 @@ from models.engine.engine import EngineOptions
 from models.engine.race import time_inferences, times_faster
 from models.evaluation.data_sets import DataSet
 from models.pipelines.base import AnyPipeline
-from models.prepare.quantize.distance import Distance, measure_distance, read_answers
+from models.prepare.quantize.distance import Fp32Distance, measure_distance, read_answers
 from models.prepare.quantize.recipe import QuantizationRecipe
 from models.prepare.quantize.recipe_search import Trial, most_trials, search_recipe
 from models.progress import progress_bar, report
@@ -41,7 +41,7 @@ class Choice:
     model: StoredModel
     chosen: Trial
     trials: Sequence[Trial]
-    in_f32: Distance
+    in_f32: Fp32Distance
     conditions: TrialConditions
 
     def add_to(self, manifest: Manifest) -> Manifest:
@@ -66,7 +66,7 @@ class RecipeChooser:
         fp32: the model before quantization, loaded for the task of the rows.
         held_back: rows that no recipe is calibrated on.
         options: how models are compiled, apart from the arithmetic.
-        max_distance: most that :attr:`Distance.value` may be.
+        max_distance: most that :attr:`Fp32Distance.value` may be.
         quantize: makes the model of a recipe, in a directory of its own.
     """
 
@@ -139,5 +139,5 @@ class RecipeChooser:
     def _load(self, model: StoredModel, arithmetic: Arithmetic) -> AnyPipeline:
         return pipelines.load_all(model, replace(self._options, arithmetic=arithmetic))[self._held_back.task]
 
-    def _distance(self, pipeline: AnyPipeline) -> Distance:
+    def _distance(self, pipeline: AnyPipeline) -> Fp32Distance:
         return measure_distance(read_answers(pipeline, self._held_back), self._originals)

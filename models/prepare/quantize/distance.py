@@ -16,7 +16,7 @@ from models.progress import progress_bar
 from models.store.manifest import AnswerDistance
 from producer.contract import RequestError, TaskName
 
-__all__ = ["Answers", "Distance", "default_limit", "measure_distance", "read_answers"]
+__all__ = ["Answers", "Fp32Distance", "default_limit", "measure_distance", "read_answers"]
 
 Scores = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Distance:
+class Fp32Distance:
     """How far answers are from others to the same rows.
 
     The distance of a row is the largest change of a score: the probability of a label, of a token as the start or as
@@ -89,7 +89,7 @@ class Distance:
 
 
 def default_limit(task: TaskName) -> float:
-    """The limit for :attr:`Distance.value` if ``--max-distance`` is not given."""
+    """The limit for :attr:`Fp32Distance.value` if ``--max-distance`` is not given."""
     return _MAX_OTHER_SPANS if task is TaskName.QUESTION_ANSWERING else _MAX_MEAN_DISTANCE
 
 
@@ -126,7 +126,7 @@ def read_answers(pipeline: AnyPipeline, data: DataSet) -> Answers:
     return Answers(logits, scores, spans if finds_spans else None, are_values=pipeline.score_function == "none")
 
 
-def measure_distance(answers: Answers, originals: Answers) -> Distance:
+def measure_distance(answers: Answers, originals: Answers) -> Fp32Distance:
     """Compare answers with those of the model before quantization.
 
     Args:
@@ -145,7 +145,7 @@ def measure_distance(answers: Answers, originals: Answers) -> Distance:
     if answers.spans is not None and originals.spans is not None:
         pairs = list(zip(answers.spans, originals.spans, strict=True))
         other_spans = sum(ours != theirs for ours, theirs in pairs) / len(pairs)
-    return Distance(
+    return Fp32Distance(
         rows=len(distances),
         mean=float(np.mean(distances)),
         p999=float(np.percentile(distances, _PERCENTILE)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.errors import AccuracyError
-from models.prepare.quantize.distance import Distance
+from models.prepare.quantize.distance import Fp32Distance
 from models.prepare.quantize.recipe import QuantizationRecipe
 
 __all__ = ["Trial", "most_trials", "search_recipe"]
@@ -23,7 +23,7 @@ class Trial:
     """
 
     recipe: QuantizationRecipe
-    distance: Distance
+    distance: Fp32Distance
     speed: float
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ def search_recipe(
     Args:
         recipes: at least one, fastest first, each closer than the one before.
         try_recipe: quantizes by a recipe, and measures the result.
-        max_distance: most that :attr:`Distance.value` may be.
+        max_distance: most that :attr:`Fp32Distance.value` may be.
 
     Returns:
         The trial of the chosen recipe, and all trials in the order of the recipes.

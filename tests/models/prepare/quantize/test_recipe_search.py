@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import AccuracyError
-from models.prepare.quantize.distance import Distance
+from models.prepare.quantize.distance import Fp32Distance
 from models.prepare.quantize.recipe import QuantizationRecipe, recipes_for
 from models.prepare.quantize.recipe_search import Trial, most_trials, search_recipe
 
 CHAIN = recipes_for([32] * 24, has_attention=True)
 
 
-def distance(mean: float, other_spans: float | None = None) -> Distance:
+def distance(mean: float, other_spans: float | None = None) -> Fp32Distance:
     """A distance of which one number counts."""
-    return Distance(rows=100, mean=mean, p999=0.1, largest=0.2, logits=0.3, other_spans=other_spans)
+    return Fp32Distance(rows=100, mean=mean, p999=0.1, largest=0.2, logits=0.3, other_spans=other_spans)
 
 
 def search(values: Sequence[float], limit: float) -> tuple[int, list[int]]:
