@@ -26,8 +26,9 @@ from producer.contract import TaskName
 
 __all__ = ["with_feeding"]
 
-#: Model types that compute with the padding whatever the mask says: by convolutions, or by mixing all tokens.
-_READS_PADDING = frozenset({"convbert", "fnet"})
+#: Model types that compute with the padding whatever the mask says: by convolutions, by mixing all tokens, or with the
+#: neighbours of each token.
+_READS_PADDING = frozenset({"convbert", "fnet", "mobilebert"})
 #: Model types whose head takes the last token of the row, padding or not.
 _READS_LAST = frozenset({"xlnet"})
 

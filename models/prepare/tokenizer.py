@@ -15,19 +15,27 @@ from transformers import AutoTokenizer
 
 from models.errors import TokenizerError, first_line
 from models.prepare.check.probe_texts import probe_texts
+from models.prepare.type_ids import remove_types
+from models.progress import report
 from models.store import TOKENIZER_NAME
 
 __all__ = ["write_tokenizer"]
 
 #: One text in this many is also compared as the first part of a pair.
 _PAIR_EVERY = 5
+#: Share of the texts on which a file may differ from a tokenizer of SentencePiece, which breaks ties in another way.
+_MAX_DIFFERENT = 0.01
+_TYPES = "token_type_ids"
 
 
 def write_tokenizer(source: Path, target: Path) -> None:
     """Write ``tokenizer.json`` into ``target``: the publisher's, or one converted from the publisher's other files.
 
     The reference is the tokenizer that the model was published with: its ``tokenizer.json`` as ``transformers`` loads
-    it, otherwise the slow tokenizer. A file is accepted if it gives the same ids on 1,000 texts and 200 pairs.
+    it, otherwise the slow tokenizer. A published file is accepted if it gives the same ids on 1,000 texts and 200
+    pairs.
+    A converted one is what the pipelines of ``transformers`` use, and may differ from the slow one in 1 % of the texts,
+    beside those that spell special tokens. Type ids that the model is never given are 0.
 
     Args:
         source: directory of the published files.
@@ -39,14 +47,20 @@ def write_tokenizer(source: Path, target: Path) -> None:
     published = source / TOKENIZER_NAME
     path = target / TOKENIZER_NAME
     reference = _load(source, is_fast=published.is_file())
-    texts = probe_texts()
-    difference = ""
+    inputs = _probe_inputs(reference)
+    allowed = 0 if reference.is_fast else int(len(inputs) * _MAX_DIFFERENT)
+    different: list[str] = []
     for write in _writers(source, published):
         write(path)
-        difference = _first_difference(path, reference, texts)
-        if not difference:
-            return
-    raise TokenizerError(f"{source}: no {TOKENIZER_NAME} gives the ids of the model's own tokenizer; {difference}")
+        different = _differences(path, reference, inputs)
+        if len(different) > allowed:
+            continue
+        if different:
+            report(f"{TOKENIZER_NAME} differs from the slow tokenizer on {len(different)} of {len(inputs)} texts")
+        if _TYPES not in reference.model_input_names:
+            remove_types(path)
+        return
+    raise TokenizerError(f"{source}: no {TOKENIZER_NAME} gives the ids of the model's own tokenizer; {different[0]}")
 
 
 def _writers(source: Path, published: Path) -> Iterator[Callable[[Path], object]]:
@@ -72,19 +86,27 @@ def _load(source: Path, *, is_fast: bool) -> Any:
     return loaded
 
 
-def _first_difference(path: Path, reference: Any, texts: Sequence[str]) -> str:
-    """The first text for which the ids differ, in words; empty if there is none."""
+def _probe_inputs(reference: Any) -> list[Any]:
+    """Texts, and pairs of them as tuples. A slow tokenizer is not asked about texts that spell special tokens."""
+    texts: Sequence[str] = probe_texts()
+    if not reference.is_fast:
+        texts = [text for text in texts if not any(token in text for token in reference.all_special_tokens)]
+    return [*texts, *list(pairwise(texts))[::_PAIR_EVERY]]
+
+
+def _differences(path: Path, reference: Any, inputs: Sequence[Any]) -> list[str]:
+    """In words, on which inputs the ids differ; or that the file cannot be read."""
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-        return f"{path.name} cannot be read: {error}"
+        return [f"{path.name} cannot be read: {error}"] * len(inputs)
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    pairs = list(pairwise(texts))[::_PAIR_EVERY]
-    for text, encoding in zip([*texts, *pairs], tokenizer.encode_batch([*texts, *pairs]), strict=True):
+    different = []
+    for text, encoding in zip(inputs, tokenizer.encode_batch(inputs), strict=True):
         arguments = (text,) if isinstance(text, str) else text
-        expected = reference(*arguments, truncation=False)
-        expected_types = expected.get("token_type_ids", encoding.type_ids)
+        expected = reference(*arguments, truncation=False, verbose=False)
+        expected_types = expected.get(_TYPES, encoding.type_ids)
         if encoding.ids != expected["input_ids"] or encoding.type_ids != expected_types:
-            return f"they differ on {text!r}"
-    return ""
+            different.append(f"they differ on {text!r}")
+    return different

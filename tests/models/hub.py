@@ -65,9 +65,10 @@ class LocalHub(LocalHttpServer):
         super().close()
 
     def files(self, hub_id: str) -> dict[str, Path]:
-        """The files of a repository, by name; empty if there is no such repository."""
+        """The files of a repository, by name with folders; empty if there is no such repository."""
         directory = self.root / hub_id
-        return {path.name: path for path in sorted(directory.iterdir())} if directory.is_dir() else {}
+        paths = sorted(path for path in directory.rglob("*") if path.is_file())
+        return {path.relative_to(directory).as_posix(): path for path in paths}
 
     def commit(self, hub_id: str) -> str:
         """The one commit of a repository: 40 digits that depend on its content."""

@@ -107,7 +107,8 @@ def _ask_published(
             if is_published
             else compute_by_torch(checkpoint)
         )
-        reference = Reference(checkpoint, compute, limit)
+        entailment, contradiction = checkpoint.labels
+        reference = Reference(checkpoint, compute, limit, entailment=entailment, contradiction=contradiction)
     except Exception as error:
         raise PreparationError(f"{checkpoint.directory} cannot be checked: {_in_one_line(error)}") from error
     probes = probes_of(model.manifest.task, reference.count_tokens, limit, options.batching, reference.special_tokens)

@@ -20,7 +20,8 @@ from producer.contract import TaskName
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
-_MAX_LENGTH = "max_position_embeddings"
+#: How ``config.json`` calls the number of positions: everywhere, and in GPT-2.
+_MAX_LENGTH, _MAX_LENGTH_OF_GPT2 = "max_position_embeddings", "n_positions"
 #: Model types that number positions from the padding token's id + 1, so that the positions before it are never used
 #: (``create_position_ids_from_input_ids`` in ``transformers``).
 _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet"})
@@ -66,7 +67,7 @@ class Checkpoint:
         Raises:
             PreparationError: the tokenizer's configuration is not a JSON object.
         """
-        positions = int(self.config[_MAX_LENGTH])
+        positions = int(_length_in(self.config))
         if self.config.get("model_type") in _POSITIONS_AFTER_PADDING:
             positions -= int(self.config.get("pad_token_id", 1)) + 1
         return min(positions, _tokenizer_limit(self.directory))
@@ -143,8 +144,12 @@ def _tokenizer_limit(directory: Path) -> int:
     return int(limit) if isinstance(limit, (int, float)) and 1 <= limit <= sys.maxsize else sys.maxsize
 
 
+def _length_in(config: Mapping[str, Any]) -> Any:
+    return config.get(_MAX_LENGTH, config.get(_MAX_LENGTH_OF_GPT2))
+
+
 def _check_length(path: Path, config: Mapping[str, Any]) -> None:
-    length = config.get(_MAX_LENGTH)
+    length = _length_in(config)
     if not isinstance(length, int) or length < 1:
         raise PreparationError(f"{path} does not say how many tokens the model reads: {_MAX_LENGTH} is {length!r}")
 

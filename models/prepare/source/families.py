@@ -33,6 +33,7 @@ _ENCODERS = {
     "distilbert": Exporter.OPTIMUM,
     "electra": Exporter.OPTIMUM,
     "ernie": Exporter.TRACE,
+    "ibert": Exporter.OPTIMUM,
     "megatron-bert": Exporter.TRACE,
     "mobilebert": Exporter.OPTIMUM,
     "modernbert": Exporter.TRACE,
@@ -40,52 +41,52 @@ _ENCODERS = {
     "rembert": Exporter.OPTIMUM,
     "roberta": Exporter.OPTIMUM,
     "roberta-prelayernorm": Exporter.TRACE,
-    "roformer": Exporter.OPTIMUM,
     "squeezebert": Exporter.OPTIMUM,
     "xlm-roberta": Exporter.OPTIMUM,
     "xlm-roberta-xl": Exporter.TRACE,
 }
-_SEQ2SEQ = {"bart": Exporter.OPTIMUM, "mbart": Exporter.OPTIMUM}
-_DECODERS = dict.fromkeys(("llama", "mistral", "opt", "qwen2", "qwen3"), Exporter.OPTIMUM)
+_SEQ2SEQ = {"bart": Exporter.OPTIMUM}
+_DECODERS = dict.fromkeys(("gpt2", "llama", "mistral", "opt", "qwen2", "qwen3"), Exporter.OPTIMUM)
 _SERVED = {
     TaskName.TEXT_CLASSIFICATION: _ENCODERS | _SEQ2SEQ | _DECODERS,
     TaskName.ZERO_SHOT_CLASSIFICATION: _ENCODERS | _SEQ2SEQ | _DECODERS,
-    TaskName.QUESTION_ANSWERING: _ENCODERS,
+    TaskName.QUESTION_ANSWERING: _ENCODERS | _SEQ2SEQ,
 }
-_LAST = "its head reads the last token, and GPT-2 has no padding token by which to find it"
 _LONG = "a ModernBERT model reads 8,192 tokens"
-_RELATIVE = "its configuration does not say how many tokens it reads"
-_BOXES = "it reads the positions of words on a page beside the words"
 _ENCODER = "a RoBERTa or DeBERTa-v3 model for the same task is served"
+_MULTILINGUAL = "an XLM-RoBERTa or mDeBERTa-v3 model for the same task is served"
+_WINDOWS = "it pads its inputs to windows of attention, which an export fixes to one length"
+_BY_LENGTH = "its attention depends on the length of the input, and an export keeps one kind of it"
+_NOT_EXPORTED = "OpenVINO has no export of its classification head"
+_OWN_TOKENIZER = "its tokenizer cannot be written as tokenizer.json"
+_PAGES = "it reads where words are on a page beside the words"
 #: Why a family is not served, and what is served instead where there is such a thing.
 _REFUSED = {
-    "bigbird_pegasus": ("its attention depends on the length of the input", _LONG),
-    "canine": ("it reads characters instead of tokens", "an XLM-RoBERTa model for the same task is served"),
+    "bigbird_pegasus": (_BY_LENGTH, _LONG),
+    "canine": ("it reads characters instead of tokens", _MULTILINGUAL),
+    "flaubert": (_OWN_TOKENIZER, "a CamemBERT model for the same task is served"),
     "fnet": ("it has no attention mask, so padding would change its answers", _ENCODER),
-    "funnel": ("its pooling depends on the length of the input", _ENCODER),
-    "gpt2": (_LAST, "a Qwen2 or Llama model for the same task is served, as are encoders"),
-    "layoutlm": (_BOXES, ""),
-    "layoutlmv2": (_BOXES, ""),
-    "layoutlmv3": (_BOXES, ""),
-    "led": ("it pads its inputs to windows of attention, which an export fixes to one length", _LONG),
-    "lilt": (_BOXES, ""),
-    "longformer": ("it pads its inputs to windows of attention, which an export fixes to one length", _LONG),
+    "funnel": ("it pools its inputs by their length", _ENCODER),
+    "layoutlm": (_PAGES, ""),
+    "layoutlmv2": (_PAGES, ""),
+    "layoutlmv3": (_PAGES, ""),
+    "led": (_WINDOWS, _LONG),
+    "lilt": (_PAGES, ""),
+    "longformer": (_WINDOWS, _LONG),
     "luke": ("it reads entities beside the words", _ENCODER),
-    "markuplm": ("it reads the paths of words in a page beside the words", ""),
-    "mra": ("its attention is approximated by CUDA kernels", _ENCODER),
-    "mt5": (_RELATIVE, "an mDeBERTa-v3 or XLM-RoBERTa model for the same task is served"),
+    "markuplm": (_PAGES, ""),
+    "mbart": ("OpenVINO cannot run its export for a batch of any size", _MULTILINGUAL),
+    "mt5": (_NOT_EXPORTED, _MULTILINGUAL),
     "nystromformer": ("its attention is approximated for one length of input", _LONG),
-    "openai-gpt": (_LAST, _ENCODER),
+    "openai-gpt": (_NOT_EXPORTED, _ENCODER),
     "perceiver": ("it reads bytes instead of tokens", _ENCODER),
-    "reformer": ("its attention depends on the length of the input and on chance", _LONG),
-    "t5": (_RELATIVE, _ENCODER),
+    "reformer": (_BY_LENGTH, _LONG),
+    "roformer": (_OWN_TOKENIZER, _MULTILINGUAL),
+    "t5": (_NOT_EXPORTED, _ENCODER),
     "tapas": ("it reads rows and columns of a table beside the words", ""),
-    "umt5": (_RELATIVE, "an mDeBERTa-v3 or XLM-RoBERTa model for the same task is served"),
-    "xlnet": (
-        "it reads texts that are padded on the left, and has no limit of length",
-        _ENCODER,
-    ),
-    "yoso": ("its attention is approximated by CUDA kernels", _ENCODER),
+    "umt5": (_NOT_EXPORTED, _MULTILINGUAL),
+    "xlm": (_OWN_TOKENIZER, _MULTILINGUAL),
+    "xlnet": (_NOT_EXPORTED, _ENCODER),
 }
 
 
