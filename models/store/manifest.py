@@ -229,8 +229,10 @@ class Manifest(_Record):
 
     @property
     def revision(self) -> str:
-        """Identifies the exact files: the same revision gives the same results on the same CPU."""
+        """Identifies the exact files and what labels mean: a revision gives the same results on the same CPU."""
         lines = "".join(f"{name} {record.sha256}\n" for name, record in sorted(self.files.items()))
+        if self.entailment_label or self.contradiction_label:
+            lines += f"{self.entailment_label}\n{self.contradiction_label}\n"
         return hashlib.sha256(lines.encode()).hexdigest()[:_REVISION_CHARACTERS]
 
     @classmethod

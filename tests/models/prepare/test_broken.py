@@ -138,6 +138,23 @@ def test_an_architecture_that_optimum_does_not_know_is_refused(
     assert "nonesuch" in refused(own_repositories / TINY)
 
 
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ('{"weight_map": {"a": "../elsewhere.safetensors"}}', "lists ../elsewhere.safetensors, which is not beside it"),
+        ('{"weight_map": ["a"]}', "is not an index of weights"),
+        ("{", "is not an index of weights"),
+    ],
+)
+def test_an_index_of_weights_that_leads_elsewhere_or_is_none_is_refused(
+    own_repositories: Path, refused: Callable[..., str], index: str, reason: str
+) -> None:
+    directory = own_repositories / QUESTIONS
+    (directory / "model.safetensors").rename(directory / "model-00001-of-00001.safetensors")
+    (directory / "model.safetensors.index.json").write_text(index)
+    assert reason in refused(directory)
+
+
 def test_a_task_that_nobody_knows_is_refused_and_can_be_given(
     own_repositories: Path, refused: Callable[..., str], prepare: Prepare
 ) -> None:

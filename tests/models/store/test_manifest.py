@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from models.errors import CorruptModelError
 from models.store import StoredModel
-from models.store.manifest import MANIFEST_NAME, Manifest, Measurement, record_files
+from models.store.manifest import MANIFEST_NAME, Manifest, Measurement, digest, digest_of_all, record_files
 from producer.contract import TaskName
 
 FILES = {
@@ -138,6 +139,25 @@ def test_the_revision_changes_with_the_content_and_the_names_of_the_files_and_wi
     renamed = {f"{name}.old": record for name, record in manifest.files.items()}
     revisions = {manifest.revision, make(tmp_path, files=changed).revision, make(tmp_path, files=renamed).revision}
     assert len(revisions) == 3
+
+
+def test_the_revision_changes_with_what_labels_mean(tmp_path: Path) -> None:
+    given: list[dict[str, str]] = [
+        {},
+        {"entailment_label": "A"},
+        {"contradiction_label": "A"},
+        {"entailment_label": "B"},
+    ]
+    assert len({make(tmp_path, **labels).revision for labels in given}) == len(given)
+
+
+def test_the_checksum_of_several_files_is_that_of_what_sha256sum_prints(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    printed = "".join(f"{hashlib.sha256(path.name.encode()).hexdigest()}  {path.name}\n" for path in paths)
+    assert digest_of_all(paths) == hashlib.sha256(printed.encode()).hexdigest()
+    assert digest_of_all(paths[:1]) == digest(paths[0])
 
 
 def test_every_bundled_model_is_as_its_manifest_says(sentiment: StoredModel, nli: StoredModel, qa: StoredModel) -> None:

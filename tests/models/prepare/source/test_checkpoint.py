@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from models.errors import PreparationError
+from models.pipelines.entailment import InferenceLabels
 from models.prepare.source.checkpoint import read_checkpoint
 from producer.contract import TaskName
 from tests.models.tiny_checkpoint import INFERENCE_LABELS, LABELS, MAX_LENGTH, write_checkpoint
@@ -105,3 +106,62 @@ def test_a_configuration_without_a_length_is_refused_with_what_it_says(tmp_path:
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "max_position_embeddings": length}))
     with pytest.raises(PreparationError, match=f"max_position_embeddings is {length!r}"):
         read_checkpoint(tmp_path / "tiny")
+
+
+def change_config(directory: Path, **fields: Any) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **fields}))
+
+
+def test_labels_that_are_given_make_a_classifier_one_for_zero_shot_classification(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "tiny", LABELS)
+    given = InferenceLabels("YES", "NO")
+    checkpoint = read_checkpoint(tmp_path / "tiny", labels=given)
+    assert checkpoint.task is TaskName.ZERO_SHOT_CLASSIFICATION
+    assert checkpoint.labels == given
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "given", "reason"),
+    [
+        (LABELS, TaskName.ZERO_SHOT_CLASSIFICATION, InferenceLabels(), "is entailment; say with --entailment LABEL"),
+        (LABELS, None, InferenceLabels("yes"), "none of the labels NO, PERHAPS, YES is yes"),
+        (LABELS, TaskName.TEXT_CLASSIFICATION, InferenceLabels("YES"), "is for text-classification: --entailment"),
+        (None, None, InferenceLabels("YES"), "is for question-answering: --entailment"),
+    ],
+)
+def test_labels_that_do_not_suit_the_task_are_refused_with_the_option_that_names_them(
+    tmp_path: Path, labels: Sequence[str] | None, task: TaskName | None, given: InferenceLabels, reason: str
+) -> None:
+    write_checkpoint(tmp_path / "tiny", labels)
+    with pytest.raises(PreparationError, match=reason):
+        read_checkpoint(tmp_path / "tiny", task, labels=given)
+
+
+def test_a_family_that_is_not_served_is_refused_unless_its_graph_is_published(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "tiny")
+    change_config(tmp_path / "tiny", model_type="longformer")
+    with pytest.raises(PreparationError, match=r"longformer is not served: .*; a ModernBERT model reads 8,192 tokens"):
+        read_checkpoint(tmp_path / "tiny")
+    (tmp_path / "tiny" / "model.onnx").touch()
+    assert read_checkpoint(tmp_path / "tiny").task is TaskName.TEXT_CLASSIFICATION
+
+
+def test_gpt2_calls_its_length_otherwise(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "tiny")
+    path = tmp_path / "tiny" / "config.json"
+    config = json.loads(path.read_bytes())
+    config["n_positions"] = config.pop("max_position_embeddings")
+    path.write_text(json.dumps({**config, "model_type": "gpt2"}))
+    assert read_checkpoint(tmp_path / "tiny").max_length_tokens == MAX_LENGTH
+
+
+def test_weights_in_several_files_are_told_by_their_numbers(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "tiny")
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    (tmp_path / "tiny" / "model.safetensors").rename(tmp_path / "tiny" / names[0])
+    for name in (names[1], "model.safetensors.index.json", "model-extra.safetensors"):
+        (tmp_path / "tiny" / name).touch()
+    checkpoint = read_checkpoint(tmp_path / "tiny")
+    assert checkpoint.weights.name == "model.safetensors.index.json"
+    assert [path.name for path in checkpoint.weight_files] == names
