@@ -19,7 +19,7 @@ from models.prepare.graph.graph_file import write_graph
 from models.prepare.graph.pytorch_weights import write_safetensors
 from models.prepare.graph.trace import trace
 from models.prepare.source.checkpoint import Checkpoint
-from models.prepare.source.families import Exporter, exporter_of
+from models.prepare.source.families import Exporter, exporter_of, lacks_padding
 from models.prepare.source.layout import Layout, weights_of
 from models.progress import progress_bar
 from models.store import CONFIG_NAME
@@ -27,6 +27,7 @@ from producer.contract import TaskName
 
 __all__ = ["export"]
 
+_NO_TOKEN = -1
 #: Most missing weights that a message names.
 _MAX_SHOWN = 3
 
@@ -60,6 +61,9 @@ def _write_safe_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
     # Weights in fp16 or bf16 are read as what they are, and computed with in FP32.
     config = {**checkpoint.config, "torch_dtype": "float32"}
     config.pop("dtype", None)
+    if lacks_padding(config):
+        # optimum-intel exports no decoder without one. No token has this id, so the last token still counts.
+        config["pad_token_id"] = _NO_TOKEN
     (directory / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
     if checkpoint.layout is Layout.PICKLE:
         write_safetensors(checkpoint.weights, directory / weights_of(Layout.SAFETENSORS))

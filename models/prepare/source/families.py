@@ -8,7 +8,7 @@ from typing import Any
 
 from producer.contract import TaskName
 
-__all__ = ["Exporter", "exporter_of", "name_problem"]
+__all__ = ["Exporter", "exporter_of", "lacks_padding", "name_problem"]
 
 
 class Exporter(Enum):
@@ -88,6 +88,11 @@ _REFUSED = {
     "xlm": (_OWN_TOKENIZER, _MULTILINGUAL),
     "xlnet": (_NOT_EXPORTED, _ENCODER),
 }
+
+
+def lacks_padding(config: Mapping[str, Any]) -> bool:
+    """Whether the head takes the last token of a row, since the model has no padding token by which to find another."""
+    return config.get("model_type") in _DECODERS.keys() - {"opt"} and config.get("pad_token_id") is None
 
 
 def exporter_of(config: Mapping[str, Any], task: TaskName) -> Exporter | None:
