@@ -13,7 +13,7 @@ from models.errors import PreparationError
 from models.pipelines.entailment import NO_LABELS, InferenceLabels, find_labels, is_entailment
 from models.pipelines.labels import label_names
 from models.prepare.source.layout import Layout, check_configuration, detect, weight_files, weights_of
-from models.prepare.source.refusals import check_is_served, check_is_whole_model
+from models.prepare.source.refusals import LAYOUTS_WITH_GRAPH, check_is_served, check_is_whole_model
 from models.store import CONFIG_NAME
 from producer.contract import TaskName
 
@@ -100,6 +100,11 @@ def read_checkpoint(
     check_configuration(names, source)
     layout = detect(names, source)
     config = _read_object(directory / CONFIG_NAME)
+    if layout not in LAYOUTS_WITH_GRAPH and not isinstance(config.get("model_type"), str):
+        raise PreparationError(
+            f"{directory / CONFIG_NAME} does not say of which family the model is: model_type is "
+            f"{config.get('model_type')!r}"
+        )
     check_is_whole_model(names, config, source)
     task = task or _task_of(source, config, labels)
     check_is_served(config, layout, task, source)

@@ -11,9 +11,10 @@ from models.prepare.source.layout import Layout
 from models.prepare.source.source import is_hub_id
 from producer.contract import TaskName
 
-__all__ = ["check_is_served", "check_is_whole_model"]
+__all__ = ["LAYOUTS_WITH_GRAPH", "check_is_served", "check_is_whole_model"]
 
-_LAYOUTS_WITH_GRAPH = frozenset({Layout.OPENVINO, Layout.ONNX})
+#: Formats with a graph, which need no export.
+LAYOUTS_WITH_GRAPH = frozenset({Layout.OPENVINO, Layout.ONNX})
 #: Endings of the ids of repositories with quantized weights, whose sibling without it has the model itself.
 _QUANTIZED_ENDINGS = ("-inc", "-gptq", "-awq", "-bnb-4bit", "-bnb-8bit", "-4bit", "-8bit", "-int4", "-int8", "-fp8")
 
@@ -38,7 +39,7 @@ def check_is_served(config: Mapping[str, Any], layout: Layout, task: TaskName, s
             f"{source} is a PyTorch checkpoint quantized by Intel Neural Compressor, a format that neither OpenVINO "
             f"nor transformers can read; {advice}"
         )
-    if layout in _LAYOUTS_WITH_GRAPH:
+    if layout in LAYOUTS_WITH_GRAPH:
         return
     quantization = config.get("quantization_config")
     if isinstance(quantization, Mapping):

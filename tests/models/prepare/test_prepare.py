@@ -222,7 +222,11 @@ def test_an_architecture_that_no_task_is_known_for_is_refused(
     [
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
-        ('{"architectures": ["BertForSequenceClassification"]}', "max_position_embeddings is None"),
+        ('{"architectures": ["BertForSequenceClassification"]}', "model_type is None"),
+        (
+            '{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}',
+            "max_position_embeddings is None",
+        ),
     ],
 )
 def test_a_broken_configuration_is_refused_by_its_name(
