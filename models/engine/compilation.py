@@ -16,11 +16,11 @@ from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_pro
 from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
 from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
 from models.engine.feeding import BERT, Feeding
-from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.options import EngineOptions
 from models.engine.race import race, time_inferences
 from models.engine.verdict import MAX_WAIT_S, Verdict, verdict_file
+from models.store.graph_quantization import ActivationQuantization, quantization_of
 
 __all__ = ["Compilation", "ModelFile", "compile_for_this_cpu"]
 

@@ -33,8 +33,9 @@ _Array = npt.NDArray[np.float32]
 def dequantize(model: ov.Model, arithmetic: Arithmetic) -> None:
     """Remove the quantization of activations from a graph, that of attention's included.
 
-    Both forms are known: FakeQuantize alone, as nncf writes it, and with the conversions to integers and back that
-    the ONNX frontend makes of QuantizeLinear and DequantizeLinear. A FakeQuantize that also changes the scale stays.
+    Both forms are known: FakeQuantize alone, as our quantizer and nncf write it, and with the conversions to integers
+    and back that the ONNX frontend makes of QuantizeLinear and DequantizeLinear. A FakeQuantize that also changes the
+    scale stays.
 
     Args:
         model: the graph, which is changed.

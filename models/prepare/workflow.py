@@ -28,7 +28,7 @@ from producer.contract import TaskName
 
 __all__ = ["PreparationOptions", "prepare"]
 
-_TOOLS = ("nncf", "openvino", "optimum-intel", "torch", "transformers")
+_TOOLS = ("openvino", "optimum-intel", "torch", "transformers")
 #: Disk space per byte of the published weights: the FP32 export, INT8, and temporary files.
 _DISK_BYTES_PER_BYTE = 3
 

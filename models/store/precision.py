@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from models.engine.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
 from models.store.contents import GRAPH_SUFFIXES
+from models.store.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
 from models.store.lookup import StoredModel
 
 __all__ = ["Precision", "precision_of"]

@@ -56,7 +56,7 @@ def test_a_home_of_a_user_who_does_not_exist_is_a_wrong_setting() -> None:
 
 
 def test_a_preparation_says_which_setting_names_a_place_for_the_model(tmp_path: Path) -> None:
-    pytest.importorskip("nncf", reason="the prepare extra is not installed")
+    pytest.importorskip("optimum", reason="the prepare extra is not installed")
     write_checkpoint(tmp_path / "checkpoint")
 
     done = run("models", "prepare", str(tmp_path / "checkpoint"), "--as", "mine")

@@ -51,7 +51,7 @@ class Quantizer:
             self._attention = attention_inputs(model)
             self._statistics = collect_statistics(fp32 / MODEL_NAME, self._groups, self._attention, sequences)
         except RuntimeError as error:
-            raise PreparationError(f"the model cannot be quantized: {str(error).splitlines()[0]}") from error
+            raise PreparationError(f"the model cannot be quantized: {str(error).strip().splitlines()[-1]}") from error
         nodes = {node.get_friendly_name(): node for node in model.get_ops()}
         self._weights = {
             constant: weights_of(nodes[product])

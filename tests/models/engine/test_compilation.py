@@ -23,11 +23,11 @@ from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_pro
 from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.dequantize import dequantize
 from models.engine.engine import Engine, TokenSequence
-from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.race import Winner, race
 from models.engine.verdict import Verdict, VerdictFile, verdicts_of
 from models.store import MODEL_NAME, StoredModel
+from models.store.graph_quantization import ActivationQuantization, quantization_of
 from tests.models.engine import products
 from tests.models.engine.products import ATTENTION, LINEAR, QUANTIZERS, products_of
 from tests.models.options import engine_options

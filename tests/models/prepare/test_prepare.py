@@ -99,7 +99,7 @@ def test_the_manifest_and_the_card_say_what_it_was_made_from(prepared: tuple[Pat
     manifest = model.manifest
     assert (manifest.name, manifest.source, manifest.max_length_tokens) == ("mine", "a test", 48)
     assert manifest.source_sha256 == digest(checkpoint / "model.safetensors")
-    assert manifest.versions.keys() == {"nncf", "openvino", "optimum-intel", "torch", "transformers"}
+    assert manifest.versions.keys() == {"openvino", "optimum-intel", "torch", "transformers"}
     (measured,) = manifest.measurements
     assert measured.rows == len(TEXTS)
     assert measured.rows_per_second.keys() == {"fp32", "int8", "int8_bf16"}

@@ -19,12 +19,12 @@ from models.engine import cpu
 from models.engine.arithmetic import Arithmetic
 from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.engine import Engine, TokenSequence
-from models.engine.graph_quantization import ActivationQuantization, quantization_of
 from models.engine.openvino_core import shared_core
 from models.engine.verdict import verdicts_of
 from models.pipelines import load
 from models.prepare.graph.operations import int8_share
 from models.store import MODEL_NAME, StoredModel, find
+from models.store.graph_quantization import ActivationQuantization, quantization_of
 from producer import Client
 from producer.contract import TaskName
 from tests.conftest import ARITHMETIC, COMPILED_DIR

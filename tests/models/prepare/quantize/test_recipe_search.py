@@ -13,7 +13,7 @@ from models.prepare.quantize.distance import Fp32Distance
 from models.prepare.quantize.recipe import QuantizationRecipe, recipes_for
 from models.prepare.quantize.recipe_search import Trial, most_trials, search_recipe
 
-CHAIN = recipes_for([32] * 24, has_attention=True)
+CHAIN = recipes_for([32] * 24, attention_rank=3)
 
 
 def distance(mean: float, other_spans: float | None = None) -> Fp32Distance:

@@ -9,7 +9,7 @@ import openvino as ov
 import pytest
 from openvino import opset13
 
-from models.engine.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
+from models.store.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
 
 STATIC, DYNAMIC, NONE = ActivationQuantization.STATIC, ActivationQuantization.DYNAMIC, ActivationQuantization.NONE
 
