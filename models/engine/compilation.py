@@ -86,6 +86,7 @@ def compile_for_this_cpu(file: ModelFile, options: EngineOptions) -> Compilation
 
 def _candidates(file: ModelFile, options: EngineOptions, quantization: ActivationQuantization) -> list[Arithmetic]:
     # OpenVINO simulates static ranges on every CPU, and quantizes activations as they come only with such products.
+    # Without them it computes nothing at all from some mixed graphs (2026.4.1: logits of no rows).
     has_int8 = quantization is ActivationQuantization.STATIC or has_int8_products()
     if options.arithmetic is Arithmetic.INT8 and not has_int8:
         logger.warning("%s is computed in f32: this CPU has no INT8 products for it", file.path)

@@ -87,7 +87,7 @@ class Quantizer:
             self._quantize(graph, group, recipe.group_values if group in dynamic else None)
         if recipe.has_int8_attention:
             self._quantize_attention(graph)
-        write_graph(graph.finish(recipe.group_values), target, in_fp16=True)
+        write_graph(graph.finish(recipe.group_values if recipe.dynamic_inputs else 0), target, in_fp16=True)
         shutil.copyfile(self._fp32 / CONFIG_NAME, target / CONFIG_NAME)
 
     def _measure_harm(self, sequences: Sequence[TokenSequence]) -> dict[ProductGroup | None, float]:

@@ -11,7 +11,8 @@ from openvino import opset13
 
 from models.store.graph_quantization import ActivationQuantization, has_integer_weights, quantization_of
 
-STATIC, DYNAMIC, NONE = ActivationQuantization.STATIC, ActivationQuantization.DYNAMIC, ActivationQuantization.NONE
+STATIC, MIXED = ActivationQuantization.STATIC, ActivationQuantization.MIXED
+DYNAMIC, NONE = ActivationQuantization.DYNAMIC, ActivationQuantization.NONE
 
 
 def write(directory: Path, *, integers: bool = False, quantizer: bool = False, group_values: int | None = None) -> Path:
@@ -36,7 +37,7 @@ def write(directory: Path, *, integers: bool = False, quantizer: bool = False, g
         (True, False, 384, DYNAMIC),
         (True, False, 0, NONE),
         (True, True, 0, STATIC),
-        (True, True, 384, STATIC),
+        (True, True, 384, MIXED),
     ],
 )
 def test_quantizers_integer_weights_and_the_group_decide(
