@@ -38,6 +38,7 @@ LONGEST = 512
 SEQUENCES = [TokenSequence([101, *range(2000, 2000 + size), 102], [0] * (size + 2)) for size in (1, 5, 30, 200)]
 #: Largest difference of a logit from the FP32 arithmetic with the same weights, of logits between -5 and 5.
 TOLERANCE = {INT8: 1.0, F32: 1e-3, BF16: 0.1}
+needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="this CPU has no instructions for INT8")
 needs_bf16 = pytest.mark.skipif(not has_bf16_products(), reason="this CPU has no bf16")
 
 
@@ -67,7 +68,9 @@ def logits(engine: Engine, sequences: Sequence[TokenSequence] = SEQUENCES) -> np
 
 
 @pytest.mark.parametrize(("name", "layers"), [("sentiment", 38), ("nli", 38), ("qa", 37)])
-@pytest.mark.parametrize("arithmetic", [INT8, F32, pytest.param(BF16, marks=needs_bf16)])
+@pytest.mark.parametrize(
+    "arithmetic", [pytest.param(INT8, marks=needs_int8), F32, pytest.param(BF16, marks=needs_bf16)]
+)
 def test_all_products_run_in_the_arithmetic_that_was_asked_for(
     request: pytest.FixtureRequest, name: str, layers: int, arithmetic: Arithmetic
 ) -> None:
@@ -75,11 +78,12 @@ def test_all_products_run_in_the_arithmetic_that_was_asked_for(
     compilation = compile_for_this_cpu(file, engine_options(arithmetic=arithmetic))
     found = products_of(compilation, file.path)
     assert compilation.arithmetic == arithmetic
-    assert found[LINEAR] == {arithmetic: layers}
     if arithmetic is INT8:
-        # Where there are no instructions for it, OpenVINO computes a part of attention in f32.
-        assert not has_int8_products() or found[ATTENTION] == {INT8: 6}
+        # The last product of a head has two or three results, and stays as it is.
+        assert found[LINEAR] == {INT8: layers - 1, F32: 1}
+        assert found[ATTENTION] == {F32 if name == "nli" else INT8: 6}
     else:
+        assert found[LINEAR] == {arithmetic: layers}
         assert found[ATTENTION] == {arithmetic: 6}
         assert found[QUANTIZERS] == {}
 
@@ -88,12 +92,18 @@ def test_on_a_cpu_without_vnni_the_same_holds(sentiment: StoredModel) -> None:
     in_f32 = {"arithmetic": F32, LINEAR: {F32: 38}, ATTENTION: {F32: 6}, QUANTIZERS: {}}
     assert limited(sentiment, "f32") == in_f32
     in_int8 = limited(sentiment, "int8")
-    assert (in_int8["arithmetic"], in_int8[LINEAR]) == (INT8, {INT8: 38})
+    assert (in_int8["arithmetic"], in_int8[LINEAR]) == (INT8, {INT8: 37, F32: 1})
     # Nothing is kept, so nothing is measured.
     assert limited(sentiment, "auto") == in_f32
 
 
-@pytest.mark.skipif(not has_int8_products(), reason="this CPU has no instructions for INT8")
+def test_a_model_with_dynamic_inputs_is_computed_in_f32_there_whatever_is_asked_for(nli: StoredModel) -> None:
+    for setting in ("auto", "int8", "f32"):
+        found = limited(nli, setting)
+        assert (found["arithmetic"], found[LINEAR], found[ATTENTION]) == (F32, {F32: 38}, {F32: 6}), setting
+
+
+@needs_int8
 def test_without_a_place_for_the_outcome_the_instructions_of_the_cpu_decide(sentiment: StoredModel) -> None:
     compilation = compile_for_this_cpu(file_of(sentiment), engine_options(arithmetic=AUTO))
     assert compilation.arithmetic == INT8
@@ -149,7 +159,9 @@ def test_the_next_start_takes_the_verdict_as_it_is(
     options = engine_options(arithmetic=AUTO, cache_dir=tmp_path)
     compilation = compile_for_this_cpu(file_of(sentiment), options)
     assert compilation.arithmetic == arithmetic
-    assert products_of(compilation, file_of(sentiment).path)[LINEAR] == {arithmetic: 38}
+    assert products_of(compilation, file_of(sentiment).path)[LINEAR] == (
+        {INT8: 37, F32: 1} if arithmetic is INT8 else {F32: 38}
+    )
     assert file.path.stat().st_ino == written
 
 
