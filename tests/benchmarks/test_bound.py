@@ -68,7 +68,9 @@ def test_the_bare_model_computes_in_the_arithmetic_that_was_chosen(arithmetic: A
     bare = BareModel(SENTIMENT, TaskName.TEXT_CLASSIFICATION, arithmetic)
     compilation = Compilation(bare.compiled, None, arithmetic)
 
-    assert products_of(compilation, SENTIMENT / MODEL_NAME)[LINEAR].keys() == {arithmetic}
+    found = products_of(compilation, SENTIMENT / MODEL_NAME)[LINEAR]
+    # The last product of the head has two results, and stays as it is.
+    assert found == ({INT8: 37, F32: 1} if arithmetic is INT8 else {F32: 38})
     assert bare.answer(["a delight", "a bore"]) == ["POSITIVE", "NEGATIVE"]
 
 

@@ -24,24 +24,30 @@ class Request(Schema):
     Attributes:
         task: the task that answers it.
         item_fields: the parameters that hold one value per item if the request has several.
+        later_fields: the parameters that were added after others had positions. They follow ``model``.
     """
 
     task: ClassVar[TaskName]
     item_fields: ClassVar[tuple[str, ...]] = ("inputs",)
+    later_fields: ClassVar[tuple[str, ...]] = ()
 
     #: Name of the model to use; None for the worker's default for the task.
     model: ModelName | None = None
 
     @classmethod
     def positions(cls) -> list[str]:
-        """The parameters in the order of positional arguments: the task's own, those of several tasks, ``model``."""
+        """The parameters in the order of positional arguments.
+
+        First the task's own, then those of several tasks, ``model``, and last those that were added later.
+        """
         levels = [level.model_fields for level in cls.__mro__ if issubclass(level, Request)]
-        return [
+        first = [
             name
             for fields, inherited in zip(levels, [*levels[1:], {}], strict=True)
             for name in fields
-            if name not in inherited
+            if name not in inherited and name not in cls.later_fields
         ]
+        return [*first, *cls.later_fields]
 
     @classmethod
     def bind(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -35,6 +35,8 @@ class LongTextRequest(Request):
     a text of its own would, the score function applied, and ``combine_windows`` makes one result of them. A text that
     fits into one window gets exactly the answer that it gets without windows.
     """
+
+    later_fields: ClassVar[tuple[str, ...]] = ("combine_windows", "max_seq_len", "doc_stride")
 
     #: True cuts a text that is longer than the model reads, False makes it an error, "windows" reads all of it.
     truncation: Annotated[Truncation, BeforeValidator(_check_truncation)] = True

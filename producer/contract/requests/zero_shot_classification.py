@@ -55,6 +55,7 @@ class ZeroShotClassificationRequest(LongTextRequest):
     """
 
     task: ClassVar[TaskName] = TaskName.ZERO_SHOT_CLASSIFICATION
+    later_fields: ClassVar[tuple[str, ...]] = ("truncation", *LongTextRequest.later_fields)
 
     inputs: OneTextOrSeveral
     #: The labels, as a list or as one comma-separated string.

@@ -95,7 +95,8 @@ def test_all_five_are_served_through_the_queue_by_one_worker(
     context = "ada was in paris. the food was good."
     with LocalWorker(environment=environment) as worker, Client(own_server.url, timeout_s=PATIENCE_S) as client:
         worker.wait_until_ready()
-        assert all(f"{name} ({arithmetic})" in worker.log for name in NAMES.values())
+        revisions = {name: find(name, prepared[0]).manifest.revision for name in NAMES.values()}
+        assert all(f"{name} {revision} ({arithmetic})" in worker.log for name, revision in revisions.items())
         for name in ("onnx", "sparse"):
             scored = client.classify("this film was terrible", top_k=None, model=name)
             assert {entry["label"] for entry in scored} == set(LABELS.values())
