@@ -11,7 +11,6 @@ from models import pipelines
 from models.pipelines.classification_head import softmax
 from models.store import find
 from producer.contract import TaskName, TextClassificationRequest, ZeroShotClassificationRequest
-from tests.models.conftest import Rows
 from tests.models.options import engine_options
 from tests.models.prepare.conftest import Prepare
 from tests.models.tiny_checkpoint import write_checkpoint
@@ -23,11 +22,10 @@ TEXT, HYPOTHESIS = "the film was good .", "it is good ."
 
 @pytest.mark.usefixtures("repositories")
 def test_the_labels_that_are_named_are_those_that_zero_shot_classification_reads(
-    tmp_path: Path, prepare: Prepare, rows: Rows
+    tmp_path: Path, prepare: Prepare
 ) -> None:
     write_checkpoint(tmp_path / "tiny", LABELS)
-    data = rows([{"premise": TEXT, "hypothesis": HYPOTHESIS}] * 4)
-    options = ["--entailment", "LABEL_2", "--contradiction", "LABEL_1", "--calibration", data]
+    options = ["--entailment", "LABEL_2", "--contradiction", "LABEL_1", "--max-distance", "1"]
     status, message = prepare(tmp_path / "tiny", "--as", "mine", *options)
     assert status == 0, message
     model = find("mine", tmp_path / "models")
