@@ -114,7 +114,8 @@ class RecipeChooser:
             held_back_rows=chosen.distance.rows,
             max_distance=self._max_distance,
             cpu=f"{cpu_name()}{limit}",
-            arithmetic=Arithmetic.INT8.value,
+            # A CPU without INT8 products computes dynamic inputs in f32.
+            arithmetic=self._load(self._best, Arithmetic.INT8).engine.arithmetic.value,
         )
         return Choice(self._best, chosen, trials, in_f32, conditions)
 
