@@ -170,13 +170,14 @@ def test_more_answers_than_a_context_has_are_not_made_up(questions: AnyPipeline)
 
 def test_no_answer_is_an_answer_where_the_request_says_so(questions: AnyPipeline) -> None:
     question = "Which king lived in Samarkand?"
-    without = answers_of(questions, question, BRIDGE, top_k=3)
+    # As many as below: spans that are widened to the same words add up, and more of them are among more answers.
+    without = answers_of(questions, question, BRIDGE, top_k=4)
     assert all(answer["answer"] for answer in without)
     found = answers_of(questions, question, BRIDGE, top_k=4, handle_impossible_answer=True)
     (empty,) = (answer for answer in found if not answer["answer"])
     assert (empty["start"], empty["end"]) == (0, 0)
     assert 0 < empty["score"] <= 1
-    assert [answer for answer in found if answer["answer"]] == without
+    assert [answer for answer in found if answer["answer"]] == without[:3]
     assert ask(questions, question, BRIDGE, handle_impossible_answer=True) == empty
     assert ask(questions, WHO, BRIDGE, handle_impossible_answer=True)["answer"] == "Ingrid Halvorsen"
 
