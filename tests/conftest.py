@@ -10,6 +10,7 @@ import pytest
 import redis
 from celery import Celery
 from hypothesis import HealthCheck, settings
+from kombu import pools
 
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
@@ -115,7 +116,17 @@ def plain_celery(server: LocalServer) -> Iterator[Celery]:
     app = Celery("stock", broker=server.url, backend=server.url, set_as_current=False)
     yield app
     forget_results(app)
+    forget_connections(app)
     app.close()
+
+
+def forget_connections(app: Celery) -> None:
+    """Empty kombu's pools for this server: a later one on the same port would be spoken to on a closed connection."""
+    connection = app.connection_for_write()
+    for group in (pools.connections, pools.producers):
+        if connection in group:
+            group[connection].force_close_all()
+            del group[connection]
 
 
 def forget_results(app: Celery) -> None:
