@@ -13,6 +13,7 @@ __all__ = [
     "Arithmetic",
     "has_bf16_products",
     "has_int8_products",
+    "int8_properties",
     "likely_fastest",
     "wanted_arithmetic",
 ]
@@ -68,6 +69,15 @@ def has_bf16_products() -> bool:
     if platform.machine() in _ARM_MACHINES:
         return _ARM_BF16_FLAG in cpu_flags()
     return bool(_BF16_FLAGS & _usable_flags())
+
+
+def int8_properties() -> dict[str, int]:
+    """What OpenVINO must be told to compile a graph in INT8 on this CPU.
+
+    Without INT8 products OpenVINO (2026.4.1) crashes, or computes logits of no rows, where it is to quantize some
+    inputs as they come and has ranges for others. So nothing is quantized as it comes there.
+    """
+    return {} if has_int8_products() else {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
 
 
 def likely_fastest(candidates: Sequence[Arithmetic]) -> Arithmetic:

@@ -12,7 +12,7 @@ from typing import Any
 import openvino as ov
 
 from models.engine import dequantize
-from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_products, likely_fastest
+from models.engine.arithmetic import Arithmetic, has_bf16_products, has_int8_products, int8_properties, likely_fastest
 from models.engine.compiled_cache import Blob, CompiledFile, compiled_file
 from models.engine.cpu import SPARSE_SHARE, runs_sparse_weights
 from models.engine.feeding import BERT, Feeding
@@ -86,7 +86,6 @@ def compile_for_this_cpu(file: ModelFile, options: EngineOptions) -> Compilation
 
 def _candidates(file: ModelFile, options: EngineOptions, quantization: ActivationQuantization) -> list[Arithmetic]:
     # OpenVINO simulates static ranges on every CPU, and quantizes activations as they come only with such products.
-    # Without them it computes nothing at all from some mixed graphs (2026.4.1: logits of no rows).
     has_int8 = quantization is ActivationQuantization.STATIC or has_int8_products()
     if options.arithmetic is Arithmetic.INT8 and not has_int8:
         logger.warning("%s is computed in f32: this CPU has no INT8 products for it", file.path)
@@ -224,4 +223,4 @@ def _properties(file: ModelFile, options: EngineOptions, arithmetic: Arithmetic 
         # Otherwise the CPU plugin quantizes the activations again, on the fly.
         return {**properties, "INFERENCE_PRECISION_HINT": arithmetic.value, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
     sparse = {"CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": SPARSE_SHARE} if is_sparse else {}
-    return {**properties, "INFERENCE_PRECISION_HINT": options.precision, **sparse}
+    return {**properties, "INFERENCE_PRECISION_HINT": options.precision, **int8_properties(), **sparse}

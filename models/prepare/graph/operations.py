@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from models.engine.arithmetic import has_int8_products
+from models.engine.arithmetic import int8_properties
 from models.engine.openvino_core import shared_core
 from models.errors import PreparationError
 
@@ -42,12 +42,12 @@ def count_operations(path: Path) -> Operations:
     try:
         model = core.read_model(path)
         products = {node.friendly_name for node in model.get_ops() if node.get_type_name() in _PRODUCT_NODES}
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **int8_properties()})
         group_values = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         runtime = compiled.get_runtime_model()
     except RuntimeError as error:
         raise PreparationError(f"{path} cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
-    is_dynamic = group_values > 0 and has_int8_products()
+    is_dynamic = group_values > 0
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for node in runtime.get_ops():
         facts = {name: value.astype(str) for name, value in node.get_rt_info().items()}

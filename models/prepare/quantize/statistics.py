@@ -11,6 +11,7 @@ import numpy.typing as npt
 import openvino as ov
 from tqdm import tqdm
 
+from models.engine.arithmetic import int8_properties
 from models.engine.engine import TokenSequence
 from models.engine.openvino_core import shared_core
 from models.prepare.quantize.integer_weights import Floats
@@ -105,7 +106,8 @@ def logits_of(model: ov.Model, sequences: Sequence[TokenSequence]) -> list[Float
 
 
 def _request(model: ov.Model) -> ov.InferRequest:
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    single = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    options = {"INFERENCE_PRECISION_HINT": "f32", **single, **int8_properties()}
     return shared_core().compile_model(model, "CPU", options).create_infer_request()
 
 

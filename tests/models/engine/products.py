@@ -9,7 +9,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from models.engine.arithmetic import has_int8_products, wanted_arithmetic
+from models.engine.arithmetic import wanted_arithmetic
 from models.engine.compilation import Compilation, ModelFile, compile_for_this_cpu
 from models.engine.openvino_core import shared_core
 from tests.models.options import engine_options
@@ -34,7 +34,7 @@ def products_of(compilation: Compilation, path: Path) -> dict[str, dict[str, int
         node.friendly_name for node in shared_core().read_model(path).get_ops() if node.get_type_name() in _PRODUCTS
     }
     group_values = int(compilation.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
-    is_dynamic = group_values > 0 and has_int8_products()
+    is_dynamic = group_values > 0
     counts = {LINEAR: Counter[str](), ATTENTION: Counter[str](), QUANTIZERS: Counter[str]()}
     for node in compilation.compiled.get_runtime_model().get_ops():
         facts = {name: value.astype(str) for name, value in node.get_rt_info().items()}
