@@ -17,6 +17,7 @@ from pathlib import Path
 
 from models.errors import PreparationError
 from models.prepare.swap import swap_directories
+from models.store.directory_lock import locked_directory
 
 __all__ = ["move_to_target", "open_workspace"]
 
@@ -40,7 +41,7 @@ def open_workspace(target: Path) -> Iterator[Path]:
             "Set CELERIAC_MODEL_DIR, or use --models-dir, to keep prepared models elsewhere"
         ) from None
     prefix = f".{target.name}-"
-    with _locked(target.parent):
+    with locked_directory(target.parent):
         _delete_abandoned(target.parent, prefix)
         workspace = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
         lock = _lock(workspace)
@@ -61,7 +62,7 @@ def move_to_target(directory: Path, target: Path) -> None:
     Raises:
         OSError: it cannot be moved.
     """
-    with _locked(target.parent):
+    with locked_directory(target.parent):
         if not target.exists():
             directory.rename(target)
         elif not swap_directories(directory, target):
@@ -76,17 +77,6 @@ def _is_in_missing_home(path: Path) -> bool:
     except RuntimeError:
         return False
     return path.is_relative_to(home) and not home.is_dir()
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Exclude other processes that prepare models in ``directory``. Held for moments only."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _lock(workspace: Path) -> int:

@@ -7,16 +7,15 @@ one host share them. A copy is named for its manifest, which has the checksum of
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import CorruptModelError
 from models.store.contents import MANIFEST_NAME
+from models.store.directory_lock import locked_directory
 from models.store.in_use import is_in_use
 from models.store.lookup import StoredModel
 from models.store.manifest import Manifest, digest
@@ -45,7 +44,7 @@ def keep(model: StoredModel, root: Path) -> StoredModel:
     root.mkdir(exist_ok=True, mode=0o700)
     target = root / f"{model.name}-{digest(model.directory / MANIFEST_NAME)[:_KEY_CHARACTERS]}"
     copy = StoredModel(target, model.manifest)
-    with _locked(root):
+    with locked_directory(root):
         _delete_unused(root, target)
         if _is_intact(copy):
             os.utime(target)
@@ -65,7 +64,7 @@ def delete_kept(copy: StoredModel) -> bool:
         Whether nothing else here is of its revision, so that what was compiled from it is not needed any more.
     """
     root = copy.directory.parent
-    with contextlib.suppress(OSError), _locked(root):
+    with contextlib.suppress(OSError), locked_directory(root):
         if not is_in_use(copy.directory):
             shutil.rmtree(copy.directory, ignore_errors=True)
     return copy.manifest.revision not in {_revision(other) for other in root.glob("[!.]*")}
@@ -94,14 +93,3 @@ def _revision(directory: Path) -> str | None:
         return Manifest.read(directory).revision
     except CorruptModelError:
         return None
-
-
-@contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Exclude other processes that copy models. Held while one model is copied."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
