@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from models.store.contents import WEIGHTS_NAME
 from models.store.in_use import is_in_use
 from models.store.manifest import Manifest
 from producer.contract import TaskName
+from tests.producer.helpers import wait_until
 from worker.exchange.model_exchange import ExchangeOutcome, ExchangeReport, ModelExchange
 from worker.inference.served_models import ServedModels
 from worker.inference.taken_models import take
@@ -80,11 +80,13 @@ def run(exchange: ModelExchange, processes: Processes) -> ExchangeReport:
     """Begin an exchange, and go on until it ends."""
     reports: list[ExchangeReport] = []
     begun = exchange.begin(processes, CORES, reports.append)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while exchange.is_active:
-        assert time.monotonic() < deadline_s
-        exchange.tick()
-        time.sleep(0.01)
+
+    def goes_on() -> bool:
+        if exchange.is_active:
+            exchange.tick()
+        return exchange.is_active
+
+    wait_until(lambda: not goes_on())
     assert len(reports) <= 1
     return reports[0] if reports else begun
 
@@ -254,10 +256,12 @@ def test_what_crashes_the_check_does_not_crash_the_worker(
     check = runtime.exchange._check
     assert check is not None
     os.kill(check.pid, 11)
-    while not reports:
-        runtime.exchange.tick()
-        time.sleep(0.01)
 
+    def has_ended() -> bool:
+        runtime.exchange.tick()
+        return bool(reports)
+
+    wait_until(has_ended)
     assert reports[0].outcome is ExchangeOutcome.REFUSED
     assert "its check ended with status -11: it wrote nothing" in reports[0].message
     assert runtime.exchange.begin(processes, CORES).outcome is ExchangeOutcome.STARTED
