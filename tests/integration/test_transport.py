@@ -94,8 +94,8 @@ def test_a_malformed_message_does_not_end_a_worker(own_server: LocalServer, keys
         send(own_server.url, range(3))
         worker.wait_for(lambda: done(own_server.url) == [0, 1, 2])
         assert worker.pid == pid
-        assert keys.llen("celery.dead") == 4
-        assert "celery.dead" in worker.log
+        assert keys.xlen("unacked.dead.letters") == 4
+        assert worker.log.count("from celery to the dead letters") == 4
         assert "secret" not in worker.log
 
 

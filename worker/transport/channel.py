@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
+from kombu.exceptions import InconsistencyError
 from kombu.transport import redis as stock
 
 from worker.transport.admission import Admission, Unlimited
+from worker.transport.dead_envelope import facts_of, split_record
+from worker.transport.dead_letters import Attempt, DeadLetterBounds, DeadLetters, DeadReason, Epitaph
 from worker.transport.envelope import Message, task_id_in
 from worker.transport.fetcher import Fetcher
 from worker.transport.keys import Keys
@@ -47,9 +52,11 @@ class Channel(stock.Channel):
     #: Shortest and longest delay between two fetches where nothing wakes the consumer, in seconds.
     fetch_poll_min = 0.005
     fetch_poll_max = 0.2
-    #: How many malformed messages ``<queue>.dead`` keeps, and for how many seconds after the last one came.
-    dead_letter_length = 1000
+    #: How many dead letters are kept, how many bytes of them, for how many seconds, and whether with their envelopes.
+    dead_letter_length = 10_000
+    dead_letter_bytes = 64 * 1024 * 1024
     dead_letter_ttl = 7 * 24 * 3600
+    dead_letter_content = True
 
     from_transport_options = (
         *stock.Channel.from_transport_options,
@@ -62,7 +69,9 @@ class Channel(stock.Channel):
         "fetch_poll_min",
         "fetch_poll_max",
         "dead_letter_length",
+        "dead_letter_bytes",
         "dead_letter_ttl",
+        "dead_letter_content",
     )
 
     def __init__(self, connection: Any, **options: Any) -> None:
@@ -86,6 +95,57 @@ class Channel(stock.Channel):
     def pause(self, queue: str, seconds: float) -> None:
         """Leave a queue to its other consumers for a while. What was fetched from it is still delivered."""
         self.fetcher.pause(queue, seconds)
+
+    def bury(
+        self,
+        tag: str,
+        reason: DeadReason,
+        problem: str,
+        *,
+        error: str | None = None,
+        attempts: Sequence[Attempt] = (),
+    ) -> None:
+        """Move an unacknowledged message to the dead letters in one step; no acknowledgement is needed.
+
+        Nothing happens to a message whose record is gone: it was acknowledged, or has gone back to its queue.
+
+        Args:
+            tag: its delivery tag.
+            reason: why.
+            problem: the same for people; must not quote the message.
+            error: the error that its sender gets, or that ended the last attempt.
+            attempts: when it was delivered to whom.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer or refuses. The message is as it was.
+        """
+        with self.unprefixed_client() as client:
+            record = client.hget(self.keys.unacked, tag)
+        if record is not None:
+            envelope, exchange, routing_key = split_record(record)
+            queue = self._queue_of(exchange, routing_key)
+            known = self._epitaph(queue, envelope, reason, problem)
+            epitaph = replace(known, error=error or "", attempts=tuple(attempts))
+            if self.dead_letters.bury(tag, envelope, epitaph):
+                logger.warning(
+                    "moved a message of %d bytes from %s to the dead letters (%s): %s",
+                    len(envelope), queue, reason.value, problem, extra={"task_id": epitaph.task_id},
+                )  # fmt: skip
+        self.qos.forget(tag)
+
+    def _epitaph(self, queue: str, envelope: bytes, reason: DeadReason, problem: str) -> Epitaph:
+        facts = facts_of(envelope)
+        task_id = facts.task_id or task_id_in(envelope) or ""
+        list_key = self.list_key(queue, facts.priority) if queue else ""
+        return Epitaph(reason, problem, queue, list_key, facts.task, task_id)
+
+    def _queue_of(self, exchange: str, routing_key: str) -> str:
+        """The queue that a message was published to; one of them if there are several."""
+        try:
+            queues = set(self._lookup(exchange, routing_key))
+        except (KeyError, InconsistencyError):
+            queues = set()
+        return min(queues) if queues and routing_key not in queues else routing_key
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **options: Any) -> object:
         """Consume from a queue, from the next turn on; from a fanout queue, at once.
@@ -149,29 +209,37 @@ class Channel(stock.Channel):
         """Send a renewed credential, where one is waiting and nothing is in flight."""
         self._flush_brpop_reauth()
 
+    @property
+    def letter_bounds(self) -> DeadLetterBounds:
+        """How much is kept of what no worker can use."""
+        return DeadLetterBounds(
+            self.dead_letter_length, self.dead_letter_bytes, self.dead_letter_ttl, self.dead_letter_content
+        )
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What no worker of this broker can use."""
+        return DeadLetters(self.unprefixed_client(), self.keys, self.letter_bounds)
+
     def move_to_dead_letters(self, queue: str, tag: str | bytes, raw: bytes, reason: str) -> None:
-        """Move a malformed message that the script has recorded to ``<queue>.dead``."""
-        keys, dead_letters = self.keys, self.keys.dead_letters(queue)
-        with self.unprefixed_client() as client, client.pipeline(transaction=True) as pipe:
-            pipe.lpush(dead_letters, raw).ltrim(dead_letters, 0, self.dead_letter_length - 1)
-            pipe.expire(dead_letters, self.dead_letter_ttl)
-            pipe.zrem(keys.unacked_index, tag).hdel(keys.unacked, tag)
-            pipe.execute()
-        task_id = task_id_in(raw)
+        """Move a malformed message to the dead letters, and remove its record if it has one."""
+        epitaph = self._epitaph(queue, raw, DeadReason.MALFORMED, reason)
+        self.dead_letters.bury(tag, raw, epitaph, must_be_recorded=False)
         logger.error(
-            "moved a malformed message of %d bytes to the list %s: %s",
+            "moved a malformed message of %d bytes from %s to the dead letters: %s",
             len(raw),
-            dead_letters,
+            queue,
             reason,
-            extra={"task_id": task_id} if task_id else None,
+            extra={"task_id": epitaph.task_id} if epitaph.task_id else None,
         )
 
     def move_record_to_dead_letters(self, tag: str | bytes, reason: str) -> None:
-        """Move a record that cannot be decoded to ``unacked.dead``: its queue is named only inside it."""
+        """Move the message of a record that cannot be decoded to the dead letters."""
         with self.unprefixed_client() as client:
-            raw = client.hget(self.keys.unacked, tag)
-        if raw is not None:
-            self.move_to_dead_letters(self.unacked_key, tag, raw, reason)
+            record = client.hget(self.keys.unacked, tag)
+        if record is not None:
+            envelope, _, routing_key = split_record(record)
+            self.move_to_dead_letters(routing_key, tag, envelope, reason)
 
     # -- what kombu calls
 

@@ -5,8 +5,8 @@
 --
 -- KEYS  1 unacked_index, 2 unacked, 3 the record of this consumer's last fetch, 4 the idle consumers of these lists,
 --       5... the lists, level after level
--- ARGV  the numbers and names below; then the acknowledged tags; then the tags to renew; then for each queue the list for its malformed
---       messages, and '1' if its messages are recorded; then for each level its first queue and its number of queues
+-- ARGV  the numbers and names below; then the acknowledged tags; then the tags to renew; then for each queue its name, and
+--       '1' if its messages are recorded; then for each level its first queue and its number of queues
 
 local HEAD = 18
 local index, unacked, record, idle = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -17,7 +17,7 @@ local credit_bytes = tonumber(ARGV[5])       -- of decoded bodies: what the cons
 local fair = ARGV[6] == '1'
 local wake = ARGV[7]                         -- 'no', 'all' idle consumers, or 'one': the one that has waited longest
 local record_ms = ARGV[8]
-local dead_length, dead_s = tonumber(ARGV[9]), ARGV[10]
+local dead_bounds, keeps_dead = ARGV[9], ARGV[10]  -- for dead_letters.lua, which comes before this text
 local me, bell_prefix, stale_s = ARGV[11], ARGV[12], tonumber(ARGV[13])
 local is_recheck = ARGV[14] == '1'           -- the consumer was idle and nobody woke it
 local acks, queues, levels = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
@@ -87,9 +87,7 @@ local function take(list, q, wanted)         -- takes messages from the end of a
     bytes, seen = bytes + #raw, seen + 1
     local tag, info, body = delivery(raw)
     if not tag then
-      redis.call('LPUSH', ARGV[QUEUES + 2 * q - 1], raw)
-      redis.call('LTRIM', ARGV[QUEUES + 2 * q - 1], 0, dead_length - 1)
-      redis.call('EXPIRE', ARGV[QUEUES + 2 * q - 1], dead_s)
+      dead_letters(unacked, dead_bounds, keeps_dead).bury_malformed(ARGV[QUEUES + 2 * q - 1], list, raw)
       dead[#dead + 1] = q; dead[#dead + 1] = #raw
     else
       body_bytes = body_bytes + body

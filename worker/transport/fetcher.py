@@ -79,8 +79,7 @@ class Fetcher:
             max_bytes=channel.fetch_bytes,
             record_s=channel.visibility_timeout,
             stale_s=4 * channel.fetch_recheck,
-            dead_letter_length=channel.dead_letter_length,
-            dead_letter_ttl_s=channel.dead_letter_ttl,
+            dead_letters=channel.letter_bounds,
         )
         self._renewal_s = max(_MIN_RENEWAL_S, channel.visibility_timeout / _RENEWALS)
         self._read_order = ReadOrder(channel)
@@ -199,8 +198,7 @@ class Fetcher:
             return
         self._undelivered.extend(reply.messages)
         for queue, size_bytes in reply.dead_letters:
-            dead_letters = self._channel.keys.dead_letters(queue)
-            logger.error("moved a malformed message of %d bytes to the list %s", size_bytes, dead_letters)
+            logger.error("moved a malformed message of %d bytes from %s to the dead letters", size_bytes, queue)
         found = len(reply.messages) + len(reply.dead_letters)
         self.fetched += found
         if not found:

@@ -1,4 +1,4 @@
-"""The names of the keys that the fetch script uses."""
+"""The names of the keys that the scripts use."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Keys:
     unacked: str
     prefix: str
 
+    @classmethod
+    def of_prefix(cls, prefix: str = "") -> Keys:
+        """The keys of an app that has changed nothing but kombu's ``global_keyprefix``."""
+        return cls(f"{prefix}unacked_index", f"{prefix}unacked", prefix)
+
     def record(self, consumer_id: str) -> str:
         """What the last fetch of a consumer recorded as unacknowledged."""
         return f"{self.unacked}.fetched.{consumer_id}"
@@ -34,6 +39,12 @@ class Keys:
         """With a consumer's id after it, the key that is written to wake that consumer."""
         return f"{self.unacked}.bell."
 
-    def dead_letters(self, queue: str) -> str:
-        """The list for the malformed messages of a queue."""
-        return f"{self.prefix}{queue}.dead"
+    @property
+    def dead_letters(self) -> str:
+        """The stream of the dead letters; `dead_letters.lua` makes the same name."""
+        return f"{self.unacked}.dead.letters"
+
+    @property
+    def dead_letter_counts(self) -> str:
+        """The hash of their counts."""
+        return f"{self.unacked}.dead.counts"

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import redis
 
+from worker.transport.dead_letters import DeadLetterBounds
 from worker.transport.keys import Keys
 from worker.transport.qos import QoS
 from worker.transport.unsettled import Unsettled
@@ -51,8 +52,6 @@ class FetchingChannel(Protocol):
     fetch_recheck: float
     fetch_poll_min: float
     fetch_poll_max: float
-    dead_letter_length: int
-    dead_letter_ttl: int
     unrecorded: frozenset[str]
 
     # kombu's
@@ -76,6 +75,10 @@ class FetchingChannel(Protocol):
         """The keys that the script uses."""
 
     @property
+    def letter_bounds(self) -> DeadLetterBounds:
+        """How much is kept of what no worker can use."""
+
+    @property
     def unsettled(self) -> Unsettled:
         """What closed channels on this broker could not settle."""
 
@@ -93,7 +96,7 @@ class FetchingChannel(Protocol):
         """Hand a message to the consumer of its queue."""
 
     def move_to_dead_letters(self, queue: str, tag: str | bytes, raw: bytes, reason: str) -> None:
-        """Move a recorded message that is malformed to the dead letters of its queue."""
+        """Move a message that is malformed to the dead letters, and remove its record if it has one."""
 
     def reauthenticate(self) -> None:
         """Send a renewed credential, where one is waiting and nothing is in flight."""

@@ -46,6 +46,11 @@ class QoS(stock.QoS):
         """Count messages that no consumer has seen as delivered: kombu puts these back when the channel closes."""
         self._delivered.update(dict.fromkeys(tags))
 
+    def forget(self, tag: str) -> None:
+        """Free the credit of a message whose record is gone already."""
+        if tag in self._delivered:
+            virtual.QoS.ack(self, tag)
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """Hold a delivered message, and record it unless the fetch script has done so."""
         if delivery_tag == self.channel.fetcher.delivering:

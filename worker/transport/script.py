@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from worker.transport.admission import NO_CREDIT, Credit
+from worker.transport.dead_letters import FUNCTIONS, DeadLetterBounds
 from worker.transport.keys import Keys
 from worker.transport.read_order import NO_READS, ReadPlan
 
 __all__ = ["SHA", "SOURCE", "DeadLetter", "Fetch", "FetchLimits", "FetchReply", "Fetched", "Wake"]
 
-SOURCE = Path(__file__).with_name("fetch.lua").read_text(encoding="utf-8")
+SOURCE = FUNCTIONS + Path(__file__).with_name("fetch.lua").read_text(encoding="utf-8")
 #: The name by which EVALSHA calls the script.
 SHA = sha1(SOURCE.encode(), usedforsecurity=False).hexdigest()
 
@@ -30,15 +31,13 @@ class FetchLimits:
         max_bytes: bytes of whole messages in one reply. A single message may be larger.
         record_s: how long the record of a fetch is kept.
         stale_s: how long a consumer counts as idle after its last fetch.
-        dead_letter_length: how many malformed messages are kept for each queue.
-        dead_letter_ttl_s: how long they are kept after the last one came.
+        dead_letters: how much is kept of what is malformed.
     """
 
     max_bytes: int
     record_s: float
     stale_s: float
-    dead_letter_length: int
-    dead_letter_ttl_s: int
+    dead_letters: DeadLetterBounds
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,13 @@ class Fetch:
         yield from self.reads.lists
         yield from (self.now_s, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
         yield from (int(order.fair), self.wake)
-        yield from (max(1, round(limits.record_s * 1000)), limits.dead_letter_length, limits.dead_letter_ttl_s)
+        yield from (max(1, round(limits.record_s * 1000)), *limits.dead_letters.arguments())
         yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
         yield from (len(self.acks), len(order.queues), len(order.levels), len(self.renewals))
         yield from self.acks
         yield from self.renewals
         for queue in order.queues:
-            yield keys.dead_letters(queue)
+            yield queue
             yield int(queue not in self.unrecorded)
         for level in order.levels:
             yield level.first + 1
@@ -105,7 +104,7 @@ class Fetched(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A malformed message that was moved to the dead letters of its queue."""
+    """A malformed message that the script has moved to the dead letters."""
 
     queue: str
     size_bytes: int

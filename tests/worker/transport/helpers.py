@@ -19,8 +19,14 @@ from kombu.asynchronous.hub import set_event_loop
 
 from examples.local_stack import PATIENCE_S, LocalWorker
 from worker.transport import Connection
+from worker.transport.channel import Channel
+from worker.transport.dead_letters import DeadLetterBounds, DeadLetters
+from worker.transport.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[3]
+DEAD_LETTER_BOUNDS = DeadLetterBounds(
+    Channel.dead_letter_length, Channel.dead_letter_bytes, Channel.dead_letter_ttl, Channel.dead_letter_content
+)
 
 
 class Looped:
@@ -106,6 +112,11 @@ class Looped:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def dead_letters(client: redis.Redis, prefix: str = "") -> DeadLetters:
+    """The dead letters of a server, within the transport's own bounds."""
+    return DeadLetters(client, Keys.of_prefix(prefix), DEAD_LETTER_BOUNDS)
 
 
 def direct(name: str) -> kombu.Queue:

@@ -12,7 +12,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.worker.transport.helpers import Looped, publish
+from tests.worker.transport.helpers import Looped, dead_letters, publish
+from worker.transport.dead_letters import DeadReason
 from worker.transport.envelope import MAX_DEPTH, MalformedMessageError, Message, decode
 
 PRIVATE = "words of a sender"
@@ -93,11 +94,17 @@ def test_none_of_them_reaches_the_consumer_or_a_log_and_each_is_kept(
         looped.until_settled()
         assert looped.received == ["good"]
 
-    assert set(keys.lrange("q.dead", 0, -1)) == set(MALFORMED.values())
+    letters = dead_letters(keys)
+    assert sorted(letters.envelope(one.letter_id) or b"" for one in letters.newest_first()) == sorted(
+        MALFORMED.values()
+    )
+    for letter in letters.newest_first():
+        assert (letter.reason, letter.queue, letter.list_key) == (DeadReason.MALFORMED, "q", "q")
+        assert letter.problem
+        assert PRIVATE not in repr(letter)
     assert not keys.exists("q", "unacked", "unacked_index")
     assert PRIVATE not in caplog.text
     assert caplog.text.count("moved a malformed message of") == len(MALFORMED)
-    assert "q.dead" in caplog.text
 
 
 def test_a_record_that_nobody_can_read_does_not_end_the_sweep(url: str, keys: redis.Redis) -> None:
@@ -111,7 +118,8 @@ def test_a_record_that_nobody_can_read_does_not_end_the_sweep(url: str, keys: re
             looped.channel.qos.restore_visible(num=None, interval=1)
             looped.until_received(1)
             assert looped.received == ["good"]
-        assert keys.llen("unacked.dead") == 3
+        letters = [letter.has_envelope and not letter.can_be_replayed for letter in dead_letters(keys).newest_first()]
+        assert letters == [True, True, True], "nobody knows their queue"
         dead.messages.clear()
 
 

@@ -112,7 +112,7 @@ def test_a_prefix_is_before_every_key(url: str, keys: redis.Redis) -> None:
         looped.until_received(1)
         assert keys.hlen("pre:unacked") == keys.zcard("pre:unacked_index") == 1
         keys.lpush("pre:q", b"junk")
-        looped.until(lambda: keys.exists("pre:q.dead"))
+        looped.until(lambda: keys.exists("pre:unacked.dead.letters"))
         looped.ack_all()
         looped.until_settled()
         looped.until_idle()

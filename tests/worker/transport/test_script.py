@@ -11,14 +11,15 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.worker.transport.helpers import DEAD_LETTER_BOUNDS, dead_letters
 from worker.transport.admission import Credit
-from worker.transport.channel import Channel
+from worker.transport.dead_letters import DropReason
 from worker.transport.keys import Keys
 from worker.transport.read_order import Level, LevelOrder, ReadPlan
 from worker.transport.script import SOURCE, Fetch, FetchLimits, FetchReply
 
 KEYS = Keys("unacked_index", "unacked", "")
-LIMITS = FetchLimits(10**6, 3600.0, 20.0, Channel.dead_letter_length, Channel.dead_letter_ttl)
+LIMITS = FetchLimits(10**6, 3600.0, 20.0, DEAD_LETTER_BOUNDS)
 ACK = Fetch("me", 1, 100.0, LIMITS)
 
 
@@ -129,14 +130,29 @@ def test_the_last_fetch_of_a_connection_is_on_record_for_as_long_as_it_may_be_as
 
 def test_malformed_messages_are_counted_bounded_and_expire(keys: redis.Redis) -> None:
     keys.lpush("q", *[b"junk %d" % n for n in range(20)], message("good"))
-    reply = call(
-        keys, replace(ONE, credit=Credit(50), limits=replace(LIMITS, dead_letter_length=5, dead_letter_ttl_s=60))
-    )
+    bounds = replace(DEAD_LETTER_BOUNDS, letters=5, age_s=60)
+    reply = call(keys, replace(ONE, credit=Credit(50), limits=replace(LIMITS, dead_letters=bounds)))
     assert reply.dead_letters == [("q", len(b"junk %d" % n)) for n in range(20)]
     assert [tag for _, tag, _ in reply.messages] == [b"good"]
-    assert keys.lrange("q.dead", 0, -1) == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
-    assert 0 < keys.ttl("q.dead") <= 60
+    letters = dead_letters(keys)
+    kept = [letters.envelope(letter.letter_id) for letter in letters.newest_first()]
+    assert kept == [b"junk 19", b"junk 18", b"junk 17", b"junk 16", b"junk 15"]
+    assert letters.totals().dropped == {DropReason.NUMBER: 15}
+    assert 0 < keys.ttl(KEYS.dead_letters) <= 60
     assert keys.hkeys("unacked") == [b"good"]
+
+
+def test_a_malformed_message_that_shows_its_task_and_its_id_is_found_by_them(keys: redis.Redis) -> None:
+    task_id = "3b241101-e2bb-4255-8caf-4136c566a962"
+    shown = json.dumps({"headers": {"task": "tasks.add", "id": task_id}})
+    quoted = json.dumps({"body": json.dumps({"task": "private", "id": "private"}), "task": "two words"})
+    keys.lpush("q\x06\x163", shown[:-1], quoted)
+
+    call(keys, replace(ONE, reads=replace(ONE.reads, lists=("q\x06\x163",))))
+
+    second, first = dead_letters(keys).newest_first()
+    assert (first.task, first.task_id, first.queue, first.list_key) == ("tasks.add", task_id, "q", "q\x06\x163")
+    assert (second.task, second.task_id) == ("", "")
 
 
 @pytest.mark.parametrize(("encoding", "taken"), [("base64", 4), (None, 3)])
