@@ -17,6 +17,7 @@ __all__ = [
     "ArithmeticChoice",
     "BatchSettings",
     "CoreSettings",
+    "DeadLetterSettings",
     "EngineSettings",
     "InferencePrecision",
     "LimitSettings",
@@ -154,6 +155,23 @@ class LimitSettings(_Group):
 
     held_requests: Annotated[int, Field(ge=1)] = 256
     """Maximum number of requests that a worker holds per process, whatever their estimated time."""
+
+
+class DeadLetterSettings(_Group):
+    """Messages that no worker can use. `python -m worker dead-letters` lists them and sends them again. All workers on
+    one Redis should agree."""
+
+    max_letters: Annotated[int, Field(ge=1)] = 10_000
+    """Number of dead letters that are kept. The oldest make room for new ones, and are counted."""
+
+    max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
+    """Bytes that all dead letters together may have, at least 65536. A larger message is kept without its content."""
+
+    max_age_s: Annotated[int, Field(ge=1)] = 7 * 24 * 3600
+    """Seconds after which a dead letter is deleted."""
+
+    content: bool = True
+    """Keep the message itself, which contains its sender's text. Without it, a dead letter cannot be sent again."""
 
 
 class TimeSettings(_Group):

@@ -29,6 +29,7 @@ from config.groups import (
     ArithmeticChoice,
     BatchSettings,
     CoreSettings,
+    DeadLetterSettings,
     EngineSettings,
     InferencePrecision,
     LimitSettings,
@@ -158,6 +159,7 @@ class Settings(_Sources):
     engine: EngineSettings = EngineSettings()
     reload: ReloadSettings = ReloadSettings()
     limits: LimitSettings = LimitSettings()
+    dead: DeadLetterSettings = DeadLetterSettings()
     time: TimeSettings = TimeSettings()
     metrics: MetricsSettings = MetricsSettings()
     sentry: SentrySettings = SentrySettings()

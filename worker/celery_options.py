@@ -102,6 +102,10 @@ def _broker(settings: Settings) -> dict[str, Any]:
             # Without a timeout, a command waits forever on a connection that was cut silently.
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "health_check_interval": _HEALTH_CHECK_S,
+            "dead_letter_length": settings.dead.max_letters,
+            "dead_letter_bytes": settings.dead.max_bytes,
+            "dead_letter_ttl": settings.dead.max_age_s,
+            "dead_letter_content": settings.dead.content,
             **broker_transport_options(settings.broker),
         },
         # By default Celery gives up after 100 attempts.

@@ -12,6 +12,7 @@ from redis.exceptions import DataError, ResponseError
 
 from producer.contract import RequestError
 from worker.inference.hidden_result import HIDDEN
+from worker.intake.burial import bury, reason_to_keep
 from worker.intake.message_checks import find_links, find_task_id, find_task_name, is_text, shorten
 from worker.runtime import runtime_of
 
@@ -61,7 +62,10 @@ class Disposal:
         logger.info("moved %s[%s] to the queue %s", message.headers["task"], message.headers["id"], queue)
 
     def refuse(self, message: Message, error: RequestError) -> None:
-        """Store an error as the result of a message, then acknowledge the message."""
+        """Store an error as the result of a message, then keep the message as a dead letter, or acknowledge it.
+
+        A crash in between refuses the message again.
+        """
         task_id, name = find_task_id(message), find_task_name(message)
         self._meter.on_refused(name, error.details["code"])
         logger.warning("refused %s[%s]: %s", shorten(name), shorten(task_id), error)
@@ -71,7 +75,11 @@ class Disposal:
                 # No earlier event has announced this task: Flower takes the name from this one.
                 shown = {"name": name and shorten(name), "args": HIDDEN, "kwargs": HIDDEN}
                 self._consumer.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error), **shown)
-        message.ack_log_error(logger, self._consumer.connection_errors)
+        reason = reason_to_keep(message, error)
+        if reason is None:
+            message.ack_log_error(logger, self._consumer.connection_errors)
+        else:
+            bury(message, reason, error)
 
     def _store_failure(self, task_id: str, message: Message, error: RequestError) -> None:
         """Store a failure, and notify the chord, the errbacks and the rest of the chain."""

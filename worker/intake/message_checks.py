@@ -25,6 +25,7 @@ __all__ = [
     "find_links",
     "find_task_id",
     "find_task_name",
+    "is_decodable",
     "is_text",
     "shorten",
     "unreadable_message",
@@ -53,6 +54,11 @@ def find_fault(message: Message) -> InvalidRequest | None:
 def decoded_body(message: Message) -> Any:
     """The body of a message; None if it cannot be decoded, or must not be."""
     return None if _find_fault_in_envelope(message) else _decode(message)[0]
+
+
+def is_decodable(message: Message) -> bool:
+    """Whether the body of a message can be decoded."""
+    return _decode(message)[1] is None
 
 
 def find_task_id(message: Message) -> str | None:

@@ -21,6 +21,7 @@ from worker.inference.hidden_result import HIDDEN
 from worker.intake.disposal import Disposal, is_fault_of_server
 from worker.observability.metrics.meter import RequestOutcome
 from worker.runtime import CeleriacApp
+from worker.transport.dead_letters import DeadReason
 
 # Celery's own way of storing.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -28,6 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:Depreca
 TASK = TaskName.TEXT_CLASSIFICATION.value
 ARRIVED, OTHER = "text-classification", "model:other"
 SECRET = "Zebediah"  # noqa: S105 - a text, not a password
+
+
+def refusal(code: ErrorCode, field: str) -> InvalidRequest:
+    return InvalidRequest.of(code, f"quotes {SECRET}", field=field)
+
+
 ERROR = InvalidRequest.of(ErrorCode.UNREADABLE_MESSAGE, "the body is not [args, kwargs, options]", field="body")
 
 
@@ -165,6 +172,67 @@ def test_the_sender_of_a_refused_message_gets_the_typed_error(
     assert caught.value.args[1] == ERROR.details
 
 
+@pytest.mark.parametrize(
+    ("error", "reason", "problem"),
+    [
+        (ERROR, DeadReason.MALFORMED, "not a task message that Celery can use (body)"),
+        (refusal(ErrorCode.UNREADABLE_MESSAGE, "eta"), DeadReason.MALFORMED, "can use (eta)"),
+        (refusal(ErrorCode.UNREADABLE_MESSAGE, "content-type"), DeadReason.WRONG_CONTENT_TYPE, "not application/json"),
+        (refusal(ErrorCode.UNKNOWN_TASK, "task"), DeadReason.UNKNOWN_TASK, "no worker runs this task"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_no_worker_can_use_is_kept_as_it_came_and_what_is_written_about_it_quotes_nothing(
+    disposal: Disposal,
+    connection: Connection,
+    own_stock: Celery,
+    own_redis: redis.Redis,
+    error: InvalidRequest,
+    reason: DeadReason,
+    problem: str,
+) -> None:
+    task_id = send(own_stock)
+    envelope = own_redis.lindex(ARRIVED, 0)
+
+    disposal.refuse(received(connection), error)
+
+    letters = connection.default_channel.dead_letters
+    (letter,) = letters.newest_first()
+    assert (letter.reason, letter.queue, letter.task, letter.task_id) == (reason, ARRIVED, TASK, task_id)
+    assert problem in letter.problem
+    assert letter.error == f"InvalidRequest ({error.details['code']})"
+    assert SECRET not in repr(letter)
+    # kombu's own `basic_get` has written the record, with separators of its own.
+    assert json.loads(letters.envelope(letter.letter_id)) == json.loads(envelope or b"")
+
+
+def test_a_body_that_cannot_be_decoded_has_a_reason_of_its_own(
+    disposal: Disposal, connection: Connection, own_stock: Celery
+) -> None:
+    send(own_stock)
+    message = received(connection)
+    message.body = b"{{{{"
+
+    disposal.refuse(message, ERROR)
+
+    (letter,) = connection.default_channel.dead_letters.newest_first()
+    assert (letter.reason, letter.problem) == (DeadReason.UNDECODABLE, "the body cannot be decoded")
+
+
+@pytest.mark.parametrize("code", [ErrorCode.TOO_LARGE, ErrorCode.WRONG_TYPE])
+def test_an_invalid_request_of_a_known_task_is_only_refused(
+    disposal: Disposal, connection: Connection, own_stock: Celery, own_redis: redis.Redis, code: ErrorCode
+) -> None:
+    send(own_stock)
+    message = received(connection)
+
+    disposal.refuse(message, refusal(code, "inputs"))
+
+    assert message.acknowledged
+    assert own_redis.hlen("unacked") == 0
+    assert not list(connection.default_channel.dead_letters.newest_first())
+
+
 def test_a_refused_message_is_counted_and_announced_without_its_arguments(
     disposal: Disposal, connection: Connection, own_stock: Celery, app: CeleriacApp, dispatcher: Dispatcher
 ) -> None:
@@ -202,7 +270,7 @@ def test_a_name_that_a_sender_makes_up_is_no_label_and_fills_no_log(
     assert len(caplog.text) < 1000
 
 
-def test_a_message_without_an_id_has_no_sender_to_tell_and_is_dropped(
+def test_a_message_without_an_id_has_no_sender_to_tell_and_is_kept_for_people(
     disposal: Disposal, connection: Connection, own_stock: Celery, own_redis: redis.Redis, dispatcher: Dispatcher
 ) -> None:
     send(own_stock)
@@ -214,6 +282,7 @@ def test_a_message_without_an_id_has_no_sender_to_tell_and_is_dropped(
 
     assert message.acknowledged
     assert dispatcher.sent == []
+    assert own_redis.xlen("unacked.dead.letters") == 1
     assert not list(own_redis.scan_iter("celery-task-meta-*"))
 
 
