@@ -158,8 +158,7 @@ class LimitSettings(_Group):
 
 
 class DeadLetterSettings(_Group):
-    """Messages that no worker can use. `python -m worker dead-letters` lists them and sends them again. All workers on
-    one Redis should agree."""
+    """How many messages are kept that no worker can use; all workers on one Redis should agree."""
 
     max_letters: Annotated[int, Field(ge=1)] = 10_000
     """Number of dead letters that are kept. The oldest make room for new ones, and are counted."""

@@ -37,13 +37,13 @@ COMMANDS = {Path("models/__main__.py"): {"config"}, Path("producer/__main__.py")
 #: The floors of the worker, from the ground up: a room imports only from those below it.
 WORKER_FLOORS = (
     {"worker.cores", "worker.pool", "worker.results", "worker.transport", "worker.redis_servers"},
-    {"worker.inference", "worker.workload", "worker.celery_options"},
+    {"worker.inference", "worker.workload", "worker.celery_options", "worker.commands"},
     {"worker.observability", "worker.exchange"},
     {"worker.runtime"},
     {"worker.intake", "worker.scaling", "worker.control", "worker.tasks"},
     {"worker.endpoints"},
     {"worker.boot"},
-    {"worker.celery_app"},
+    {"worker.celery_app", "worker.__main__"},
     {"worker"},
 )
 #: Rooms that serve any Celery app.

@@ -15,6 +15,7 @@ from worker.endpoints.pulse import Beat, Pulse
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.histogram import Histogram
 from worker.observability.metrics.meter import Meter, RequestOutcome, Since
+from worker.transport.dead_letters import DeadReason, DropReason
 from worker.workload.monitor import ObservedWorkload
 
 __all__ = ["WorkerCollector"]
@@ -75,6 +76,7 @@ class WorkerCollector(Collector):
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
         yield from _of_beat(beat)
         yield from _of_workload(self._pulse.observed(), beat.processes.get("ready", 0))
+        yield from _of_dead_letters(self._pulse.observed())
         yield from _of_processes(beat)
         yield from self._of_requests()
         yield from self._of_batches()
@@ -132,6 +134,21 @@ def _of_workload(observed: ObservedWorkload | None, ready: int) -> Iterator[_Sam
         yield "queue_workers", (queue,), observed.sample.workers[queue]
     for queue, oldest_s in observed.sample.oldest_s.items():
         yield "queue_oldest_seconds", (queue,), oldest_s
+
+
+def _of_dead_letters(observed: ObservedWorkload | None) -> Iterator[_Sample]:
+    if observed is None:
+        return
+    dead = observed.sample.dead
+    # Prometheus computes an increase from the first letter only if the counter exists before it.
+    for reason in {**dict.fromkeys(map(str, DeadReason), 0), **dead.buried}:
+        yield "dead_letters", (reason,), dead.kept.get(reason, 0)
+        yield "dead_letters_buried", (reason,), dead.buried.get(reason, 0)
+    for bound in {**dict.fromkeys(map(str, DropReason), 0), **dead.dropped}:
+        yield "dead_letters_dropped", (bound,), dead.dropped.get(bound, 0)
+    yield "dead_letters_bytes", (), dead.bytes
+    if dead.oldest_s is not None:
+        yield "dead_letters_oldest_seconds", (), dead.oldest_s
 
 
 def _of_processes(beat: Beat) -> Iterator[_Sample]:

@@ -1,8 +1,8 @@
 """Which refused messages are kept as dead letters, and what is written about them.
 
-A message that nobody can read, or whose task nobody runs, is a fault of a deployment more often than of a caller: people
-look at it and send it again. An invalid request of a known task is only refused, since its sender learns which field is
-wrong, and the same request would be refused again.
+A message that nobody can read, or whose task nobody runs, often comes from a wrong deployment: people look at it, mend
+that and replay it. An invalid request of a known task is only refused, since its sender learns which field is wrong,
+and the same request would be refused again.
 """
 
 from __future__ import annotations

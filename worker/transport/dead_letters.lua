@@ -111,10 +111,10 @@ local function dead_letters(unacked, bounds, keeps_content)
     self.bury(fields, raw)
   end
 
-  function self.totals()  -- all counts, and the id of the oldest letter
+  function self.totals()  -- all counts, the id of the oldest letter, and the server's clock in seconds
     local oldest = self.make_room(0, 0)
     local _, _, all = kept()
-    return {all, oldest or false}
+    return {all, oldest or false, redis.call('TIME')[1]}
   end
 
   return self

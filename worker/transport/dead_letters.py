@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from worker.transport.keys import Keys
 
 __all__ = [
     "NO_DEAD_LETTERS",
+    "UNBOUNDED",
     "Attempt",
     "DeadLetterBounds",
     "DeadLetterTotals",
@@ -93,9 +95,14 @@ class DeadLetterBounds:
     age_s: int
     content: bool
 
+    @cached_property
     def arguments(self) -> tuple[str, int]:
         """The bounds as the scripts read them, and whether envelopes are kept."""
         return json.dumps({"letters": self.letters, "bytes": self.bytes, "age_s": self.age_s}), int(self.content)
+
+
+#: For who only reads, replays and drops: looking at letters then removes none.
+UNBOUNDED = DeadLetterBounds(letters=2**53, bytes=2**53, age_s=10**11, content=True)
 
 
 @dataclass(frozen=True)
@@ -225,7 +232,7 @@ class DeadLetters:
         self._client = client
         self._keys = (keys.unacked, keys.unacked_index)
         self._stream = keys.dead_letters
-        self._bounds = bounds.arguments()
+        self._bounds = bounds.arguments
         self._script = client.register_script(_SOURCE)
 
     def bury(self, tag: str | bytes, envelope: bytes, epitaph: Epitaph, *, must_be_recorded: bool = True) -> bool:
@@ -243,15 +250,15 @@ class DeadLetters:
         return bool(self._call("bury", tag, int(must_be_recorded), envelope, *epitaph.fields()))
 
     def totals(self) -> DeadLetterTotals:
-        """Count the letters. Letters that are too old are dropped first."""
-        counts, oldest = self._call("totals")
+        """Count the letters. Letters beyond the bounds are dropped first."""
+        counts, oldest, now_s = self._call("totals")
         numbers = {name.decode(): int(number) for name, number in zip(counts[::2], counts[1::2], strict=True)}
         groups: dict[str, dict[str, int]] = {"kept": {}, "buried": {}, "dropped": {}}
         for name, number in numbers.items():
             group, _, label = name.partition(":")
             if label:
                 groups[group][label] = number
-        age_s = None if oldest is None else max(0.0, self.now_s() - _at_s(oldest))
+        age_s = None if oldest is None else max(0.0, int(now_s) - _at_s(oldest))
         return DeadLetterTotals(**groups, bytes=numbers.get("bytes", 0), oldest_s=age_s)
 
     def now_s(self) -> float:

@@ -82,7 +82,7 @@ class Fetch:
         yield from self.reads.lists
         yield from (self.now_s, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
         yield from (int(order.fair), self.wake)
-        yield from (max(1, round(limits.record_s * 1000)), *limits.dead_letters.arguments())
+        yield from (max(1, round(limits.record_s * 1000)), *limits.dead_letters.arguments)
         yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
         yield from (len(self.acks), len(order.queues), len(order.levels), len(self.renewals))
         yield from self.acks

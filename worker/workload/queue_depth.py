@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import redis
 from celery import Celery
-from kombu.transport.redis import Channel
 
 from producer.contract import SENT_AT_HEADER
+from worker.transport.channel import Channel
+from worker.transport.dead_letters import NO_DEAD_LETTERS, DeadLetterTotals
 from worker.workload.identity import WorkerIdentity
 
 __all__ = ["GONE_S", "DepthSample", "DepthSampler", "load_key", "workers_key"]
@@ -46,6 +47,7 @@ class DepthSample:
         unacknowledged: number of messages that all workers of this Redis database have fetched but not finished.
         workers: number of workers that consume each queue, at least 1.
         fetched_s: seconds of work that this worker had fetched when the sample was taken.
+        dead: the dead letters of this Redis database.
     """
 
     at_s: float
@@ -54,6 +56,7 @@ class DepthSample:
     unacknowledged: int
     workers: Mapping[str, int]
     fetched_s: float
+    dead: DeadLetterTotals = NO_DEAD_LETTERS
 
 
 class DepthSampler:
@@ -104,7 +107,8 @@ class DepthSampler:
             lengths[queue] = {name: next(replies) for name in names}
         waiting = {queue: sum(by_list.values()) for queue, by_list in lengths.items()}
         oldest_s = _oldest_s(channel.client, lengths)
-        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._fetched_s())
+        dead = channel.dead_letters.totals()
+        return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._fetched_s(), dead)
 
     def _announce(self, client: redis.Redis, queues: Sequence[str]) -> None:
         now_s = time.time()

@@ -19,6 +19,7 @@ from worker.endpoints.health import Vitals
 from worker.endpoints.pulse import Beat
 from worker.observability.metrics.families import FAMILIES, PREFIX, Kind
 from worker.observability.metrics.meter import Meter, RequestOutcome, RestartReason
+from worker.transport.dead_letters import NO_DEAD_LETTERS, DeadLetterTotals, DeadReason, DropReason
 from worker.workload.monitor import ObservedWorkload
 from worker.workload.queue_depth import DepthSample
 from worker.workload.workload import Workload
@@ -27,7 +28,10 @@ TASK = "text-classification"
 WELL = Vitals(
     is_stopping=False, is_connected=True, beat_ago_s=0.5, processes_ready=2, broker_answers=True, deaf_for_s=None
 )
-SAMPLE = DepthSample(0.0, {"celery": 0, TASK: 30}, {TASK: 12.5}, 5, {"celery": 3, TASK: 2}, 0.0)
+DEAD = DeadLetterTotals(
+    {DeadReason.MALFORMED: 3}, 4096, 60.5, {DeadReason.MALFORMED: 5, "of a newer version": 1}, {DropReason.NUMBER: 2}
+)
+SAMPLE = DepthSample(0.0, {"celery": 0, TASK: 30}, {TASK: 12.5}, 5, {"celery": 3, TASK: 2}, 0.0, DEAD)
 OBSERVED = ObservedWorkload(Workload(backlog_s=6.0, arriving=0.5), SAMPLE, held=4, held_s=2.0)
 BEAT = Beat(
     at_s=time.monotonic(),
@@ -113,6 +117,25 @@ def test_the_workload_is_in_seconds_of_one_process_and_the_drain_in_those_of_all
     assert value(samples, "queue_workers", queue="celery") == 3
     assert value(samples, "queue_oldest_seconds", queue=TASK) == 12.5
     assert ("queue_oldest_seconds", frozenset({("queue", "celery")})) not in samples
+
+
+def test_dead_letters_are_counted_by_reason_and_each_reason_has_a_count_before_its_first_letter(meter: Meter) -> None:
+    samples = scraped(meter)
+
+    assert value(samples, "dead_letters", reason="malformed") == 3
+    assert value(samples, "dead_letters_buried_total", reason="malformed") == 5
+    assert value(samples, "dead_letters_buried_total", reason="of a newer version") == 1
+    assert value(samples, "dead_letters_dropped_total", bound="number") == 2
+    assert (value(samples, "dead_letters_bytes"), value(samples, "dead_letters_oldest_seconds")) == (4096, 60.5)
+    for reason in set(DeadReason) - {DeadReason.MALFORMED}:
+        assert value(samples, "dead_letters", reason=reason) == 0
+        assert value(samples, "dead_letters_buried_total", reason=reason) == 0
+    assert value(samples, "dead_letters_dropped_total", bound="bytes") == 0
+
+
+def test_without_a_dead_letter_there_is_no_oldest(meter: Meter) -> None:
+    none = replace(OBSERVED, sample=replace(SAMPLE, dead=NO_DEAD_LETTERS))
+    assert "dead_letters_oldest_seconds" not in names(scraped(meter, Pulse(observed=none)))
 
 
 def test_without_a_ready_process_there_is_no_time_to_drain(meter: Meter) -> None:

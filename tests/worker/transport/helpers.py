@@ -119,6 +119,12 @@ def dead_letters(client: redis.Redis, prefix: str = "") -> DeadLetters:
     return DeadLetters(client, Keys.of_prefix(prefix), DEAD_LETTER_BOUNDS)
 
 
+def dead_letter_fields(client: redis.Redis) -> list[dict[bytes, bytes]]:
+    """All fields of each dead letter, the oldest first."""
+    entries: Any = client.xrange("unacked.dead.letters")
+    return [fields for _, fields in entries]
+
+
 def direct(name: str) -> kombu.Queue:
     return kombu.Queue(name, kombu.Exchange(name, type="direct"), routing_key=name)
 

@@ -12,9 +12,10 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.worker.transport.helpers import Looped, publish
+from tests.worker.transport.helpers import Looped, dead_letter_fields, publish
 from worker.transport.dead_envelope import EnvelopeFacts, facts_of, renewed, split_record
 from worker.transport.dead_letters import (
+    UNBOUNDED,
     Attempt,
     DeadLetterBounds,
     DeadLetters,
@@ -63,8 +64,8 @@ def test_a_letter_says_all_that_is_known_and_has_the_envelope_to_the_byte(
     assert (letter.queue, letter.list_key, letter.task, letter.task_id) == ("q", "q\x06\x163", "t", ID)
     assert (letter.error, letter.attempts, letter.size_bytes) == ("ModelFailed", attempts, len(envelope))
     assert letters.envelope(letter.letter_id) == envelope
-    (entry,) = keys.xrange(KEYS.dead_letters)
-    assert entry[1][b"format"] == b"1"
+    (fields,) = dead_letter_fields(keys)
+    assert fields[b"format"] == b"1"
 
 
 def test_the_record_goes_in_the_same_step_and_what_has_none_is_left_alone(
@@ -79,6 +80,15 @@ def test_the_record_goes_in_the_same_step_and_what_has_none_is_left_alone(
 
     assert keys.hkeys("unacked") == keys.zrange("unacked_index", 0, -1) == [b"b"]
     assert len(ids(letters)) == 1
+
+
+def test_who_looks_without_bounds_removes_nothing(keys: redis.Redis, open_letters: Callable[..., DeadLetters]) -> None:
+    keys.xadd(KEYS.dead_letters, {"reason": "malformed"}, id="1000-0")
+    unbounded = DeadLetters(keys, KEYS, UNBOUNDED)
+
+    assert unbounded.totals().kept == {DeadReason.MALFORMED: 1}
+    assert ids(unbounded) == ["1000-0"]
+    assert open_letters().totals().kept == {DeadReason.MALFORMED: 0}
 
 
 def test_the_oldest_make_room_and_are_counted(open_letters: Callable[..., DeadLetters]) -> None:
@@ -130,7 +140,7 @@ def test_without_content_a_letter_says_what_it_knows_and_nothing_is_dropped(
     assert (letter.queue, letter.size_bytes, letter.can_be_replayed) == ("q", 17, False)
     assert letters.envelope(letter.letter_id) is None
     assert letters.totals().dropped == {}
-    assert b"words" not in keys.dump(KEYS.dead_letters)
+    assert b"words" not in (keys.dump(KEYS.dead_letters) or b"")
 
 
 def test_what_is_too_old_goes_at_the_next_look_and_the_keys_expire(
@@ -143,7 +153,9 @@ def test_what_is_too_old_goes_at_the_next_look_and_the_keys_expire(
 
     assert [letter.size_bytes for letter in letters.newest_first()] == [3]
     assert letters.totals().dropped == {DropReason.AGE: 1}
-    assert 0 <= (letters.totals().oldest_s or -1) < 60
+    age_s = letters.totals().oldest_s
+    assert age_s is not None
+    assert 0 <= age_s < 60
     for key in (KEYS.dead_letters, KEYS.dead_letter_counts):
         assert 0 < keys.ttl(key) <= 60
 
@@ -213,9 +225,9 @@ def test_bounds_and_counts_hold_whatever_is_buried(
     for size in sizes:
         bury(letters, b"x" * size)
 
-    totals, entries = letters.totals(), keys.xrange(KEYS.dead_letters)
+    totals, entries = letters.totals(), dead_letter_fields(keys)
 
-    weight = sum(len(name) + len(value) for _, fields in entries for name, value in fields.items())
+    weight = sum(len(name) + len(value) for fields in entries for name, value in fields.items())
     assert (totals.bytes, sum(totals.kept.values())) == (weight, len(entries))
     assert weight <= bounds.bytes
     assert len(entries) <= bounds.letters
@@ -246,7 +258,7 @@ def test_a_full_server_refuses_a_letter_and_leaves_the_message_recorded(
 
 def test_a_channel_buries_what_it_holds_and_may_fetch_another(url: str, keys: redis.Redis) -> None:
     publish(url, "q", "bad", priority=9)
-    (source,) = keys.keys("q*")  # type: ignore[misc]
+    (source,) = keys.keys("q*")
     original = keys.lindex(source, 0)
     with Looped(url, "q", prefetch=1) as looped:
         looped.until_received(1)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from examples.local_stack import LocalServer
+from examples.local_stack import PATIENCE_S, LocalServer
 from producer.contract import SENT_AT_HEADER
 from worker.transport import Connection
+from worker.transport.dead_letters import NO_DEAD_LETTERS
 from worker.workload.identity import WorkerIdentity
 from worker.workload.queue_depth import DepthSampler, load_key, workers_key
 
@@ -49,6 +50,17 @@ def test_all_lists_of_a_queue_count(own_redis: redis.Redis, channel: Any) -> Non
     assert seen.waiting == {"celery": 0, "text-classification": 3}
     assert seen.unacknowledged == 2
     assert seen.fetched_s == 7.0
+
+
+def test_dead_letters_are_part_of_a_sample(channel: Any) -> None:
+    assert sampler().sample(channel).dead == NO_DEAD_LETTERS
+    channel.move_to_dead_letters("celery", "tag", b"junk", "not JSON")
+
+    dead = sampler().sample(channel).dead
+
+    assert (dead.kept, dead.buried, dead.dropped) == ({"malformed": 1}, {"malformed": 1}, {})
+    assert dead.bytes > 0
+    assert (dead.oldest_s or 0) < PATIENCE_S
 
 
 def test_the_oldest_of_all_lists_has_the_age_that_its_header_says(own_redis: redis.Redis, channel: Any) -> None:
