@@ -143,7 +143,8 @@ class Channel(stock.Channel):
         """The queue that a message was published to; one of them if there are several."""
         try:
             queues = set(self._lookup(exchange, routing_key))
-        except (KeyError, InconsistencyError):
+        except (KeyError, InconsistencyError, UnicodeError, redis.ResponseError):
+            # The sender has named an exchange that is none.
             queues = set()
         return min(queues) if queues and routing_key not in queues else routing_key
 

@@ -199,8 +199,8 @@ class Epitaph:
     error: str = ""
     attempts: Sequence[Attempt] = ()
 
-    def fields(self) -> Iterator[str]:
-        """Names and values in turn; what is not known is left out."""
+    def fields(self) -> Iterator[bytes]:
+        """Names and values in turn; what is not known is left out. Half characters are escaped."""
         attempts = json.dumps([asdict(attempt) for attempt in self.attempts]) if self.attempts else ""
         named = (
             ("reason", self.reason.value),
@@ -214,7 +214,7 @@ class Epitaph:
         )
         for name, value in named:
             if value:
-                yield from (name, value)
+                yield from (name.encode(), value.encode(errors="backslashreplace"))
 
 
 class DeadLetters:

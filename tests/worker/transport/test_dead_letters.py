@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.worker.transport.helpers import Looped, dead_letter_fields, publish
+from tests.worker.transport.test_malformed import JSON
 from worker.transport.dead_envelope import EnvelopeFacts, facts_of, renewed, split_record
 from worker.transport.dead_letters import (
     UNBOUNDED,
@@ -285,6 +286,50 @@ def test_a_buried_message_is_not_put_back_when_its_channel_closes(url: str, keys
         looped.channel.bury(looped.messages[0].delivery_tag, DeadReason.UNKNOWN_TASK, "no worker runs this task")
     assert not keys.exists("unacked", "q")
     assert keys.xlen(KEYS.dead_letters) == 1
+
+
+@pytest.mark.parametrize(
+    ("exchange", "routing_key", "queue"),
+    [
+        ("", "q", "q"),
+        ("nobody declared it", "q", "q"),
+        ("wrong type", "q", "q"),
+        ("\ud800", "q", "q"),
+        ("", "\ud800", "\\ud800"),
+        ("", "", ""),
+        ("", "a\x00b\n", "a\x00b\n"),
+    ],
+)
+def test_whatever_a_record_names_it_is_buried(
+    url: str, keys: redis.Redis, exchange: str, routing_key: str, queue: str
+) -> None:
+    keys.set("_kombu.binding.wrong type", "a string")
+    keys.hset("unacked", "tag", json.dumps([{"headers": {"task": "\ud800"}, "properties": {}}, exchange, routing_key]))
+    with Looped(url, "other") as looped:
+        looped.channel.bury("tag", DeadReason.TOO_MANY_ATTEMPTS, "it was tried 3 times")
+        (letter,) = looped.channel.dead_letters.newest_first()
+
+    assert (letter.queue, letter.task) == (queue, "\\ud800")
+    assert letter.can_be_replayed is bool(queue)
+    assert not keys.exists("unacked")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(payload=JSON, headers=JSON, properties=JSON, body=JSON)
+def test_whatever_a_message_is_it_is_buried_and_comes_back_as_it_was(
+    url: str, keys: redis.Redis, payload: Any, headers: Any, properties: Any, body: Any
+) -> None:
+    for envelope in (payload, {"headers": headers, "properties": properties, "body": body}):
+        keys.flushall()
+        raw = json.dumps(envelope).encode()
+        keys.hset("unacked", "tag", b'[%s, "", "q"]' % raw)
+        with Looped(url, "other") as looped:
+            looped.channel.bury("tag", DeadReason.UNKNOWN_TASK, "no worker runs this task")
+            letters = looped.channel.dead_letters
+            (letter,) = letters.newest_first()
+            assert letters.envelope(letter.letter_id) == raw
+            assert letters.replay(letter.letter_id, renewed(raw))
+        assert keys.lpop(letter.list_key) is not None
 
 
 # -- what an envelope says
