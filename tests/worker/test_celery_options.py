@@ -22,6 +22,7 @@ from worker.observability.events import EventDispatcher, Events
 from worker.pool import TaskPool
 from worker.results.backend import RESULT_BACKENDS, RedisBackend
 from worker.transport import AMQP
+from worker.transport.channel import Channel
 
 ALL_TASKS = list(TaskName)
 #: How Celery and kombu name a class in a string.
@@ -83,6 +84,21 @@ def test_the_time_limits_and_the_expiry_are_those_of_the_settings(monkeypatch: p
     made = options()
     assert (made["task_soft_time_limit"], made["task_time_limit"]) == (5, 6)
     assert (made["result_expires"], made["worker_soft_shutdown_timeout"]) == (7, 8)
+
+
+def test_the_transport_learns_how_much_is_kept_of_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MAX_LETTERS", "5"), ("MAX_BYTES", "70000"), ("MAX_AGE_S", "60"), ("CONTENT", "false")):
+        monkeypatch.setenv(f"CELERIAC_DEAD_{name}", value)
+
+    known = {name: value for name, value in options()["broker_transport_options"].items() if "dead_letter" in name}
+
+    assert known == {
+        "dead_letter_length": 5,
+        "dead_letter_bytes": 70_000,
+        "dead_letter_ttl": 60,
+        "dead_letter_content": False,
+    }
+    assert known.keys() <= set(Channel.from_transport_options)
 
 
 def test_interactive_queues_come_before_bulk_ones_and_those_of_stock_producers_first() -> None:

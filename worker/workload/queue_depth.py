@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: Interval between samples.
 _SAMPLE_S = 1.0
+#: Interval between counts of the dead letters: the server reads the oldest one, which may be large.
+_DEAD_LETTERS_S = 5.0
 #: A worker that has not announced itself for this long counts as gone.
 GONE_S = 5.0
 _KEY_LASTS_S = 60
@@ -47,7 +49,7 @@ class DepthSample:
         unacknowledged: number of messages that all workers of this Redis database have fetched but not finished.
         workers: number of workers that consume each queue, at least 1.
         fetched_s: seconds of work that this worker had fetched when the sample was taken.
-        dead: the dead letters of this Redis database.
+        dead: the dead letters of this Redis database, counted a few seconds earlier at most.
     """
 
     at_s: float
@@ -76,6 +78,7 @@ class DepthSampler:
         self._member = str(identity)
         self._queues = queues
         self._fetched_s = fetched_s
+        self._dead, self._dead_at_s = NO_DEAD_LETTERS, float("-inf")
         #: The latest sample; None before the first one and while Redis does not answer.
         self.latest: DepthSample | None = None
         #: What is announced to the other workers; empty until the first observation.
@@ -107,8 +110,13 @@ class DepthSampler:
             lengths[queue] = {name: next(replies) for name in names}
         waiting = {queue: sum(by_list.values()) for queue, by_list in lengths.items()}
         oldest_s = _oldest_s(channel.client, lengths)
-        dead = channel.dead_letters.totals()
+        dead = self._count_dead_letters(channel)
         return DepthSample(time.monotonic(), waiting, oldest_s, next(replies), workers, self._fetched_s(), dead)
+
+    def _count_dead_letters(self, channel: Channel) -> DeadLetterTotals:
+        if time.monotonic() - self._dead_at_s >= _DEAD_LETTERS_S:
+            self._dead, self._dead_at_s = channel.dead_letters.totals(), time.monotonic()
+        return self._dead
 
     def _announce(self, client: redis.Redis, queues: Sequence[str]) -> None:
         now_s = time.time()
