@@ -7,6 +7,7 @@ all items of all requests share batches; each item then gets the outputs of its 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.feeding import feeding_of
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
-from producer.contract import AnswerSpan, LabelScore, Request, RequestError, ZeroShotResult
+from producer.contract import AnswerSpan, ErrorCode, LabelScore, ModelFailed, Request, RequestError, ZeroShotResult
 
 # Read when tokenizers is first used. A process computes with one thread per core, so tokenizers must add none.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -28,6 +29,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Tokenizer
 
 __all__ = ["AnyPipeline", "EncodedItem", "ItemResult", "Pipeline"]
+
+logger = logging.getLogger(__name__)
 
 #: What a request gets for one item: the result in the shape of its task, or what is wrong with the item.
 ItemResult: TypeAlias = list[LabelScore] | ZeroShotResult | AnswerSpan | list[AnswerSpan] | RequestError
@@ -103,7 +106,8 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
 
         Returns:
             For each request, in order, one result per item, in order. The result of an item that cannot be answered
-            is its error; other items are not affected.
+            is its error; other items are not affected. An item for which the model computes NaN or an infinite
+            number gets a :class:`ModelFailed`: JSON has no such numbers.
 
         Raises:
             TypeError: a request is for another task.
@@ -116,7 +120,7 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
         if token_counts is not None:
             token_counts.extend(_count_tokens(items) for items in encoded)
         valid = [item for items in encoded for item in items if not isinstance(item, RequestError)]
-        results = iter(self.postprocess(valid, self.compute(valid)))
+        results = iter(self._results(valid, self.compute(valid)))
         return [[item if isinstance(item, RequestError) else next(results) for item in items] for items in encoded]
 
     def compute(self, items: Sequence[ItemT]) -> list[list[SequenceOutput]]:
@@ -162,6 +166,38 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
             item: one that could be tokenized.
             outputs: what the model computed for each of its sequences.
         """
+
+    def _results(
+        self, items: Sequence[ItemT], outputs: Sequence[Sequence[SequenceOutput]]
+    ) -> list[ResultT | RequestError]:
+        """The result of each item, or an error where what the model has computed is no number."""
+        # One look at the outputs of 64 texts costs a tenth of a look at each.
+        wrong = (
+            set()
+            if _are_finite(outputs)
+            else {index for index, item in enumerate(items) if self._is_wrong(item, outputs[index])}
+        )
+        if not wrong:
+            return [*self.postprocess(items, outputs)]
+        logger.error(
+            "model %s computed NaN or an infinite number for %d of %d items", self.model.name, len(wrong), len(items)
+        )
+        good = [index for index in range(len(items)) if index not in wrong]
+        results = iter(self.postprocess([items[index] for index in good], [outputs[index] for index in good]))
+        return [self._not_finite() if index in wrong else next(results) for index in range(len(items))]
+
+    def _is_wrong(self, item: ItemT, outputs: Sequence[SequenceOutput]) -> bool:
+        """Whether the answer would be made of what is no number. What a model computes for padding does not matter."""
+        return not all(np.isfinite(group).all() for group in self.logit_groups(item, outputs))
+
+    def _not_finite(self) -> RequestError:
+        problem = f"model {self.model.name} failed: it computed NaN or an infinite number for this input"
+        return ModelFailed.of(ErrorCode.MODEL_FAILED, problem)
+
+
+def _are_finite(outputs: Sequence[Sequence[SequenceOutput]]) -> bool:
+    numbers = [output.ravel() for of_item in outputs for sequence in of_item for output in sequence]
+    return not numbers or bool(np.isfinite(np.concatenate(numbers)).all())
 
 
 def _count_tokens(items: Sequence[EncodedItem | RequestError]) -> int:
