@@ -6,6 +6,7 @@ from pathlib import Path
 
 __all__ = [
     "AccuracyError",
+    "BrokenEngineError",
     "CheckError",
     "CorruptModelError",
     "FeedingError",
@@ -69,6 +70,13 @@ class CorruptModelError(ModelError):
 
 class NotRemovedError(ModelError):
     """The model was not removed."""
+
+
+class BrokenEngineError(ModelError, RuntimeError):
+    """OpenVINO has not computed what it was given, without saying so. This process must not use the model any more."""
+
+    def __init__(self) -> None:
+        super().__init__("OpenVINO has not computed a batch: this process may not get enough memory")
 
 
 class PreparationError(ModelError):

@@ -19,11 +19,15 @@ from models.engine.compilation import ModelFile, compile_for_this_cpu
 from models.engine.feeding import BERT, Feeding, TokenSequence, pack
 from models.engine.options import EngineOptions
 from models.engine.usage import Usage
+from models.errors import BrokenEngineError
 
 __all__ = ["BatchOutput", "Engine", "EngineOptions", "SequenceOutput", "TokenSequence"]
 
 #: What the model computed for one sequence: one array per output, without the batch axis.
 SequenceOutput = tuple[npt.NDArray[np.float32], ...]
+
+#: A number that no model computes.
+_NOTHING = np.float32(-2.9e38)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,9 @@ class Engine:
         self._inputs = [port.any_name for port in compiled.inputs]
         self.output_names = [port.any_name if port.names else "" for port in compiled.outputs]
         self._request = compiled.create_infer_request()
+        #: What was computed last, in OpenVINO's own memory.
+        self._outputs: list[npt.NDArray[np.float32]] = []
+        self._is_broken = False
         self._usage = Usage()
 
     def warm_up(self) -> None:
@@ -115,7 +122,7 @@ class Engine:
             for a classification head, (padded tokens,) for each logit of a question-answering head.
 
         Raises:
-            RuntimeError: OpenVINO failed to compute a batch.
+            RuntimeError: OpenVINO failed to compute a batch. A :class:`BrokenEngineError` if this process has to end.
         """
         outputs: list[SequenceOutput] = [()] * len(sequences)
         for batch in self.run(sequences):
@@ -131,8 +138,7 @@ class Engine:
             RuntimeError: OpenVINO failed to compute it.
         """
         inputs = pack(self._inputs, [sequence], (1, len(sequence.ids)), self.feeding)
-        results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        return tuple(results[index][0].copy() for index in range(len(results)))
+        return tuple(output[0].copy() for output in self._infer(inputs, rows=1))
 
     def run(self, sequences: Sequence[TokenSequence]) -> Iterator[BatchOutput]:
         """Compute all sequences batch by batch, in the order of :func:`plan_batches`.
@@ -141,7 +147,7 @@ class Engine:
             sequences: none longer than ``max_length``.
 
         Raises:
-            RuntimeError: OpenVINO failed to compute a batch.
+            RuntimeError: OpenVINO failed to compute a batch. A :class:`BrokenEngineError` if this process has to end.
         """
         lengths = [len(sequence.ids) for sequence in sequences]
         groups = [self.feeding.group_of(sequence) for sequence in sequences]
@@ -150,10 +156,31 @@ class Engine:
             rows = [sequences[index] for index in plan.indices]
             inputs = pack(self._inputs, rows, (plan.rows, plan.padded_length), self.feeding)
             started_s = time.perf_counter()
-            results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            outputs = self._infer(inputs, plan.rows)
             self._count(sum(lengths[index] for index in plan.indices), plan, time.perf_counter() - started_s)
             filled = len(plan.indices)
-            yield BatchOutput(plan.indices, [results[index][:filled] for index in range(len(results))])
+            yield BatchOutput(plan.indices, [output[:filled] for output in outputs])
+
+    def _infer(self, inputs: dict[str, npt.NDArray[np.int64]], rows: int) -> list[npt.NDArray[np.float32]]:
+        """Compute one batch.
+
+        If OpenVINO cannot allocate memory, ``infer`` raises nothing and returns what it computed last: the answers to
+        other requests. It goes on to do so while requests have the last shape, even when there is memory again (seen
+        with 2026.4.1). So what it computed last is overwritten before.
+
+        Raises:
+            BrokenEngineError: OpenVINO has not computed it, and cannot be relied on any more.
+        """
+        if self._is_broken:
+            raise BrokenEngineError
+        for output in self._outputs:
+            output.fill(_NOTHING)
+        results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        self._outputs = [results[index] for index in range(len(results))]
+        if any(len(output) != rows or bool((output == _NOTHING).any()) for output in self._outputs):
+            self._is_broken = True
+            raise BrokenEngineError
+        return self._outputs
 
     def _count(self, tokens: int, plan: BatchPlan, seconds: float) -> None:
         before, padding = self._usage, plan.rows * plan.padded_length - tokens

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from models.errors import BrokenEngineError
 from producer.contract import (
     REQUESTS,
     SUPPORTED_VERSIONS,
@@ -48,6 +49,7 @@ def answer(
 
     Raises:
         RuntimeError, MemoryError: a model failed for several requests together, of which one may be at fault.
+        SystemExit: this process cannot compute with a model any more.
     """
     answers: list[TaskResult | None] = [None] * len(calls)
     by_pipeline: dict[AnyPipeline, list[tuple[int, Any]]] = {}
@@ -103,6 +105,9 @@ def _compute(pipeline: AnyPipeline, members: Sequence[Any], token_counts: list[i
         outcomes = pipeline.answer([parsed.request for parsed in members], token_counts)
         each = [replace(facts, tokens=count) for count in token_counts] if token_counts else [facts] * len(members)
         return [_merge(*member) for member in zip(members, outcomes, each, strict=True)]
+    except BrokenEngineError as error:
+        # A new process computes these requests.
+        raise SystemExit(f"model {pipeline.model.name}: {error}") from error
     except (RuntimeError, MemoryError) as error:
         if len(members) > 1:
             raise
