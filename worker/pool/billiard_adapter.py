@@ -13,6 +13,7 @@ __all__ = [
     "Job",
     "JobOptions",
     "PoolProcess",
+    "computing",
     "drop_callbacks",
     "end",
     "exit_was_ordered",
@@ -23,6 +24,7 @@ __all__ = [
     "is_pending",
     "is_unread",
     "size_in_pipe_bytes",
+    "unbegun",
     "unread_in_pipe",
     "wait_for_exit",
 ]
@@ -48,9 +50,11 @@ class JobOptions(TypedDict, total=False):
 class Job(Protocol):
     """A job as ``Pool.apply_async`` returns it (``ApplyResult``)."""
 
+    _job: int
     _payload: tuple[memoryview, memoryview, int]
     _write_to: Any
     _accepted: bool
+    _worker_pid: int | None
     _accept_callback: object
     _callback: object
     _error_callback: object
@@ -62,6 +66,9 @@ class Job(Protocol):
     def accepted(self) -> bool:
         """Whether a process has begun with it."""
 
+    def discard(self) -> None:
+        """Forget it."""
+
     def terminate(self, signum: int) -> None:
         """Record that it was terminated by a signal."""
 
@@ -71,6 +78,7 @@ class PoolProcess(Protocol):
 
     index: int
     pid: int
+    dead: bool
     inqW_fd: int
     outqR_fd: int
     outq: Any
@@ -87,6 +95,20 @@ class PoolProcess(Protocol):
 def is_unread(job: Job) -> bool:
     """Whether a job was written to a process's pipe, at least in part, and the process has not begun with it."""
     return not job._accepted and job._write_to is not None
+
+
+def computing(jobs: Collection[Job]) -> set[int]:
+    """The processes that have begun a job and have not reported its end, by pid."""
+    return {job._worker_pid for job in jobs if job._accepted and job._worker_pid is not None and not job.ready()}
+
+
+def unbegun(jobs: Collection[Job]) -> dict[int, str]:
+    """The first job that was written to each process and is not begun: its name, by the process's pid."""
+    found: dict[int, str] = {}
+    for job in jobs:
+        if is_unread(job) and job._write_to._is_alive():
+            found.setdefault(job._write_to.pid, f"job {job._job}")
+    return found
 
 
 def unread_in_pipe(jobs: Collection[Job], fd: int) -> Iterator[Job]:

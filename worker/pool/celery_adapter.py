@@ -16,6 +16,7 @@ __all__ = [
     "CeleryRequest",
     "Hub",
     "Payload",
+    "Timer",
     "Tracer",
     "TracerArguments",
     "TracerReturn",
@@ -70,6 +71,13 @@ class CeleryRequest(Protocol):
         """Whether it is revoked or expired; announces it if so."""
 
 
+class Timer(Protocol):
+    """An entry of the event loop's timer."""
+
+    def cancel(self) -> object:
+        """Do not call it any more."""
+
+
 class Hub(Protocol):
     """Kombu's event loop."""
 
@@ -78,6 +86,9 @@ class Hub(Protocol):
 
     def remove_reader(self, fd: int) -> None:
         """Stop watching ``fd``."""
+
+    def call_repeatedly(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
+        """Call ``callback`` every ``delay`` seconds."""
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> object:
         """Call ``callback`` after ``delay`` seconds."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
 
 from worker.pool import billiard_adapter, pipes
-from worker.pool.billiard_adapter import PoolProcess
+from worker.pool.billiard_adapter import Job, PoolProcess
 from worker.pool.celery_adapter import Hub
+from worker.pool.hang_watch import HangWatch, Overdue
 from worker.pool.hooks import PoolHooks
 from worker.pool.lifecycle import Lifecycle
 from worker.pool.pipe_reader import PipeReader
@@ -49,6 +50,7 @@ class ProcessPool(AsynPool):
         self._quick_put: Callable[[_Message], None]
         super().__init__(*args, **kwargs)
         self._start_watch = StartWatch(self._starting, self._proc_alive_timeout)
+        self._hang_watch = HangWatch(self._overdue)
         self._busy_workers: Slots = Slots(self._all_inqueues, self._fits_ahead)
         self._mark_worker_as_available = self._busy_workers.discard
 
@@ -161,11 +163,26 @@ class ProcessPool(AsynPool):
         """Begin to work on an event loop; called again after each loss of the connection."""
         super().register_with_event_loop(hub)
         self._start_watch.begin(hub)
+        self._hang_watch.begin(hub)
 
     def on_process_alive(self, pid: int) -> None:
         """A process has reported that it is up, and gets jobs from now on."""
         super().on_process_alive(pid)
         self._lifecycle.on_up(pid, self._processes)
+
+    def on_partial_read(self, job: Job, proc: PoolProcess) -> None:
+        """A process has ended before it began with a job.
+
+        Celery gives the job to another one, without limit. Here that counts as a death with the job if nothing else can
+        have ended the process: there may not be enough memory to read it.
+        """
+        is_only_job = not proc.dead and self._busy_workers.jobs(proc.inqW_fd) == 1
+        has_failed = proc.exitcode != 0 and not billiard_adapter.exit_was_ordered(proc)
+        super().on_partial_read(job, proc)
+        if is_only_job and has_failed and job in self.outbound_buffer:
+            self.outbound_buffer.remove(job)
+            job.discard()
+            self.mark_as_worker_lost(job, proc.exitcode)
 
     def _create_worker_process(self, i: int) -> object:
         self._lifecycle.on_fork(i, self._pool)
@@ -220,6 +237,18 @@ class ProcessPool(AsynPool):
         unread = billiard_adapter.unread_in_pipe(self._cache.values(), fd)
         next_bytes = billiard_adapter.size_in_pipe_bytes(self.outbound_buffer[0])
         return sum(map(billiard_adapter.size_in_pipe_bytes, unread)) + next_bytes <= self._pipe_bytes
+
+    def _overdue(self) -> Iterator[Overdue]:
+        # While the pool stops, a thread calls this.
+        jobs, processes = list(self._cache.values()), list(self._pool)
+        computing = billiard_adapter.computing(jobs)
+        for pid, job in billiard_adapter.unbegun(jobs).items():
+            if pid not in computing:
+                yield Overdue(pid, f"begun {job}")
+        for process in processes:
+            _, is_ordered = self._leaving.get(process.pid, (process, not self.is_running))
+            if is_ordered and process.pid not in computing and billiard_adapter.is_alive(process):
+                yield Overdue(process.pid, "ended")
 
     def _starting(self) -> Sequence[PoolProcess]:
         return [process for process in self._pool if not self._is_up(process)]

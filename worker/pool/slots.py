@@ -41,6 +41,10 @@ class Slots:
         staying = (process for process in self._processes if process not in self._leaving)
         return sum(max(0, 1 + JOBS_AHEAD - self._jobs[process]) for process in staying)
 
+    def jobs(self, process: int) -> int:
+        """How many jobs a process has not finished."""
+        return self._jobs[process]
+
     def has_no_job(self, process: int) -> bool:
         """Whether a process has finished all its jobs."""
         return not self._jobs[process]

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -29,6 +31,8 @@ CONFIG_VARIABLE = "POOL_APP_CONFIG"
 NOTES_VARIABLE = "POOL_APP_NOTES"
 #: A file. While it exists, starting processes wait.
 LOADING_VARIABLE = "POOL_APP_LOADING"
+#: An option of the app: how much memory a process gets beyond what it has at its start, in bytes.
+ROOM = "room_bytes"
 _POLL_S = 0.005
 
 
@@ -91,6 +95,13 @@ def _die_then_hang(until: str) -> None:
     _hang(until)
 
 
+def _deadlock(library: ctypes.CDLL) -> None:
+    """Block in native code, whatever signals arrive."""
+    mutex = ctypes.create_string_buffer(256)
+    for _ in range(2):
+        library.pthread_mutex_lock(mutex)
+
+
 #: What a request can do to its batch or process, by its argument ``do``. It takes the argument ``value``.
 DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "raise": lambda text: _raise(ValueError(text)),
@@ -100,6 +111,9 @@ DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "signal": lambda number: os.kill(os.getpid(), number),
     "hang": _hang,
     "die_then_hang": _die_then_hang,
+    "allocate": bytearray,
+    "deadlock": lambda _: _deadlock(ctypes.CDLL(None)),
+    "deadlock_with_gil": lambda _: _deadlock(ctypes.PyDLL(None)),
     # Runs until a signal ends it.
     "last": lambda seconds: threading.Event().wait(seconds),
 }
@@ -148,7 +162,9 @@ class Probe(BatchTask):
         error = _error_of(call.kwargs.get("do", ""), call.kwargs.get("value"), retries)
         if error is not None:
             return TaskResult(error=error)
-        return TaskResult({"pid": os.getpid(), "size": size, "value": call.kwargs.get("value"), "retries": retries})
+        value = call.kwargs.get("value")
+        found = "x" * value if call.kwargs.get("do") == "enlarge" else value
+        return TaskResult({"pid": os.getpid(), "size": size, "value": found, "retries": retries})
 
     def on_success(self, _: Any, task_id: str, __: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Celery's callback."""
@@ -215,6 +231,10 @@ def errback(task_id: str) -> None:
 @signals.worker_process_init.connect(weak=False)
 def _on_process_init(**_: object) -> None:
     note(starts=current_process().index)
+    if ROOM in app.conf:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit_bytes = pages * os.sysconf("SC_PAGE_SIZE") + app.conf[ROOM]
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     loading = os.environ.get(LOADING_VARIABLE)
     if loading:
         _wait_for(lambda: not Path(loading).exists())
