@@ -86,6 +86,10 @@ class ProcessSettings(_Group):
     """Maximum number of processes; empty for as many as the free cores and the memory allow. `--concurrency` takes
     precedence."""
 
+    max_memory_mib: Annotated[int, Field(ge=1)] | None = None
+    """Memory of a process, in MiB and without what it shares with others, above which it is replaced between two
+    batches. Empty for its share of the memory of this machine or of the control group."""
+
 
 class ScaleSettings(_Group):
     """How the number of processes follows the load, if it does."""

@@ -9,6 +9,7 @@ import openvino as ov
 from openvino import opset13 as ops
 from tokenizers import Tokenizer
 
+from models.engine.openvino_core import shared_core
 from models.store import MODEL_NAME, TOKENIZER_NAME, find
 from models.store.manifest import record_files
 
@@ -36,7 +37,7 @@ def prepare_faulty(models_dir: Path, like: str, value: float) -> str:
 def _spoil(directory: Path, value: float) -> None:
     path = directory / MODEL_NAME
     token = Tokenizer.from_file(str(directory / TOKENIZER_NAME)).token_to_id(CURSED)
-    graph = ov.Core().read_model(path)
+    graph = shared_core().read_model(path)
     ids = next(port for port in graph.inputs if port.any_name == "input_ids")
     is_cursed = ops.reduce_logical_or(ops.equal(ids, ops.constant(token, ids.element_type)), [1], keep_dims=True)
     for result in graph.get_results():

@@ -11,6 +11,7 @@ from config import Settings, SettingsError, load_settings
 from config.home import ensure_home
 from config.settings import LogFormat, wanted_log_format
 from worker.boot import preflight, process
+from worker.boot.memory_watch import MemoryRecycler
 from worker.boot.namesake import NamesakeCheck
 from worker.boot.pool_hooks import InferenceHooks
 from worker.boot.refusal import EXIT_CANNOT_START
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, control=CONTROL, set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
     app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
-    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, ModelReloader, NamesakeCheck))
+    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, ModelReloader, NamesakeCheck, MemoryRecycler))
     if settings.metrics.port is not None:
         app.steps["worker"].add(Monitoring)
     register_commands()

@@ -41,6 +41,7 @@ class WorkerRuntime:
         taken: the revisions of these models that the worker has taken; empty until it has started.
         workload: observes the workload; None until the worker has started.
         monitoring_socket: the socket of the monitoring server; None without a port.
+        process_limit_bytes: the memory of its own above which a process is replaced; None if nothing is known of it.
         loaded: the models of this pool process; None in the parent.
         exchange: exchanges the models for newly prepared ones.
     """
@@ -54,6 +55,7 @@ class WorkerRuntime:
     taken: Sequence[TakenModel] = field(default_factory=list)
     workload: WorkloadMonitor | None = None
     monitoring_socket: socket.socket | None = None
+    process_limit_bytes: int | None = None
     loaded: LoadedModels | None = None
     exchange: ModelExchange = field(init=False)
 

@@ -78,6 +78,12 @@ class MemoryBound:
             return None
         return max(0, self.usable_bytes - self.needs.shared_bytes) // self.needs.process_bytes
 
+    def share_bytes(self, processes: int) -> int | None:
+        """The memory that each of some processes may have for itself; None if that is unknown."""
+        if self.usable_bytes is None:
+            return None
+        return max(0, self.usable_bytes - self.needs.shared_bytes) // processes
+
     def bound(self, wanted: int) -> int:
         """As many of ``wanted`` processes as fit, but at least one: the estimate may be too high."""
         return wanted if self.capacity is None else max(1, min(wanted, self.capacity))

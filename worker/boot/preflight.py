@@ -34,6 +34,8 @@ from worker.workload.monitor import WorkloadMonitor
 
 __all__ = ["connect"]
 
+_MIB = 1024 * 1024
+
 
 def connect(app: Celery, runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
     """Prepare every worker of ``app`` before its pool is made."""
@@ -64,7 +66,8 @@ def _prepare(worker: WorkController, runtime: WorkerRuntime) -> None:
     )
     is_shared = settings.engine.cache and _is_writable(settings.compiled_dir)
     needs = needs_of(runtime.served.models, is_shared=is_shared)
-    count = ProcessCount(worker, settings, request, MemoryBound(needs, usable_bytes()), grows=grows)
+    memory = MemoryBound(needs, usable_bytes())
+    count = ProcessCount(worker, settings, request, memory, grows=grows)
     count.warn_of_memory()
     count.set_range()
     try:
@@ -72,6 +75,8 @@ def _prepare(worker: WorkController, runtime: WorkerRuntime) -> None:
     except LeasingError as error:
         refuse_to_start(str(error))
     count.apply(len(runtime.leases.sets))
+    max_mib = settings.processes.max_memory_mib
+    runtime.process_limit_bytes = max_mib * _MIB if max_mib else memory.share_bytes(count.most)
     runtime.workload = WorkloadMonitor(worker)
     tune_garbage_collector()
     use_system_temp_dir()

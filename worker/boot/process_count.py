@@ -70,6 +70,12 @@ class ProcessCount:
             return self._memory.bound(concurrency)
         return min(concurrency, self._processes.max)
 
+    @property
+    def most(self) -> int:
+        """How many processes there may be."""
+        autoscale = self._worker.options.get("autoscale")
+        return int(autoscale[0] if autoscale else self._worker.concurrency)
+
     def apply(self, leased: int) -> None:
         """Give the worker as many processes as it has core sets."""
         worker = self._worker
