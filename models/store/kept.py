@@ -51,9 +51,14 @@ def keep(model: StoredModel, root: Path) -> StoredModel:
             return copy
         shutil.rmtree(target, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(dir=root, prefix="."))
-        for name in (*model.manifest.files, MANIFEST_NAME):
-            shutil.copyfile(model.directory / name, temporary / name)
-        temporary.rename(target)
+        try:
+            for name in (*model.manifest.files, MANIFEST_NAME):
+                shutil.copyfile(model.directory / name, temporary / name)
+            temporary.rename(target)
+        except OSError:
+            # The disk may be full.
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
     return copy
 
 

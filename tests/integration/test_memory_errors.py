@@ -65,6 +65,7 @@ def test_answers_of_a_model_that_gets_no_memory_are_not_those_to_other_requests(
         resource.prlimit(old[0], resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
         assert client.classify("A delight, truly.") == good
-        assert [scores[0]["label"] for scores in client.classify(large)] == [bad[0]["label"]] * len(large)
+        answers: Any = client.classify(large)
+        assert [scores[0]["label"] for scores in answers] == [bad[0]["label"]] * len(large)
         assert client.classify("A bore, truly.") == bad
         assert worker.processes != old

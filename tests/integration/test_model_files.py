@@ -66,6 +66,26 @@ def test_processes_share_the_compiled_file_and_one_that_replaces_another_loads_w
     assert not is_in_use(mine.directory)
 
 
+def test_a_compiled_file_that_is_cut_off_under_a_worker_costs_a_restart(
+    environment: dict[str, str], own_server: LocalServer
+) -> None:
+    with (
+        LocalWorker(["--concurrency=1"], environment) as worker,
+        Client(own_server.url, timeout_s=PATIENCE_S) as client,
+    ):
+        worker.wait_until_ready()
+        old = worker.processes[0]
+        (compiled,) = Path(environment["CELERIAC_COMPILED_DIR"]).glob("*.blob")
+        os.truncate(compiled, 4096)
+
+        # A longer text takes kernels that reorder weights anew.
+        assert client.classify(" ".join(["A delight."] * 30))[0]["label"] == "POSITIVE"
+
+        worker.wait_for(lambda: worker.processes.get(0, old) != old)
+        assert "signal 7 (SIGBUS)" in worker.log
+        assert f"{compiled} is damaged: compiling the model again" in worker.log
+
+
 def test_without_the_cache_nothing_is_kept_and_a_process_that_finds_a_changed_model_does_not_serve(
     environment: dict[str, str], own_server: LocalServer, mine: StoredModel
 ) -> None:

@@ -162,7 +162,7 @@ class Probe(BatchTask):
         error = _error_of(call.kwargs.get("do", ""), call.kwargs.get("value"), retries)
         if error is not None:
             return TaskResult(error=error)
-        value = call.kwargs.get("value")
+        value: Any = call.kwargs.get("value")
         found = "x" * value if call.kwargs.get("do") == "enlarge" else value
         return TaskResult({"pid": os.getpid(), "size": size, "value": found, "retries": retries})
 

@@ -34,6 +34,7 @@ class Process:
     """A process whose results are written by the test."""
 
     exitcode = -9
+    dead = False
     _controlled_termination = False
 
     def __init__(self) -> None:

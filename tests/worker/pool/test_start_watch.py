@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from examples.local_stack import PATIENCE_S
+from worker.pool.celery_adapter import Timer
 from worker.pool.start_watch import StartWatch
 
 
@@ -25,6 +26,9 @@ class Hub:
         raise NotImplementedError
 
     def remove_reader(self, fd: int) -> None:
+        raise NotImplementedError
+
+    def call_repeatedly(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         raise NotImplementedError
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> None:
