@@ -33,5 +33,4 @@ def test_requests_are_answered_while_leaking_processes_are_replaced(
         assert len(load.answers) == load.sent > LIMIT_MIB * 1024 * 1024 // LEAK_BYTES // PROCESSES
         assert {answer.error for answer in load.answers} == {""}
         assert worker.log.count("it has grown to") >= PROCESSES
-        assert "the limit is 400 MiB" in worker.log
         assert "exited with" not in worker.log
