@@ -192,7 +192,8 @@ class TimeSettings(_Group):
     """Seconds after which the requests of a dead worker go to another one. All workers on one Redis must agree."""
 
     shutdown_s: Seconds = 20.0
-    """Seconds that running requests have to finish on a soft shutdown. All other requests go back to Redis."""
+    """Seconds from SIGTERM to the worker's end. What waits goes back to Redis at once. What runs is finished, or goes
+    back too 3 seconds before the end. A second SIGTERM does not wait, nor does SIGQUIT."""
 
     process_start_s: Seconds = 60.0
     """Seconds that a process has to load its models. After that, it is killed and counts as failed. Within half of them

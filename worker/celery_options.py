@@ -143,7 +143,8 @@ def _worker(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": settings.limits.held_requests,
         # The default is 4 s, which is less than loading a model takes (#1715).
         "worker_proc_alive_timeout": settings.time.process_start_s,
-        "worker_soft_shutdown_timeout": settings.time.shutdown_s,
+        # A soft shutdown sleeps in a signal handler: nothing is acknowledged meanwhile. worker.pool bounds a warm one.
+        "worker_soft_shutdown_timeout": 0.0,
         # Our code does not print, and output of libraries is better left unchanged.
         "worker_redirect_stdouts": False,
         "worker_hijack_root_logger": True,

@@ -79,11 +79,11 @@ def test_broker_and_backend_agree_on_the_visibility_timeout(monkeypatch: pytest.
 
 
 def test_the_time_limits_and_the_expiry_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("SOFT_LIMIT_S", "5"), ("HARD_LIMIT_S", "6"), ("RESULT_EXPIRES_S", "7"), ("SHUTDOWN_S", "8")):
+    for name, seconds in (("SOFT_LIMIT_S", "5"), ("HARD_LIMIT_S", "6"), ("RESULT_EXPIRES_S", "7")):
         monkeypatch.setenv(f"CELERIAC_TIME_{name}", seconds)
     made = options()
     assert (made["task_soft_time_limit"], made["task_time_limit"]) == (5, 6)
-    assert (made["result_expires"], made["worker_soft_shutdown_timeout"]) == (7, 8)
+    assert made["result_expires"] == 7
 
 
 def test_the_transport_learns_how_much_is_kept_of_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 #: Failed starts in a row after which the worker stops.
 MAX_FAILED_STARTS = 3
 
+#: How much of ``CELERIAC_TIME_SHUTDOWN_S`` is kept for what follows the last batch, in seconds; at most a quarter.
+_ENDING_S = 3.0
+
 
 class InferenceHooks(PoolHooks):
     """The hooks of our worker. Processes and core sets share their indices.
@@ -38,6 +41,9 @@ class InferenceHooks(PoolHooks):
     def __init__(self, runtime: WorkerRuntime) -> None:
         batch = runtime.settings.batch
         self.batch_limits = BatchLimits(batch.max_requests, batch.max_cost, batch.bulk_s, min_cost=batch.max_tokens)
+        # The rest of the grace is for the end: processes that exit, and what is given back.
+        shutdown_s = runtime.settings.time.shutdown_s
+        self.drain_s = shutdown_s - min(_ENDING_S, shutdown_s / 4)
         self._runtime = runtime
         self._started: dict[int, StartReport] = {}
         self._causes: dict[int, str] = {}

@@ -21,6 +21,7 @@ from vine import promise
 from producer.contract import ErrorCode, TaskName, UnknownTask, queue_name
 from worker.inference.hidden_result import HIDDEN
 from worker.intake.disposal import UNUSABLE, Disposal, is_fault_of_server
+from worker.intake.drain import give_back
 from worker.intake.foreign_tasks import ForeignTasks
 from worker.intake.message_checks import find_fault, shorten, unreadable_message
 from worker.intake.model_registry import is_announced
@@ -119,6 +120,17 @@ class Consumer(CeleryConsumer):
         if self.hub and self._flushing is not self.event_dispatcher:
             self._flushing = self.event_dispatcher
             self.hub.call_later(FLUSH_S, self._flush_events)
+
+    def stop(self) -> None:
+        """Stop to consume, and give back what waits before the pool finishes what runs."""
+        super().stop()
+        give_back(self)
+
+    def cancel_active_requests(self) -> None:
+        """Leave what runs to the pool, which kills its processes next.
+
+        Celery would announce each as cancelled, and then not acknowledge one whose result is stored already.
+        """
 
     def shutdown(self) -> None:
         """Flush the buffered events before the connection is closed."""

@@ -105,6 +105,10 @@ class Batch:
         else:
             self.requests[0].fail(error)
 
+    def abandon(self) -> None:
+        """The process has ended because its worker shuts down: what is stored counts, the rest runs elsewhere."""
+        self._run_again(_end_stored(self.requests))
+
     def on_timeout(self, *, soft: bool, timeout: float | None) -> None:
         """A time limit has passed. For the hard limit, :meth:`on_error` was called before."""
         targets = _with_smallest_limit(self.requests, soft=True) if soft else self._timed_out

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol, TypedDict
 
@@ -23,6 +26,7 @@ __all__ = [
     "is_alive",
     "is_pending",
     "is_unread",
+    "kill",
     "size_in_pipe_bytes",
     "unbegun",
     "unread_in_pipe",
@@ -153,6 +157,15 @@ def end(process: PoolProcess) -> None:
     """Order a process without a job to end."""
     process._controlled_termination = True
     process._popen.terminate()
+
+
+def kill(process: PoolProcess) -> None:
+    """End a process at once, and expect it to end."""
+    process._controlled_termination = True
+    # The number of one that has been waited for may belong to another process by now.
+    if process._popen is not None and process._popen.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def exit_was_ordered(process: PoolProcess) -> bool:

@@ -40,6 +40,7 @@ class CeleryRequest(Protocol):
     """Celery's request, in the parent process."""
 
     acknowledged: bool
+    message: Any
     #: Hard and soft limit of the message, in seconds.
     time_limits: Sequence[float | None]
     time_start: float | None

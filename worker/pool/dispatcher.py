@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
 
 from worker.pool.batch import Batch
 from worker.pool.batch_queue import BatchQueue
 from worker.pool.billiard_adapter import Job, JobOptions
 from worker.pool.celery_adapter import payload_of
-from worker.pool.exception_info import exception_info
+from worker.pool.exception_info import exception_info, exception_of
 from worker.pool.execute import DispatchedRequest, run_batch
 from worker.pool.hooks import ComputedBatch, PoolHooks
 from worker.pool.pending_request import PendingRequest
@@ -47,7 +49,9 @@ class Dispatcher:
         #: The same by queue, for a request of any kind.
         self._queue_throughput = Throughput(lambda _: UNKNOWN_REQUEST_S)
         self._queue = BatchQueue(hooks.batch_limits, self._throughput.cost_in)
-        #: Billiard's jobs that may take long, by batch or request: nothing is written behind them.
+        #: Billiard's jobs by batch or request.
+        self._jobs: dict[Batch | PendingRequest, Job] = {}
+        #: Those that may take long: nothing is written behind them.
         self._long_jobs: dict[object, Job] = {}
         self._batches = self._batched = 0
 
@@ -60,6 +64,13 @@ class Dispatcher:
     def counts(self) -> Mapping[str, int]:
         """Batches that were handed over, their requests, and the requests that wait."""
         return {"count": self._batches, "requests": self._batched, "waiting": self.waiting}
+
+    @property
+    def in_hand(self) -> list[PendingRequest]:
+        """The requests that processes compute or will compute."""
+        # Billiard silently forgets jobs that no process has begun.
+        handed = [handed for handed, job in self._jobs.items() if self._processes.has(job)]
+        return [request for each in handed for request in _requests_of(each)]
 
     def seconds_of(self, queue: str | None) -> float:
         """How long a process is expected to need for a request from a queue, in seconds."""
@@ -82,6 +93,8 @@ class Dispatcher:
         for request in reversed(self._queue.drain()):
             self._requeue(request)
         self._processes.flush()
+        if self._processes.is_running:
+            self._jobs = {handed: job for handed, job in self._jobs.items() if job.accepted() and not job.ready()}
         # Billiard silently forgets the jobs that no process has begun.
         self._long_jobs = {key: job for key, job in self._long_jobs.items() if job.accepted() and not job.ready()}
 
@@ -110,7 +123,7 @@ class Dispatcher:
         options = JobOptions(
             accept_callback=batch.on_accepted,
             callback=self._forgetting(batch, batch.on_results),
-            error_callback=self._forgetting(batch, batch.on_error),
+            error_callback=self._forgetting(batch, partial(self._on_error, batch, batch.on_error)),
             timeout_callback=batch.on_timeout,
             soft_timeout=_extended(batch.soft_limit_s, extra_s),
             timeout=_extended(batch.hard_limit_s, extra_s),
@@ -123,8 +136,21 @@ class Dispatcher:
             return
         self._batches += 1
         self._batched += len(batch.requests)
+        self._jobs[batch] = job
         if batch.cost > self._hooks.batch_limits.cost:
             self._long_jobs[batch] = job
+
+    def _on_error(
+        self, handed: Batch | PendingRequest, fail: Callable[[ExceptionInfo], object] | None, error: ExceptionInfo
+    ) -> None:
+        """A job has failed. If its process was ended because the worker stops, its requests go back to the broker."""
+        if not self._processes.is_running and isinstance(exception_of(error), WorkerLostError):
+            if isinstance(handed, Batch):
+                handed.abandon()
+            else:
+                self._fail_if_acknowledged(handed)
+        elif fail is not None:
+            fail(error)
 
     def _extra_s(self, batch: Batch) -> float:
         """By how much the limits of a batch are extended, so that work that is expected to take long is not killed.
@@ -142,10 +168,11 @@ class Dispatcher:
         """Run a task that is not a batch task, exactly as Celery's own pool does."""
         options = request.options.copy()
         options["callback"] = self._forgetting(request, options.get("callback"))
-        options["error_callback"] = self._forgetting(request, options.get("error_callback"))
+        on_error = partial(self._on_error, request, options.get("error_callback"))
+        options["error_callback"] = self._forgetting(request, on_error)
         job = self._start(request.target, request.args, options, request.fail)
         if job is not None:
-            request.job = self._long_jobs[request] = job
+            request.job = self._jobs[request] = self._long_jobs[request] = job
 
     def _start(
         self,
@@ -161,10 +188,11 @@ class Dispatcher:
             return None
         return job
 
-    def _forgetting(self, key: object, callback: Callable[[T], object] | None) -> Callable[[T], object]:
-        """``callback``, preceded by the end of a long job."""
+    def _forgetting(self, key: Batch | PendingRequest, callback: Callable[[T], object] | None) -> Callable[[T], object]:
+        """``callback``, preceded by the end of the job."""
 
         def on_end(result: T) -> object:
+            self._jobs.pop(key, None)
             self._long_jobs.pop(key, None)
             return callback(result) if callback else None
 
@@ -191,6 +219,10 @@ class Dispatcher:
             request.fail(
                 exception_info(self._hooks.process_died("its process ended while its worker was shutting down"))
             )
+
+
+def _requests_of(handed: Batch | PendingRequest) -> Sequence[PendingRequest]:
+    return handed.requests if isinstance(handed, Batch) else [handed]
 
 
 def _extended(limit_s: float | None, extra_s: float) -> float | None:

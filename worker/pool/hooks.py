@@ -63,6 +63,9 @@ class PoolHooks:
     #: Limits of a batch. The task defines what a request costs; by default each costs 1.
     batch_limits = BatchLimits(requests=64, cost=2048, bulk_s=1.0)
 
+    #: How long processes may finish what they compute when the worker stops, in seconds; None for as long as it takes.
+    drain_s: float | None = None
+
     def before_grow(self, count: int) -> None:
         """Check whether ``count`` more processes may start.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
@@ -13,6 +14,7 @@ from worker.pool.celery_adapter import Hub
 from worker.pool.hang_watch import HangWatch, Overdue
 from worker.pool.hooks import PoolHooks
 from worker.pool.lifecycle import Lifecycle
+from worker.pool.parent_signals import initialize
 from worker.pool.pipe_reader import PipeReader
 from worker.pool.slots import Slots
 from worker.pool.start_watch import StartWatch
@@ -39,6 +41,7 @@ class ProcessPool(AsynPool):
     def __init__(self, *args: object, hooks: PoolHooks, on_turn: Callable[[], None], **kwargs: object) -> None:
         # `-O fast` would write to any process, idle or not.
         kwargs["sched_strategy"] = "fair"
+        kwargs["initializer"] = partial(initialize, kwargs.get("initializer"))
         self._hooks = hooks
         self._on_turn = on_turn
         self._lifecycle = Lifecycle(hooks)
@@ -103,6 +106,23 @@ class ProcessPool(AsynPool):
             for process, writer in tuple(half_written):
                 self._flush_writer(process, writer)
         super().close()
+
+    def has(self, job: Job) -> bool:
+        """Whether a job has not ended, and is not forgotten."""
+        return any(known is job for known in self._cache.values())
+
+    def kill(self) -> None:
+        """End all processes at once, whatever they do; also from a signal handler or another thread."""
+        self._kill(tuple(self._pool))
+
+    def kill_starting(self) -> None:
+        """End the processes that are not up: what they load is not needed any more."""
+        self._kill(self._starting())
+
+    @staticmethod
+    def _kill(processes: Iterable[PoolProcess]) -> None:
+        for process in processes:
+            billiard_adapter.kill(process)
 
     def flush(self) -> None:
         """Forget the jobs that no process has begun. Called when the connection is lost or closed.

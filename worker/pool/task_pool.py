@@ -9,10 +9,12 @@ from celery import signals
 from celery.app import trace
 from celery.concurrency import prefork
 from celery.exceptions import ImproperlyConfigured
+from celery.worker import state as worker_state
 
 from worker.pool.billiard_adapter import JobOptions
-from worker.pool.celery_adapter import Tracer, TracerArguments
+from worker.pool.celery_adapter import CeleryRequest, Tracer, TracerArguments
 from worker.pool.dispatcher import Dispatcher
+from worker.pool.drain import Drain
 from worker.pool.execute import use_batch_clock
 from worker.pool.hooks import hooks_of
 from worker.pool.pending_request import PendingRequest
@@ -46,6 +48,8 @@ class TaskPool(prefork.TaskPool):
         super().on_start()
         self._factory = RequestFactory(self.app.tasks, self._hooks)
         self._dispatcher = Dispatcher(self._pool, self._hooks)
+        self._drain = Drain(self._pool.kill, self._hooks.drain_s)
+        self._is_closed = self._is_stopping = False
         self.on_apply = self._apply
         self.flush = self._dispatcher.flush
 
@@ -58,18 +62,45 @@ class TaskPool(prefork.TaskPool):
 
     def on_close(self) -> None:
         """Take no more work. Requests that wait are not acknowledged, so the broker delivers them again."""
-        self._close_queue()
+        if self._pool is None:
+            return
+        self._is_closed = True
+        self._drain.begin()
+        self._dispatcher.close()
         super().on_close()
 
     def on_stop(self) -> None:
-        """Let the processes finish what they compute."""
-        self._close_queue()
+        """Let the processes finish what they compute, within the time that the hooks allow; in a cold shutdown, none.
+
+        Celery also calls this in its signal handler for a cold shutdown. Then it only begins: the interrupted code may
+        be reading what a process reports, and all that follows comes after it.
+        """
+        # Without processes the start has failed, or the pool is stopped already.
+        if self._pool is None:
+            return
+        is_cold = worker_state.should_terminate not in (None, False)
+        if is_cold:
+            self._pool.kill()
+        if self._is_stopping or (is_cold and not self._is_closed):
+            self._pool.close()
+            return
+        self._is_stopping = True
+        self._pool.kill_starting()
+        self._dispatcher.close()
         super().on_stop()
+        self._drain.end()
 
     def on_terminate(self) -> None:
         """Kill the processes."""
-        self._close_queue()
-        super().on_terminate()
+        if self._pool is not None:
+            self._pool.kill()
+            self.on_stop()
+
+    @property
+    def in_hand(self) -> list[CeleryRequest]:
+        """The requests that processes compute or will compute. All others wait."""
+        found = (request.celery_request for request in self._dispatcher.in_hand)
+        return [request for request in found if request is not None]
 
     def seconds_of(self, queue: str | None) -> float:
         """How long a process is expected to need for a request from a queue, in seconds; at first a guess."""
@@ -93,11 +124,6 @@ class TaskPool(prefork.TaskPool):
 
     def _dispatch(self) -> None:
         self._dispatcher.dispatch()
-
-    def _close_queue(self) -> None:
-        # Without processes there is no queue: the start has failed, or the pool is stopped already.
-        if self._pool is not None:
-            self._dispatcher.close()
 
     def _apply(
         self, target: Tracer, args: TracerArguments, kwargs: dict[str, object], **options: Unpack[JobOptions]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -147,6 +147,22 @@ class Channel(stock.Channel):
             # The sender has named an exchange that is none.
             queues = set()
         return min(queues) if queues and routing_key not in queues else routing_key
+
+    def give_back(self, kept: Collection[str]) -> int:
+        """Put back what this channel holds, for other workers to take at once. Its consumers must be cancelled before.
+
+        Args:
+            kept: the delivery tags of the messages that are worked on.
+
+        Returns:
+            How many messages were put back.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer. What is left is put back when the channel closes.
+        """
+        self.fetcher.finish(_CLOSE_S)
+        given_back: int = self.qos.give_back(kept)
+        return given_back
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **options: Any) -> object:
         """Consume from a queue, from the next turn on; from a fanout queue, at once.

@@ -299,8 +299,8 @@ class Fetcher:
             self._channel.health_check_interval or stock.DEFAULT_HEALTH_CHECK_INTERVAL
         )
 
-    def close(self, timeout_s: float) -> None:
-        """Send acknowledgements, leave the idle consumers, and put back what was fetched and not delivered."""
+    def finish(self, timeout_s: float) -> None:
+        """Send acknowledgements, leave the idle consumers, and hold what was fetched and not delivered."""
         channel, connection = self._channel, self.fetch_connection
         try:
             for fetch, reply in connection.wait(timeout_s):
@@ -315,6 +315,11 @@ class Fetcher:
         if connection.in_flight is not None:
             connection.abandon()
         self._put_back_undelivered()
+
+    def close(self, timeout_s: float) -> None:
+        """:meth:`finish`, and settle what that could not."""
+        self.finish(timeout_s)
+        channel = self._channel
         if self._acks or channel.unsettled.lost_fetches:
             channel.unsettled.acks.extend(self._acks)
             self._acks.clear()

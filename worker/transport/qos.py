@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from kombu.transport import redis as stock
@@ -71,6 +71,20 @@ class QoS(stock.QoS):
             super().reject(delivery_tag, requeue=True)
         else:
             self.ack(delivery_tag)
+
+    def give_back(self, kept: Collection[str]) -> int:
+        """Put all held messages back except those that are kept, in the order in which they came.
+
+        Returns:
+            How many were put back.
+        """
+        tags = [tag for tag in self.held_tags() if tag not in kept]
+        with self.channel.conn_or_acquire() as client:
+            # The message that is put back last is taken first.
+            for tag in reversed(tags):
+                self.restore_by_tag(tag, client=client)
+                del self._delivered[tag]
+        return len(tags)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Put all held messages back in the order in which they came; kombu reverses it."""
