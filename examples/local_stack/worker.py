@@ -17,7 +17,7 @@ from typing import Self
 __all__ = ["PATIENCE_S", "LocalWorker", "WorkerStartError"]
 
 #: How long anything is waited for that shall happen: so long that a slow machine makes no difference.
-PATIENCE_S = 300.0
+PATIENCE_S = 40.0
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.02
@@ -104,6 +104,11 @@ class LocalWorker:
             if time.monotonic() > deadline_s:
                 raise WorkerStartError(f"not in {timeout_s:g} s; the worker's log:\n{self.log}")
             time.sleep(_POLL_S)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the parent process has ended."""
+        return self._running.poll() is not None
 
     def wait_for_exit(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait until it has ended, and return its exit status."""

@@ -21,7 +21,16 @@ import numpy.typing as npt
 from models.engine.engine import Engine, EngineOptions, SequenceOutput, TokenSequence
 from models.pipelines.feeding import feeding_of
 from models.store import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, StoredModel
-from producer.contract import AnswerSpan, ErrorCode, LabelScore, ModelFailed, Request, RequestError, ZeroShotResult
+from producer.contract import (
+    AnswerSpan,
+    ErrorCode,
+    InvalidRequest,
+    LabelScore,
+    ModelFailed,
+    Request,
+    RequestError,
+    ZeroShotResult,
+)
 
 # Read when tokenizers is first used. A process computes with one thread per core, so tokenizers must add none.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -73,6 +82,8 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
 
     request_type: type[RequestT]
     score_function: str = "softmax"
+    #: The parameter at fault if an item has no tokens.
+    text_field: str = "inputs"
 
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         self.model = model
@@ -116,12 +127,20 @@ class Pipeline(ABC, Generic[RequestT, ItemT, ResultT]):
         ours = [request for request in requests if isinstance(request, self.request_type)]
         if len(ours) != len(requests):
             raise TypeError(f"this pipeline answers {self.request_type.task.value} requests only")
-        encoded = self.preprocess(ours)
+        encoded = [[self._with_tokens(item) for item in items] for items in self.preprocess(ours)]
         if token_counts is not None:
             token_counts.extend(_count_tokens(items) for items in encoded)
         valid = [item for items in encoded for item in items if not isinstance(item, RequestError)]
         results = iter(self._results(valid, self.compute(valid)))
         return [[item if isinstance(item, RequestError) else next(results) for item in items] for items in encoded]
+
+    def _with_tokens(self, item: ItemT | RequestError) -> ItemT | RequestError:
+        """An item, or its error if the model would have nothing to read: its tokenizer adds no special tokens."""
+        if isinstance(item, RequestError) or all(sequence.ids for sequence in item.sequences):
+            return item
+        return InvalidRequest.of(
+            ErrorCode.EMPTY, f"{self.text_field}: the model's tokenizer finds no token in it", field=self.text_field
+        )
 
     def compute(self, items: Sequence[ItemT]) -> list[list[SequenceOutput]]:
         """Compute the sequences of all items together.

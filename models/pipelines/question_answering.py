@@ -56,6 +56,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringRequest, _Question, An
     """Finds answers as spans of a context, which may be longer than the model reads at once."""
 
     request_type = QuestionAnsweringRequest
+    text_field = "context"
 
     def __init__(self, model: StoredModel, options: EngineOptions, engine: Engine | None = None) -> None:
         super().__init__(model, options, engine)

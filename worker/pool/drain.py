@@ -30,6 +30,7 @@ class Drain:
         self._limit_s = limit_s
         self._ordered_at_s: float | None = None
         self._timer: threading.Timer | None = None
+        self._is_over = False
         # Celery sends this from its signal handlers.
         signals.worker_shutting_down.connect(self._on_order, weak=True)
 
@@ -52,7 +53,8 @@ class Drain:
             self._ordered_at_s = monotonic()
         elif how == "Warm" and monotonic() - self._ordered_at_s < _SAME_ORDER_S:
             return
-        else:
+        elif not self._is_over:
+            self._is_over = True
             self._kill()
 
     def _on_time_up(self) -> None:

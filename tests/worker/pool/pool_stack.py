@@ -44,7 +44,11 @@ class Events:
 
     def of(self, result: AsyncResult) -> list[str]:
         """The types of a request's events, in order."""
-        return [event["type"] for event in tuple(self._seen[result.id])]
+        return self.types_of(result.id)
+
+    def types_of(self, task_id: str) -> list[str]:
+        """The same, by id."""
+        return [event["type"] for event in tuple(self._seen[task_id])]
 
     def last(self, result: AsyncResult) -> dict[str, Any]:
         """A request's last event."""
