@@ -193,7 +193,7 @@ def test_what_celery_fails_over_all_the_same_is_fetched_once_and_the_worker_goes
 
     task_id = send_raw(redis_client, body, group=group, group_index=0, expires=PAST)
 
-    worker.wait_for(lambda: f"refused {TASK}[{task_id}]: Celery cannot use this message" in worker.log)
+    worker.wait_for(lambda: f"refused {TASK}[{task_id}]: this message cannot be processed" in worker.log)
     assert client.classify("good")
     assert worker.log.count("Connection to broker lost") == before
 

@@ -63,7 +63,7 @@ class Consumer(CeleryConsumer):
         self._disposal = Disposal(self)
         self._foreign_tasks = ForeignTasks(self, self._refuse_unknown_task)
 
-        def on_message(message: Message) -> None:
+        def take(message: Message) -> None:
             convert_to_protocol_2(message)
             fault = find_fault(message)
             if fault is not None:
@@ -78,18 +78,19 @@ class Consumer(CeleryConsumer):
             if not show_text:
                 # Written by the sender. Stock Celery includes the arguments, which events, logs and Flower would show.
                 message.headers["argsrepr"] = message.headers["kwargsrepr"] = HIDDEN
-            self._hand_to_celery(handle, message)
-
-        return on_message
-
-    def _hand_to_celery(self, handle: Callable[[Message], None], message: Message) -> None:
-        try:
             handle(message)
+
+        return partial(self._take_or_refuse, take)
+
+    def _take_or_refuse(self, take: Callable[[Message], None], message: Message) -> None:
+        """Take a message, and refuse one that Celery cannot use or that the checks have missed."""
+        try:
+            take(message)
         except UNUSABLE as error:
             if is_fault_of_server(error):
                 raise
-            logger.warning("Celery failed to process a message", exc_info=True)
-            problem = f"Celery cannot use this message ({type(error).__name__})"
+            logger.warning("failed to process a message", exc_info=True)
+            problem = f"this message cannot be processed ({type(error).__name__})"
             self._disposal.refuse(message, unreadable_message(problem, "headers"))
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:

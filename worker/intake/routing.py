@@ -10,6 +10,7 @@ from kombu.message import Message
 from producer.contract import MAX_MODEL_NAME_CHARACTERS, TaskName, class_of_queue, model_queue_name, queue_name
 from worker.inference.arguments import named_model
 from worker.inference.served_models import ServedModels
+from worker.intake.message_checks import is_text
 
 __all__ = ["queue_elsewhere"]
 
@@ -40,4 +41,5 @@ def queue_elsewhere(message: Message, served: ServedModels, is_known: Callable[[
 
 
 def _is_possible_name(model: object) -> TypeGuard[str | None]:
-    return model is None or (isinstance(model, str) and len(model) <= MAX_MODEL_NAME_CHARACTERS)
+    # No key in Redis holds half a character.
+    return model is None or (is_text(model) and len(model) <= MAX_MODEL_NAME_CHARACTERS)

@@ -34,6 +34,7 @@ def elsewhere(here: ServedModels, task: str, model: Any, queue: str | None) -> s
         (["sentiment"], TEXTS, "sentiment"),
         (["sentiment"], TEXTS, "unknown"),
         (["sentiment"], TEXTS, "x" * 10_000),
+        (["sentiment"], TEXTS, "half a \ud800 pair"),
         (["sentiment"], TEXTS, 5),
         (["sentiment"], TEXTS, ["other"]),
         (["sentiment"], QUESTIONS, None),

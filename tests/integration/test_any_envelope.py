@@ -1,0 +1,111 @@
+"""Whatever is in a worker's queue, it ends in an answer, a typed error or a dead letter, and the worker lives on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
+from producer import Client
+from tests.envelopes import TASK, THROUGH_A_WORKER, Envelope, envelopes, raw_elements
+
+_POLL_S = 0.002
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def books(server: LocalServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def worker(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorker]:
+    environment = {
+        "CELERIAC_BROKER_URL": server.url,
+        "CELERIAC_CORES_LEASE_DIR": str(tmp_path_factory.mktemp("leases")),
+        "CELERIAC_CORES_ALLOW_SHARING": "true",
+        "CELERIAC_MODELS": "sentiment",
+    }
+    with LocalWorker(["--concurrency=1"], environment) as started:
+        started.wait_until_ready()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def before(worker: LocalWorker) -> tuple[int, dict[int, int]]:
+    """The worker's processes as they are at first."""
+    return worker.pid, worker.processes
+
+
+def scheduled(stock: Celery) -> int:
+    """How many requests the worker holds for later."""
+    replies = stock.control.inspect(timeout=PATIENCE_S, limit=1).scheduled()
+    assert replies
+    return sum(map(len, replies.values()))
+
+
+@pytest.mark.usefixtures("before")
+@settings(max_examples=THROUGH_A_WORKER, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sent=st.lists(st.one_of(envelopes(), envelopes(), raw_elements()), min_size=1, max_size=1))
+def test_every_message_is_disposed_of(worker: LocalWorker, books: redis.Redis, sent: list[Envelope]) -> None:
+    books.lpush(TASK, *(envelope.raw for envelope in sent))
+    give_up_s = time.monotonic() + PATIENCE_S
+    while books.llen(TASK) or held_now(books):
+        assert not worker.has_ended, worker.log[-5000:]
+        assert time.monotonic() < give_up_s, f"{sent} is still there"
+        time.sleep(_POLL_S)
+    for envelope in sent:
+        assert is_accounted_for(books, envelope), envelope
+
+
+def held_now(books: redis.Redis) -> bool:
+    """Whether the worker holds a message that is not for later, and that it can find the end of by itself."""
+    held = [json.loads(raw)[0]["headers"] or {} for raw in books.hvals("unacked")]
+    return any(not headers.get("eta") for headers in held)
+
+
+def is_accounted_for(books: redis.Redis, envelope: Envelope) -> bool:
+    """Whether there is a result, a dead letter, or the message itself where it waits."""
+    if books.exists(f"celery-task-meta-{envelope.task_id}"):
+        return True
+    if any(envelope.raw in books.lrange(name, 0, -1) for name in books.keys("*.dead")):
+        return True
+    try:
+        headers: Any = json.loads(envelope.raw)["headers"]
+        has_own_id = headers["id"] == envelope.task_id and not headers.get("ignore_result")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # Without an id of its own nobody waits for it: it was refused, and the log says so.
+        return True
+    is_elsewhere = any(
+        envelope.task_id.encode() in raw
+        for name in books.keys("*")
+        if books.type(name) == b"list"
+        for raw in books.lrange(name, 0, -1)
+    )
+    is_for_later = any(envelope.task_id.encode() in raw for raw in books.hvals("unacked"))
+    return not has_own_id or is_elsewhere or is_for_later
+
+
+def test_and_the_worker_is_the_same(
+    worker: LocalWorker, before: tuple[int, dict[int, int]], server: LocalServer
+) -> None:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
+        assert client.classify("good")[0]["label"] == "POSITIVE"
+    assert (worker.pid, worker.processes) == before
+    assert Path(f"/proc/{worker.pid}").exists()
+    assert "Unrecoverable error" not in worker.log
