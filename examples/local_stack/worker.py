@@ -68,6 +68,11 @@ class LocalWorker:
         return self._running.pid
 
     @property
+    def exit_status(self) -> int | None:
+        """With which status it has ended; None while it runs."""
+        return self._running.poll()
+
+    @property
     def log(self) -> str:
         """What it has written so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
