@@ -126,8 +126,8 @@ class Settings(_Sources):
     """All settings of Celeriac."""
 
     broker_url: ServerUrl = SecretStr("redis://localhost:6379/0")
-    """URL of the Redis or Valkey server that carries requests: `redis://`, `rediss://` or `unix://`. A password in it
-    must be percent-encoded."""
+    """URL of the Redis or Valkey server that carries requests: `redis://`, `rediss://`, `unix://`, or
+    `sentinel://HOST:PORT,HOST:PORT/0?master_name=NAME`. A password in it must be percent-encoded."""
 
     broker_password: SecretStr | None = None
     """Password of the broker, not encoded, if the URL has none."""

@@ -16,17 +16,23 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, ConnectionPool
+from redis.connection import AbstractConnection, Connection, ConnectionPool
 from redis.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
+    MasterDownError,
     NoPermissionError,
+    ReadOnlyError,
     RedisError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from producer.contract.redis_url import RedisUrl
+from producer.contract.sentinel_url import Sentinels
 
 __all__ = ["ACCESS_ERRORS", "Deadline", "RedisConnections", "read_reply", "retry_until"]
 
@@ -35,6 +41,12 @@ Command = tuple[str | bytes | int | float, ...]
 
 #: The server rejects the credentials or does not permit the command. Retrying does not help.
 ACCESS_ERRORS = (AuthenticationError, AuthorizationError, NoPermissionError, AuthenticationWrongNumberOfArgsError)
+#: The server is not the master any more, or not yet: a retry on a new connection may find the one that is.
+_NOT_MASTER_ERRORS = (ReadOnlyError, MasterDownError)
+#: How long one Sentinel is waited for before the next is asked.
+_SENTINEL_TIMEOUT_S = 1.0
+#: Calls are retried here, until their deadline, and not by redis-py.
+_NO_RETRIES: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
 #: The delay before the third attempt, doubled for each further attempt up to the maximum. The second attempt is
 #: immediate: the most likely cause of a failure is a connection that went stale while it was idle.
 _FIRST_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.02, 0.5
@@ -74,13 +86,15 @@ class Deadline:
 class RedisConnections:
     """The idle connections to one server, reused most recently used first. Safe in threads and after a fork.
 
+    With Sentinels, each new connection goes to the server that they call the master then.
+
     Args:
         url: as :attr:`producer.contract.redis_url.RedisUrl.url` writes it.
     """
 
     def __init__(self, url: str) -> None:
-        # Only parses the URL and creates connections; its own pooling is not used.
-        self._factory = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), health_check_interval=0)
+        server = RedisUrl.parse(url)
+        self._make = _connections_by(server.sentinels, server) if server.sentinels else _connections_to(server)
         self._idle: deque[AbstractConnection] = deque()
         self._pid = os.getpid()
 
@@ -95,9 +109,11 @@ class RedisConnections:
             with self.acquire(deadline) as connection:
                 connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 replies = [read_reply(connection, deadline) for _ in commands]
-            for reply in replies:
-                if isinstance(reply, RedisError):
-                    raise reply
+                problem = next((reply for reply in replies if isinstance(reply, RedisError)), None)
+                if isinstance(problem, _NOT_MASTER_ERRORS):
+                    raise problem
+            if problem is not None:
+                raise problem
             return replies
 
         return retry_until(deadline, exchange)
@@ -106,19 +122,20 @@ class RedisConnections:
     def acquire(self, deadline: Deadline) -> Iterator[AbstractConnection]:
         """Lend a connection whose socket blocks no longer than the deadline; an error closes it.
 
-        A broken connection also closes the idle ones: when a server goes away, all of them are stale.
+        A broken connection also closes the idle ones: when a server goes away, all of them are stale. So does one to a
+        server that is not the master.
 
         Raises:
             RedisError: the server could not be reached, or refused the credentials.
         """
-        connection = self._take_or_create()
+        connection = self._take_or_create(deadline)
         try:
             _set_socket_timeout(connection, deadline)
             connection.connect()
             yield connection
         except BaseException as error:
             connection.disconnect()
-            if isinstance(error, RedisConnectionError):
+            if isinstance(error, (RedisConnectionError, *_NOT_MASTER_ERRORS)):
                 self.close()
             raise
         self._idle.append(connection)
@@ -130,15 +147,60 @@ class RedisConnections:
             while True:
                 self._idle.pop().disconnect()
 
-    def _take_or_create(self) -> AbstractConnection:
+    def _take_or_create(self, deadline: Deadline) -> AbstractConnection:
         if self._pid != os.getpid():
             # The parent process still uses these sockets, so they are dropped without closing them on the wire.
             self._idle, self._pid = deque(), os.getpid()
         try:
             return self._idle.pop()
         except IndexError:
-            connection: AbstractConnection = self._factory.connection_class(**self._factory.connection_kwargs)
-            return connection
+            return self._make(deadline)
+
+
+def _connections_to(server: RedisUrl) -> Callable[[Deadline], AbstractConnection]:
+    # Only parses the URL and creates connections; its own pooling is not used.
+    pool = ConnectionPool.from_url(server.url, **_NO_RETRIES)
+
+    def make(_: Deadline) -> AbstractConnection:
+        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
+        return connection
+
+    return make
+
+
+def _connections_by(sentinels: Sentinels, server: RedisUrl) -> Callable[[Deadline], AbstractConnection]:
+    def make(deadline: Deadline) -> AbstractConnection:
+        host, port = _find_master(sentinels, deadline)
+        return Connection(
+            host=host,
+            port=port,
+            db=server.db,
+            username=server.username,
+            password=server.password,
+            client_name=server.client_name,
+            **_NO_RETRIES,
+        )
+
+    return make
+
+
+def _find_master(sentinels: Sentinels, deadline: Deadline) -> tuple[str, int]:
+    """Ask one Sentinel after the other which server is the master.
+
+    Raises:
+        RedisConnectionError: none of them knows one.
+    """
+    timeout_s = max(_MIN_SOCKET_TIMEOUT_S, min(_SENTINEL_TIMEOUT_S, deadline.remaining_s / len(sentinels.addresses)))
+    options = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "username": sentinels.username,
+        "password": sentinels.password,
+        **_NO_RETRIES,
+    }
+    with Sentinel(sentinels.addresses, sentinel_kwargs=options) as asked:
+        host, port = asked.discover_master(sentinels.master_name)
+    return host, int(port)
 
 
 def read_reply(connection: AbstractConnection, deadline: Deadline) -> Any:
@@ -167,7 +229,7 @@ def retry_until(deadline: Deadline, attempt: Callable[[], T]) -> T:
             return attempt()
         except ACCESS_ERRORS:
             raise
-        except (RedisConnectionError, RedisTimeoutError):
+        except (RedisConnectionError, RedisTimeoutError, *_NOT_MASTER_ERRORS):
             if deadline.remaining_s <= delay_s:
                 raise
         time.sleep(delay_s)

@@ -12,7 +12,12 @@ from kombu import Exchange, Queue
 
 from config.settings import Settings
 from producer.contract import DEFAULT_QUEUE, QueueClass, TaskName, model_queue_name, queue_name
-from worker.redis_servers import backend_options, broker_options, broker_transport_options
+from worker.redis_servers import (
+    backend_options,
+    backend_transport_options,
+    broker_options,
+    broker_transport_options,
+)
 
 __all__ = ["CONTROL", "EVENTS", "TRANSPORT", "celery_options"]
 
@@ -26,6 +31,8 @@ CONTROL = "worker.control.late_reply:LateReplyControl"
 _QUEUE_ORDER = "worker.intake.queue_order:InteractiveFirst"
 _CONNECT_TIMEOUT_S = 5.0
 _SOCKET_TIMEOUT_S = 30.0
+#: A process that stores results must not wait for a silent server until its batch exceeds a time limit.
+_RESULT_SOCKET_TIMEOUT_S = 10.0
 _HEALTH_CHECK_S = 10
 _RESTORE_INTERVAL_S = 5
 _RESTORE_MUTEX_S = 30
@@ -126,8 +133,11 @@ def _results(settings: Settings) -> dict[str, Any]:
         # Results survive a restart of the server (#8588), but workers do not wait for it forever.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
-        "result_backend_transport_options": {"visibility_timeout": settings.time.visibility_timeout_s},
-        "redis_socket_timeout": _SOCKET_TIMEOUT_S,
+        "result_backend_transport_options": {
+            "visibility_timeout": settings.time.visibility_timeout_s,
+            **backend_transport_options(settings.result_backend),
+        },
+        "redis_socket_timeout": _RESULT_SOCKET_TIMEOUT_S,
         "redis_socket_connect_timeout": _CONNECT_TIMEOUT_S,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": _HEALTH_CHECK_S,

@@ -1,12 +1,15 @@
-"""Translates server URLs into options of kombu and Celery, which express sockets and TLS differently."""
+"""Translates server URLs into options of kombu and Celery, which express sockets, TLS and Sentinels differently."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from producer.contract import RedisUrl, Scheme
+from producer.contract import RedisUrl, Scheme, Sentinels
 
-__all__ = ["backend_options", "broker_options", "broker_transport_options"]
+__all__ = ["backend_options", "backend_transport_options", "broker_options", "broker_transport_options"]
+
+#: A Sentinel that is gone costs every connection so long, and connections are made on the event loop.
+_SENTINEL_TIMEOUT_S = 1.0
 
 
 def broker_options(server: RedisUrl) -> dict[str, Any]:
@@ -17,7 +20,8 @@ def broker_options(server: RedisUrl) -> dict[str, Any]:
 
 def broker_transport_options(server: RedisUrl) -> dict[str, Any]:
     """Options of kombu's transport for the broker."""
-    return {"client_name": server.client_name} if server.client_name else {}
+    options = {"client_name": server.client_name} if server.client_name else {}
+    return options | _sentinel_options(server.sentinels)
 
 
 def backend_options(server: RedisUrl) -> dict[str, Any]:
@@ -33,7 +37,28 @@ def backend_options(server: RedisUrl) -> dict[str, Any]:
     return options
 
 
+def backend_transport_options(server: RedisUrl) -> dict[str, Any]:
+    """``result_backend_transport_options`` for the result backend."""
+    return _sentinel_options(server.sentinels)
+
+
+def _sentinel_options(sentinels: Sentinels | None) -> dict[str, Any]:
+    if sentinels is None:
+        return {}
+    connection = {
+        "socket_timeout": _SENTINEL_TIMEOUT_S,
+        "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
+        "username": sentinels.username,
+        "password": sentinels.password,
+    }
+    return {"master_name": sentinels.master_name, "sentinel_kwargs": connection}
+
+
 def _url(server: RedisUrl) -> str:
     if server.scheme is Scheme.UNIX:
         return f"redis+socket://{server.credentials}{server.address}?virtual_host={server.db}"
+    if server.sentinels is not None:
+        return ";".join(
+            f"{server.scheme}://{server.credentials}{host}/{server.db}" for host in server.sentinels.hosts.split(",")
+        )
     return f"{server.scheme}://{server.credentials}{server.address}"

@@ -48,6 +48,7 @@ from producer.contract.requests.question_answering import QuestionAnsweringReque
 from producer.contract.requests.text_classification import TextClassificationRequest, TextInput
 from producer.contract.requests.zero_shot_classification import ZeroShotClassificationRequest
 from producer.contract.results import AnswerSpan, ItemFailure, LabelScore, ZeroShotResult
+from producer.contract.sentinel_url import Sentinels
 from producer.contract.validation import too_large
 from producer.errors import (
     ErrorCode,
@@ -98,6 +99,7 @@ __all__ = [
     "Request",
     "RequestError",
     "Scheme",
+    "Sentinels",
     "TaskName",
     "TextClassificationRequest",
     "TextInput",

@@ -1,8 +1,9 @@
 """Parses the URL of a Redis or Valkey server.
 
-It accepts the forms of redis-py (``redis.connection.parse_url``) and kombu's ``redis+socket://``. redis-py, kombu and
-Celery parse these differently, and their errors can contain parts of a password. So a URL is parsed once, here, and
-passed on in a form that all of them read alike. No error message repeats any part of a URL.
+It accepts the forms of redis-py (``redis.connection.parse_url``), kombu's ``redis+socket://``, and ``sentinel://``
+(:mod:`producer.contract.sentinel_url`). redis-py, kombu and Celery parse these differently, and their errors can
+contain parts of a password. So a URL is parsed once, here, and passed on in a form that all of them read alike. No
+error message repeats any part of a URL.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from producer.contract.sentinel_url import SENTINEL_PARAMETERS, SENTINEL_PORT, Sentinels, join_spellings
 from producer.errors import InvalidRedisUrl
 
 __all__ = ["RedisUrl", "Scheme", "server_url"]
@@ -30,8 +32,8 @@ _UNSUPPORTED_SCHEMES = {
     "valkey": "write redis://, which works for Valkey too",
     "valkeys": "write rediss://, which works for Valkey too",
     "redis+ssl": "write rediss://",
-    "sentinel": "Sentinel is not supported: give the address of the server or of a proxy that follows the master",
-    "redis+sentinel": "Sentinel is not supported: give the address of the server or of a proxy that follows the master",
+    "redis+sentinel": "write sentinel://",
+    "sentinels": "TLS by way of Sentinels is not supported: write sentinel:// for servers without TLS",
 }
 _CERT_REQS = {
     "none": "none",
@@ -44,7 +46,7 @@ _CERT_REQS = {
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_TEXTS = ("ssl_ca_path", "ssl_ca_data", "ssl_ciphers", "ssl_password")
 _TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES, *_TLS_TEXTS)
-_PARAMETERS = ("db", "virtual_host", "username", "password", "client_name", *_TLS_PARAMETERS)
+_PARAMETERS = ("db", "virtual_host", "username", "password", "client_name", *_TLS_PARAMETERS, *SENTINEL_PARAMETERS)
 #: Parameters that redis-py would read from a URL and that are not for the URL to set. Messages repeat only these names:
 #: any other could be the rest of a password that contains ``&``.
 _RESERVED_PARAMETERS = frozenset(
@@ -79,6 +81,7 @@ class Scheme(StrEnum):
     TCP = "redis"
     TLS = "rediss"
     UNIX = "unix"
+    SENTINEL = "sentinel"
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ class RedisUrl:
 
     Attributes:
         scheme: the transport.
-        host: name or address; IPv6 without brackets. Unused for a Unix socket.
-        port: unused for a Unix socket.
+        host: name or address; IPv6 without brackets. Unused for a Unix socket and for Sentinels.
+        port: unused for a Unix socket and for Sentinels.
         path: absolute path of the Unix socket; empty for the other schemes.
         db: number of the database.
         username: None for the server's default user.
@@ -96,6 +99,7 @@ class RedisUrl:
         client_name: the name that connections give themselves (``CLIENT SETNAME``).
         tls: parameters as redis-py names them, always with ``ssl_cert_reqs`` and ``ssl_check_hostname`` (a bool); empty
             without TLS.
+        sentinels: who knows the server; None for the other schemes.
     """
 
     scheme: Scheme
@@ -107,6 +111,7 @@ class RedisUrl:
     password: str | None = field(default=None, repr=False)
     client_name: str | None = None
     tls: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
+    sentinels: Sentinels | None = None
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -116,20 +121,23 @@ class RedisUrl:
             InvalidRedisUrl: the message says what is wrong and how to write it.
         """
         scheme, rest = _split_scheme(url)
+        if scheme is Scheme.SENTINEL:
+            rest = join_spellings(rest)
         _check_characters(rest)
         before_query, _, query = rest.partition("?")
         authority, slash, path = before_query.partition("/")
         credentials, at, host_and_port = authority.rpartition("@")
         parameters = _parameters(query)
         username, password = _credentials(credentials if at else "", parameters)
-        path = unquote(path)
+        path, db_text, host, port = unquote(path), None, "", cls.port
         if scheme is Scheme.UNIX:
-            host, port, db_text = _no_host(host_and_port), cls.port, None
+            _check_no_host(host_and_port)
             if not path:
                 raise InvalidRedisUrl("a Unix socket needs a path: write unix:///path/to/the.sock")
         else:
-            host, port = _host_and_port(host_and_port, cls)
             db_text, path = path.strip("/") or None, ""
+        if scheme in {Scheme.TCP, Scheme.TLS}:
+            host, port = _host_and_port(host_and_port, cls.port)
         return cls(
             scheme=scheme,
             host=host or cls.host,
@@ -140,6 +148,7 @@ class RedisUrl:
             password=password,
             client_name=parameters.get("client_name"),
             tls=_tls(scheme, parameters),
+            sentinels=_sentinels(scheme, host_and_port, parameters),
         )
 
     def with_password(self, password: str | None) -> Self:
@@ -162,11 +171,13 @@ class RedisUrl:
 
     @property
     def url(self) -> str:
-        """The URL as redis-py reads it, including the password."""
+        """The URL with all passwords, as redis-py reads it; that of Sentinels, which it does not read, as we do."""
         values: dict[str, str | int] = {"client_name": self.client_name} if self.client_name else {}
         values |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.tls.items()}
         if self.scheme is Scheme.UNIX:
             values["db"] = self.db
+        if self.sentinels is not None:
+            values |= self.sentinels.parameters
         query = urlencode(values, quote_via=quote, safe="")
         return f"{self.scheme}://{self.credentials}{self.address}{'?' if query else ''}{query}"
 
@@ -179,14 +190,17 @@ class RedisUrl:
 
     @property
     def address(self) -> str:
-        """The part after the credentials: ``host:port/db``, or the path of the Unix socket."""
+        """The part after the credentials: ``host:port/db``, the path of the Unix socket, or the Sentinels' hosts."""
         if self.scheme is Scheme.UNIX:
             return quote(self.path)
+        if self.sentinels is not None:
+            return f"{self.sentinels.hosts}/{self.db}"
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/{self.db}"
 
     def __str__(self) -> str:
         user = "" if self.username is None else f"{quote(self.username, safe='')}:"
-        return f"{self.scheme}://{f'{user}***@' if self.credentials else ''}{self.address}"
+        master = f"?master_name={quote(self.sentinels.master_name, safe='')}" if self.sentinels is not None else ""
+        return f"{self.scheme}://{f'{user}***@' if self.credentials else ''}{self.address}{master}"
 
 
 def server_url(name: str, url: str, password: str | None = None) -> RedisUrl:
@@ -212,7 +226,7 @@ def _split_scheme(url: str) -> tuple[Scheme, str]:
         raise InvalidRedisUrl(_UNSUPPORTED_SCHEMES[scheme])
     known = {"redis+socket": Scheme.UNIX, **{member.value: member for member in Scheme}}
     if not separator or scheme not in known:
-        raise InvalidRedisUrl("must begin with redis://, rediss://, unix:// or redis+socket://")
+        raise InvalidRedisUrl("must begin with redis://, rediss://, unix://, redis+socket:// or sentinel://")
     return known[scheme], rest
 
 
@@ -263,13 +277,22 @@ def _credentials(text: str, parameters: Mapping[str, str]) -> tuple[str | None, 
     return unquote(username) or parameters.get("username"), unquote(password) or parameters.get("password")
 
 
-def _no_host(host_and_port: str) -> str:
+def _check_no_host(host_and_port: str) -> None:
     if host_and_port:
         raise InvalidRedisUrl("a Unix socket has no host: write three slashes, as in unix:///path/to/the.sock")
-    return ""
 
 
-def _host_and_port(text: str, defaults: type[RedisUrl]) -> tuple[str, int]:
+def _sentinels(scheme: Scheme, hosts: str, parameters: Mapping[str, str]) -> Sentinels | None:
+    if scheme is not Scheme.SENTINEL:
+        given = [name for name in SENTINEL_PARAMETERS if name in parameters]
+        if given:
+            raise InvalidRedisUrl(f"{given[0]} requires Sentinels: write sentinel://")
+        return None
+    found = (_host_and_port(host, SENTINEL_PORT) for host in hosts.split(","))
+    return Sentinels.from_parameters(((host or RedisUrl.host, port) for host, port in found), parameters)
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
     """Host, empty for the default, and port."""
     match = _HOST_AND_PORT.fullmatch(unquote(text))
     if match is None or (match["ipv6"] and match["name"]):
@@ -277,7 +300,7 @@ def _host_and_port(text: str, defaults: type[RedisUrl]) -> tuple[str, int]:
             "the part after the password must be HOST or HOST:PORT, with a number as the port; an @ must separate it "
             "from the password, and an IPv6 address must be in brackets"
         )
-    port = int(match["port"] or defaults.port)
+    port = int(match["port"] or default_port)
     if not 0 < port <= _MAX_PORT:
         raise InvalidRedisUrl(f"the port must be between 1 and {_MAX_PORT}")
     return (match["ipv6"] or "").strip("[]") or match["name"], port
@@ -294,6 +317,8 @@ def _db(text: str | None) -> int:
 def _tls(scheme: Scheme, parameters: Mapping[str, str]) -> dict[str, str | bool]:
     given: dict[str, str | bool] = {name: parameters[name] for name in _TLS_PARAMETERS if name in parameters}
     if scheme is not Scheme.TLS:
+        if given and scheme is Scheme.SENTINEL:
+            raise InvalidRedisUrl(f"remove {next(iter(given))}: TLS by way of Sentinels is not supported")
         if given:
             raise InvalidRedisUrl(f"{next(iter(given))} requires TLS: write rediss://")
         return {}

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, AuthorizationError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from examples.local_stack import PATIENCE_S, LocalServer
@@ -189,3 +189,22 @@ def test_an_error_that_another_try_would_not_mend_is_raised_at_once() -> None:
 
 def test_an_attempt_is_made_even_when_the_deadline_has_passed() -> None:
     assert retry_until(Deadline.after(-1), lambda: "done") == "done"
+
+
+def test_a_server_that_is_no_master_is_asked_again_on_a_new_connection_until_it_is_one(
+    own_server: LocalServer, own_redis: redis.Redis, connections: RedisConnections
+) -> None:
+    before = connection_id(connections)
+    own_redis.replicaof("127.0.0.1", "1")
+    with pytest.raises(ReadOnlyError):
+        connections.execute([("SET", "a", "1")], Deadline.after(DEADLINE_S))
+
+    def promote() -> None:
+        with redis.Redis.from_url(own_server.url) as connected:
+            connected.replicaof("NO", "ONE")
+
+    timer = threading.Timer(DEADLINE_S, promote)
+    timer.start()
+    assert connections.execute([("SET", "a", "1")], Deadline.after(PATIENCE_S)) == [b"OK"]
+    timer.join()
+    assert connection_id(connections) != before

@@ -8,19 +8,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from celery.backends.redis import RedisBackend as CeleryRedisBackend
+from celery.backends.redis import SentinelBackend as CelerySentinelBackend
 from celery.exceptions import BackendStoreError
 from celery.states import FAILURE, STARTED, SUCCESS
 from redis.commands.core import Script
 
 from worker.results.answer_facts import facts_of
 
-__all__ = ["RESULT_BACKENDS", "RedisBackend"]
+__all__ = ["RESULT_BACKENDS", "RedisBackend", "SentinelBackend"]
 
 
 _STORE = Path(__file__).with_name("store_results.lua").read_text(encoding="utf-8")
 _GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
+#: How long a server that is gone is tried for, in seconds. Then the requests go back, long before a time limit.
+_STORING_S = 15.0
+_PROBE_LASTS_S = 10
 
 
 @dataclass
@@ -51,7 +56,7 @@ class RedisBackend(CeleryRedisBackend):
             task_ids: ids of the requests whose results are held back.
 
         Raises:
-            redis.exceptions.RedisError: nothing could be stored, after the backend's retries.
+            redis.exceptions.RedisError: nothing could be stored, after the backend's retries, which end after 15 s.
         """
         self._gathered = _Gathered(set(map(self.get_key_for_task, task_ids)))
         try:
@@ -60,7 +65,7 @@ class RedisBackend(CeleryRedisBackend):
             # Stored even if the process is about to exit: linked tasks have already been sent.
             writes, self._gathered = self._gathered.writes, None
             if writes:
-                self.ensure(self._write, (writes,))
+                self.ensure(self._write, (writes,), timeout=_STORING_S)
 
     def get(self, key: Any) -> Any:
         """The value of a key, including one that is held back."""
@@ -98,6 +103,14 @@ class RedisBackend(CeleryRedisBackend):
             gathered.writes.pop(key, None)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 
+    def check_storing(self) -> None:
+        """Store a value that soon expires, in the way in which results are stored.
+
+        Raises:
+            redis.exceptions.RedisError: results cannot be stored.
+        """
+        self._write({self.get_key_for_task(f"probe-{uuid4()}"): ("{}", _PROBE_LASTS_S)})
+
     def _write(self, writes: Mapping[Any, tuple[Any, int | None]]) -> None:
         arguments: list[Any] = []
         for value, expires in writes.values():
@@ -117,5 +130,12 @@ class RedisBackend(CeleryRedisBackend):
         return meta
 
 
+class SentinelBackend(RedisBackend, CelerySentinelBackend):
+    """The same where Sentinels know which server is the master."""
+
+
 #: For the loader's ``override_backends``, by URL scheme.
-RESULT_BACKENDS = dict.fromkeys(("redis", "rediss"), f"{__name__}:RedisBackend")
+RESULT_BACKENDS = {
+    **dict.fromkeys(("redis", "rediss"), f"{__name__}:{RedisBackend.__name__}"),
+    "sentinel": f"{__name__}:{SentinelBackend.__name__}",
+}

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from worker.transport.connection import AMQP, Connection
+    from worker.transport.sentinel import SentinelTransport
     from worker.transport.transport import Transport
 
-__all__ = ["AMQP", "Connection", "Transport"]
+__all__ = ["AMQP", "Connection", "SentinelTransport", "Transport"]
 
-_MODULES = {"AMQP": "connection", "Connection": "connection", "Transport": "transport"}
+_MODULES = {
+    "AMQP": "connection",
+    "Connection": "connection",
+    "SentinelTransport": "sentinel",
+    "Transport": "transport",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -190,8 +190,8 @@ class Channel(stock.Channel):
 
     @property
     def is_closed(self) -> bool:
-        """Whether this channel sends nothing any more."""
-        return self.closed or self.connection is None
+        """Whether this channel sends nothing any more. kombu takes connections apart without closing each channel."""
+        return self.closed or self.connection is None or self.connection.client is None
 
     @property
     def keys(self) -> Keys:
@@ -263,10 +263,13 @@ class Channel(stock.Channel):
     def _get_pool(self, asynchronous: bool = False) -> Any:
         pool = super()._get_pool(asynchronous)
         # With each pool, since kombu may have switched to another broker; and kept, since closing clears `connection`.
-        info = self.connection.client
-        broker = Broker(info.hostname, info.port, info.virtual_host, self.keys.unacked)
-        self._unsettled: Unsettled = self.connection.unsettled.on(broker)
+        self._unsettled: Unsettled = self.connection.unsettled.on(self._broker())
         return pool
+
+    def _broker(self) -> Broker:
+        """The broker that this channel is on."""
+        info = self.connection.client
+        return Broker(info.hostname, info.port, info.virtual_host, self.keys.unacked)
 
     def _do_restore_message(self, payload: Any, *args: Any, **options: Any) -> object:
         # kombu sets a mark in the headers. Where they are null it fails, logs the message and drops it.
@@ -288,17 +291,30 @@ class Channel(stock.Channel):
             super()._flush_brpop_reauth()
 
     def close(self) -> None:
-        """Settle what can be settled, leave the rest to the next channel, and put held messages back."""
+        """Settle what can be settled, leave the rest to the next channel, and put held messages back.
+
+        A server that is gone or refuses is no error here: it would keep the connection's other channels from being
+        closed.
+        """
         if self.closed or not self._registered:
             super().close()
             return
+        if self.is_closed:
+            self._leave_to_next_channel(self.qos.held_tags())
+            return
         self.fetcher.close(_CLOSE_S)
-        held = self.qos.held_tags()
+        held, transport = self.qos.held_tags(), self.connection
         try:
             super().close()
-        except self.connection_errors:
-            self._unsettled.held.extend(held)
-            raise
+        except (*self.connection_errors, self.ResponseError):
+            logger.debug("a channel was closed without its server", exc_info=True)
+            self._leave_to_next_channel(held)
+            transport.close_channel(self)
         finally:
             # kombu disconnects its pools, and then makes another one to put held messages back.
             self._disconnect_pools()
+
+    def _leave_to_next_channel(self, held: list[str]) -> None:
+        self._unsettled.held.extend(held)
+        self.qos.forget_all()
+        self.closed = True

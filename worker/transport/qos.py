@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from kombu.transport import virtual
 from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit, has_foreign_gate
 
 __all__ = ["QoS"]
+
+logger = logging.getLogger(__name__)
 
 
 class QoS(stock.QoS):
@@ -66,11 +69,27 @@ class QoS(stock.QoS):
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Put a message back on its queue, or drop it, which is the same as an acknowledgement."""
-        if requeue:
-            super().reject(delivery_tag, requeue=True)
-        else:
+        """Put a message back on its queue, or drop it, which is the same as an acknowledgement.
+
+        Where the server is gone or refuses to take it, the next channel puts it back.
+        """
+        if not requeue:
             self.ack(delivery_tag)
+            return
+        channel = self.channel
+        try:
+            if not channel.is_closed:
+                super().reject(delivery_tag, requeue=True)
+                return
+        except (*channel.connection_errors, channel.ResponseError) as error:
+            logger.warning("a message could not be put back, and is later: %s", error)
+        channel.unsettled.held.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def forget_all(self) -> None:
+        """Hold nothing any more: the next channel puts it back."""
+        self._delivered.clear()
+        self._dirty.clear()
 
     def give_back(self, kept: Collection[str]) -> int:
         """Put all held messages back except those that are kept, in the order in which they came.

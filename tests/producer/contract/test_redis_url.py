@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
 from producer import Client, InvalidRedisUrl
-from producer.contract import RedisUrl
+from producer.contract import RedisUrl, Scheme, Sentinels
 
 SECRET = "hunter"  # noqa: S105 - what must not be shown
 
@@ -52,6 +52,33 @@ def test_a_url_means_what_it_means_to_redis_py(url: str) -> None:
     assert ours == defaults | theirs
 
 
+SENTINELS = Sentinels("mine", (("a", 26379), ("::1", 1), ("localhost", 26379)))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sentinel://user:pa%40ss@a,[::1]:1,:26379/3?master_name=mine",
+        "sentinel://user:pa%40ss@a/3;sentinel://user:pa%40ss@[::1]:1/3;sentinel://user:pa%40ss@/3?master_name=mine",
+        "sentinel://user:pa%40ss@a:26379;sentinel://[::1]:1;sentinel://localhost/3?master_name=mine",
+        "sentinel://a,[::1]:1,localhost?db=3&username=user&password=pa%40ss&master_name=mine",
+    ],
+)
+def test_sentinels_are_taken_in_our_spelling_and_in_celerys(url: str) -> None:
+    server = RedisUrl.parse(url)
+    plain = RedisUrl(Scheme.SENTINEL, db=3, username="user", sentinels=SENTINELS)
+    assert server == plain.with_password("pa@ss")
+    assert RedisUrl.parse(server.url) == server
+    assert "pa" not in f"{server} {server!r}".replace("password", "").replace("path", "")
+
+
+def test_the_password_of_sentinels_is_not_that_of_the_servers() -> None:
+    server = RedisUrl.parse("sentinel://:a@host?master_name=m&sentinel_username=u&sentinel_password=wa%26che")
+    assert server.sentinels == Sentinels("m", (("host", 26379),), "u", "wa&che")
+    assert RedisUrl.parse(server.url) == server
+    assert "wa" not in f"{server} {server!r}".replace("password", "")
+
+
 def test_the_spelling_of_kombu_for_a_socket_is_taken_too() -> None:
     assert RedisUrl.parse("redis+socket://u:p@/a.sock?virtual_host=2") == RedisUrl.parse("unix://u:p@/a.sock?db=2")
 
@@ -84,11 +111,20 @@ def test_any_password_may_be_percent_encoded(password: str, form: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"{SECRET}", "must begin with redis://, rediss://, unix:// or redis\\+socket://"),
+        (f"{SECRET}", "must begin with redis://, rediss://, unix://, redis\\+socket:// or sentinel://"),
         (f"amqp://:{SECRET}@host", "must begin with redis://"),
         (f"valkey://:{SECRET}@host", "write redis://"),
         (f"valkeys://:{SECRET}@host", "write rediss://"),
-        (f"sentinel://:{SECRET}@host", "Sentinel is not supported"),
+        (f"redis+sentinel://:{SECRET}@host", "write sentinel://"),
+        (f"sentinels://:{SECRET}@host", "TLS by way of Sentinels is not supported"),
+        (f"sentinel://:{SECRET}@host", "the master needs a name"),
+        (f"sentinel://:{SECRET}@host?master_name=m&ssl_cert_reqs=none", "remove ssl_cert_reqs"),
+        (f"sentinel://:{SECRET}@host,host:port?master_name=m", "a number as the port"),
+        (f"sentinel://:{SECRET}@host;sentinel://:x@other?master_name=m", "the same user and password"),
+        (f"sentinel://:{SECRET}@host/1;sentinel://other/2?master_name=m", "the same database"),
+        (f"sentinel://host?master_name=m;sentinel://:{SECRET}@other", "must be at the end"),
+        (f"sentinel://:{SECRET}@host?master_name=m&sentinel_username=u", "requires sentinel_password"),
+        (f"redis://:{SECRET}@host?master_name=m", "master_name requires Sentinels"),
         (f"redis://:{SECRET}#x@host", "%23 for #"),
         (f"redis://:x#{SECRET}@host", "%23 for #"),
         (f"redis://:{SECRET}/x@host", "%2F for /"),
