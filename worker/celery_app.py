@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from config import Settings, SettingsError, load_settings
 from config.home import ensure_home
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     app = CeleriacApp("celeriac", runtime=runtime, amqp=TRANSPORT, events=EVENTS, control=CONTROL, set_as_current=True)
     app.loader.override_backends = RESULT_BACKENDS
     app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
+    runtime.storing.probe = partial(_check_storing, app)
     app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, ModelReloader, NamesakeCheck, MemoryRecycler))
     if settings.metrics.port is not None:
         app.steps["worker"].add(Monitoring)
@@ -48,6 +50,11 @@ def create_app(settings: Settings) -> CeleriacApp:
     sentry.connect(settings, lambda: runtime.served.models)
     process.connect(runtime, hooks)
     return app
+
+
+def _check_storing(app: CeleriacApp) -> None:
+    # Only now, since each thread gets a backend of its own.
+    app.backend.check_storing()
 
 
 ensure_home()

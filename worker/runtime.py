@@ -22,6 +22,7 @@ from worker.inference.taken_models import TakenModel
 from worker.observability.metrics.meter import Meter
 from worker.pool import PoolHooks
 from worker.pool.throughput import ByteThroughput
+from worker.results.store_watch import StoreWatch
 from worker.workload.monitor import WorkloadMonitor
 
 __all__ = ["CeleriacApp", "WorkerRuntime", "runtime_of"]
@@ -43,6 +44,7 @@ class WorkerRuntime:
         monitoring_socket: the socket of the monitoring server; None without a port.
         process_limit_bytes: the memory of its own above which a process is replaced; None if nothing is known of it.
         loaded: the models of this pool process; None in the parent.
+        storing: whether results can be stored.
         exchange: exchanges the models for newly prepared ones.
     """
 
@@ -57,6 +59,7 @@ class WorkerRuntime:
     monitoring_socket: socket.socket | None = None
     process_limit_bytes: int | None = None
     loaded: LoadedModels | None = None
+    storing: StoreWatch = field(default_factory=StoreWatch)
     exchange: ModelExchange = field(init=False)
 
     def __post_init__(self) -> None:

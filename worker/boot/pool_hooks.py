@@ -107,6 +107,10 @@ class InferenceHooks(PoolHooks):
         if self._runtime.monitoring_socket is not None:
             self._runtime.meter.on_batch(batch.key, batch.requests, batch.seconds, batch.usage)
 
+    def on_not_stored(self, problem: str) -> None:
+        """Fetch no more requests until results can be stored again."""
+        self._runtime.storing.fail(problem)
+
     def expected_s(self, key: Hashable, cost: int) -> float:
         """What the slowest process takes for this many tokens, by the pace that was measured at its start."""
         task = str(key[0]) if isinstance(key, tuple) else ""

@@ -73,6 +73,7 @@ class WorkerCollector(Collector):
         yield "worker_info", (*self._info, _joined(self._meter.arithmetic), _joined(self._meter.revisions)), 1
         yield "ready", (), not why_not_ready(vitals)
         yield "deaf", (), vitals.deaf_for_s is not None
+        yield "results_storable", (), vitals.storing_problem is None
         yield "broker_connected", (), vitals.is_connected and vitals.broker_answers
         yield from _of_beat(beat)
         yield from _of_workload(self._pulse.observed(), beat.processes.get("ready", 0))

@@ -21,6 +21,7 @@ class Vitals:
         processes_ready: number of processes that have loaded their models.
         broker_answers: whether the queues could be read recently.
         deaf_for_s: how long it has fetched nothing although it should; None if it is not deaf.
+        storing_problem: why results cannot be stored; None if they can.
     """
 
     is_stopping: bool
@@ -29,6 +30,7 @@ class Vitals:
     processes_ready: int
     broker_answers: bool
     deaf_for_s: float | None
+    storing_problem: str | None = None
 
 
 def why_not_alive(vitals: Vitals, hung_s: float) -> list[str]:
@@ -61,6 +63,8 @@ def why_not_ready(vitals: Vitals) -> list[str]:
             reasons.append("the broker does not answer")
     if not vitals.processes_ready:
         reasons.append("no process has loaded its models")
+    if vitals.storing_problem is not None:
+        reasons.append(f"results cannot be stored: {vitals.storing_problem}")
     if vitals.deaf_for_s is not None:
         reasons.append(f"requests are waiting, but none was fetched for {vitals.deaf_for_s:.0f} s")
     return reasons

@@ -61,6 +61,7 @@ class Pulse:
         self._worker = worker
         self._meter = runtime.meter
         self._workload = runtime.started_workload()
+        self._storing = runtime.storing
         self._deaf = DeafWatch(runtime.settings.metrics.deaf_s)
         self.last = Beat(time.monotonic())
 
@@ -112,6 +113,7 @@ class Pulse:
             processes_ready=beat.processes.get("ready", 0),
             broker_answers=self._workload.is_answered(),
             deaf_for_s=beat.deaf_for_s,
+            storing_problem=self._storing.problem,
         )
 
     def _is_connected(self) -> bool:

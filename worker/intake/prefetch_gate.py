@@ -1,9 +1,11 @@
-"""A worker holds no more work than it can finish long before the visibility timeout.
+"""A worker holds no more work than it can finish long before the visibility timeout, and none that it cannot store.
 
 A message that a worker has fetched and not finished after the visibility timeout is given to another worker, and
 computed twice. A number of messages cannot prevent that, since a message may hold one word or 64 long texts. The limit
 is therefore the time that the held messages are estimated to take, from their size and the speed measured so far. The
 first of it is what each process measures at its start.
+
+While results cannot be stored, nothing is fetched: each request would be computed, given back and fetched again.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
 from worker.pool.throughput import ByteThroughput
+from worker.results.store_watch import StoreWatch
 from worker.runtime import runtime_of
 from worker.transport.admission import NO_CREDIT, Credit
 
@@ -34,7 +37,8 @@ class PrefetchGate(bootsteps.StartStopStep):
         """Put the gate before the new channel; called after every (re)connection."""
         runtime = runtime_of(consumer.app)
         limit_s = runtime.settings.limits.held_work_s
-        consumer.task_consumer.channel.admit_by(HeldWorkAdmission(consumer.pool, runtime.throughput, limit_s))
+        admission = HeldWorkAdmission(consumer.pool, runtime.throughput, limit_s, runtime.storing)
+        consumer.task_consumer.channel.admit_by(admission)
 
 
 class HeldWorkAdmission:
@@ -44,13 +48,16 @@ class HeldWorkAdmission:
         pool: Celery's pool; the number of its processes may change.
         throughput: estimates how long the held requests take.
         limit_s: how long each process may have work in hand, in seconds.
+        storing: whether results can be stored.
     """
 
-    def __init__(self, pool: Any, throughput: ByteThroughput, limit_s: float) -> None:
-        self._pool, self._throughput, self._limit_s = pool, throughput, limit_s
+    def __init__(self, pool: Any, throughput: ByteThroughput, limit_s: float, storing: StoreWatch) -> None:
+        self._pool, self._throughput, self._limit_s, self._storing = pool, throughput, limit_s, storing
 
     def credit(self) -> Credit:
         """How much may be fetched now."""
+        if self._storing.problem is not None:
+            return NO_CREDIT
         held, processes = tuple(state.reserved_requests), self._pool.num_processes
         held_s = self._throughput.estimate_s(sum(len(request.body) for request in held))
         # Celery's own pool does not tell which processes are up.

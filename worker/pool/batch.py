@@ -74,9 +74,13 @@ class Batch:
         """The process has finished the batch."""
         if self._accepted_s is not None:
             self._observe(self.requests, time.monotonic() - self._accepted_s, report.usage)
+        problem = _why_not_stored(report)
+        if problem is not None:
+            # Before the requests go back, so that they are not fetched at once.
+            self._hooks.on_not_stored(problem)
         again = []
         for request, (outcome, value) in zip(self.requests, report.calls, strict=True):
-            if outcome is CallOutcome.TRACED:
+            if outcome in {CallOutcome.TRACED, CallOutcome.NOT_STORED}:
                 request.succeed(value)
             elif outcome is CallOutcome.RAISED:
                 request.fail(value)
@@ -162,6 +166,13 @@ class Batch:
         # Each goes to the front of the queue.
         for request in reversed(requests):
             self._requeue(request)
+
+
+def _why_not_stored(report: BatchReport) -> str | None:
+    for outcome, value in report.calls:
+        if outcome is CallOutcome.NOT_STORED:
+            return str(exception_of(value[1]).args[0])
+    return None
 
 
 def _end_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:

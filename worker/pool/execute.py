@@ -40,6 +40,8 @@ class CallOutcome(Enum):
 
     #: It passed through Celery's tracer, and its result is stored.
     TRACED = auto()
+    #: It passed through Celery's tracer, but its result could not be stored: the broker delivers it again.
+    NOT_STORED = auto()
     #: Celery's tracer raised.
     RAISED = auto()
     #: It had expired before the computation.
@@ -50,7 +52,8 @@ class CallOutcome(Enum):
     REQUEUE = auto()
 
 
-#: What the parent gets for each request: its outcome, and what the tracer returned (TRACED) or raised (RAISED).
+#: What the parent gets for each request: its outcome, and what the tracer returned (TRACED, NOT_STORED) or raised
+#: (RAISED).
 CallReport = tuple[CallOutcome, Any]
 
 
@@ -148,11 +151,11 @@ def _trace(target: Tracer, computed: Sequence[tuple[DispatchedRequest, TaskResul
     try:
         with _signals_deferred(), _storing_together(backend, [request.task_id for request, _ in computed]):
             return [_trace_one(target, request, result) for request, result in computed]
-    except Exception:
+    except Exception as error:
         # No result is stored: whichever worker gets the requests next stores them.
         logger.exception("could not store the results of %d requests, which go back to the broker", len(computed))
-        rejected = exception_info(Reject("its result could not be stored", requeue=True))
-        return [(CallOutcome.TRACED, (1, rejected, 0.0))] * len(computed)
+        rejected = exception_info(Reject(f"{type(error).__name__}: {error}", requeue=True))
+        return [(CallOutcome.NOT_STORED, (1, rejected, 0.0))] * len(computed)
 
 
 def _trace_one(target: Tracer, request: DispatchedRequest, result: TaskResult) -> CallReport:

@@ -102,6 +102,13 @@ class PoolHooks:
     def on_batch(self, batch: ComputedBatch) -> None:
         """React to a batch that was computed."""
 
+    def on_not_stored(self, problem: str) -> None:
+        """React to a batch whose results could not be stored; its requests go back to the broker.
+
+        Args:
+            problem: why not.
+        """
+
     def expected_s(self, key: Hashable, cost: int) -> float:  # noqa: ARG002 - for subclasses
         """How long one process is expected to take for a cost before any of that kind was computed; 0 if unknown.
 

@@ -28,6 +28,7 @@ def test_a_worker_that_is_well_lives_and_serves() -> None:
     ("vitals", "reason"),
     [
         (replace(WELL, is_stopping=True), "shutting down"),
+        (replace(WELL, storing_problem="OutOfMemoryError: full"), "results cannot be stored: OutOfMemoryError: full"),
         (replace(WELL, is_connected=False), "no connection to the broker"),
         (replace(WELL, broker_answers=False), "broker does not answer"),
         (replace(WELL, processes_ready=0), "no process"),

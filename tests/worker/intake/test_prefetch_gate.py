@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Settings
+from examples.local_stack import PATIENCE_S
 from worker.inference.served_models import ServedModels
 from worker.intake.prefetch_gate import HeldWorkAdmission, PrefetchGate
 from worker.pool.throughput import ByteThroughput
+from worker.results.store_watch import StoreWatch
 from worker.runtime import CeleriacApp, WorkerRuntime
 from worker.transport.admission import Admission, Credit
 
@@ -81,12 +85,16 @@ def test_two_messages_take_as_long_together_as_one_after_the_other(
 
 
 def admission(
-    monkeypatch: pytest.MonkeyPatch, *held_bytes: int, processes: int = 2, up: int | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    *held_bytes: int,
+    processes: int = 2,
+    up: int | None = None,
+    storing: StoreWatch | None = None,
 ) -> HeldWorkAdmission:
     """For processes that take a second for 1,000 bytes, and have 10 s each."""
     monkeypatch.setattr(state, "reserved_requests", [SimpleNamespace(body="x" * size) for size in held_bytes])
     pool = SimpleNamespace(num_processes=processes, num_up=processes if up is None else up)
-    return HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0)
+    return HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0, storing or StoreWatch())
 
 
 def test_what_the_processes_finish_within_the_limit_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +121,9 @@ def test_a_process_that_is_not_up_is_admitted_one_request(monkeypatch: pytest.Mo
 def test_celerys_own_pool_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "reserved_requests", [])
     pool = SimpleNamespace(num_processes=2)
-    assert HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0).credit() == Credit(body_bytes=20_000)
+    assert HeldWorkAdmission(pool, estimator_after([(1000, 1.0)]), 10.0, StoreWatch()).credit() == Credit(
+        body_bytes=20_000
+    )
 
 
 def test_a_pool_that_has_grown_is_admitted_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,3 +140,22 @@ def test_the_step_gives_every_new_channel_its_admission(monkeypatch: pytest.Monk
     )
     PrefetchGate(consumer).start(consumer)
     assert given_to[0].credit()
+
+
+def test_nothing_is_fetched_while_results_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    can_store = threading.Event()
+
+    def probe() -> None:
+        if not can_store.is_set():
+            raise ConnectionError("gone")
+
+    storing = StoreWatch(probe)
+    gate = admission(monkeypatch, storing=storing)
+    assert gate.credit()
+    storing.fail("gone")
+    assert not gate.credit()
+    can_store.set()
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not gate.credit():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)

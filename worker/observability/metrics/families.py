@@ -50,6 +50,7 @@ _REQUEST = ("task", "model", "queue_class")
 _GAUGES = (
     Family(Kind.GAUGE, "ready", "1 while the worker is ready; otherwise /readyz gives the reasons"),
     Family(Kind.GAUGE, "deaf", "1 while requests wait and the worker has room for them, but fetches none"),
+    Family(Kind.GAUGE, "results_storable", "1 while results can be stored; otherwise the worker fetches nothing"),
     Family(Kind.GAUGE, "broker_connected", "1 while the broker answers"),
     Family(
         Kind.GAUGE,
