@@ -19,6 +19,7 @@ __all__ = [
     "InvalidRedisUrl",
     "InvalidRequest",
     "ModelFailed",
+    "NotDurable",
     "RemoteFailure",
     "RequestError",
     "RequestRevoked",
@@ -180,6 +181,13 @@ class BrokerUnavailable(ServiceUnavailable):
     """The broker did not confirm that the request was enqueued.
 
     It may have been enqueued all the same. Submitting it again with the same id is safe.
+    """
+
+
+class NotDurable(BrokerUnavailable):
+    """The broker did not confirm that the request is on its disk, as ``submit(…, durable=True)`` demands.
+
+    The message says whether the request was enqueued all the same. Submitting it again with the same id is safe.
     """
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from producer import errors
 from producer.connections import ACCESS_ERRORS, Deadline, RedisConnections
 from producer.contract import QueueClass, Request, queue_name
 from producer.contract.redis_url import server_url
+from producer.durability import Durability
 from producer.message import build_message
 from producer.trace_headers import TraceHeaderSource, collect_trace_headers, sentry_trace_headers
 from producer.waiter import ResultRecord, ResultWaiter
@@ -77,6 +78,7 @@ class Sender:
         broker = server_url("broker_url", broker_url)
         backend = server_url("result_backend_url", result_backend_url) if result_backend_url else broker
         self._broker = RedisConnections(broker.url)
+        self._durability = Durability(self._broker)
         self._waiter = ResultWaiter(backend.url)
         self._timeout_s = _validate_timeout(timeout_s)
         self._trace_headers = trace_headers
@@ -89,8 +91,12 @@ class Sender:
         expires_s: float | None = None,
         request_id: str | None = None,
         timeout_s: float | None = None,
+        durable: bool = False,
     ) -> str:
         """Enqueue a request and return its id, for :meth:`wait`.
+
+        What the broker still has after a crash depends on its settings; see *What an accepted request means* in
+        ``docs/operations.md``.
 
         Args:
             request: for example ``TextClassificationRequest(inputs="…")``.
@@ -98,13 +104,16 @@ class Sender:
             expires_s: seconds from now after which no worker may start the request; None for no limit.
             request_id: an id of your own. Two requests with the same id overwrite each other's result.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
+            durable: return only once the broker has the request on its disk. It needs ``appendonly yes`` and Redis 7.2
+                or later, or Valkey, and takes up to a second with ``appendfsync everysec``.
 
         Raises:
             InvalidRequest: the request is too large as JSON.
+            NotDurable: the broker cannot confirm that the request is on disk, or did not in time.
             BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
         """
-        deadline = self._deadline(timeout_s)
-        return self._enqueue(request, queue_class, request_id or str(uuid.uuid4()), expires_s, deadline)
+        deadline, request_id = self._deadline(timeout_s), request_id or str(uuid.uuid4())
+        return self._enqueue(request, queue_class, request_id, expires_s, deadline, durable=durable)
 
     def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
         """Wait for the answer to a submitted request. The answer can be read again until the result expires.
@@ -169,7 +178,14 @@ class Sender:
         return Deadline.after(self._timeout_s if timeout_s is None else _validate_timeout(timeout_s))
 
     def _enqueue(
-        self, request: Request, queue_class: QueueClass, request_id: str, expires_s: float | None, deadline: Deadline
+        self,
+        request: Request,
+        queue_class: QueueClass,
+        request_id: str,
+        expires_s: float | None,
+        deadline: Deadline,
+        *,
+        durable: bool = False,
     ) -> str:
         queue = queue_name(request.task, queue_class)
         message = build_message(
@@ -180,8 +196,15 @@ class Sender:
             trace_headers=collect_trace_headers(self._trace_headers),
         )
         try:
-            self._broker.execute([("LPUSH", queue, message)], deadline)
+            if durable:
+                confirmation = self._durability.confirmation(deadline)
+                _, reply = self._broker.execute([("LPUSH", queue, message), confirmation], deadline)
+                self._durability.check(reply)
+            else:
+                self._broker.execute([("LPUSH", queue, message)], deadline)
         except RedisError as error:
+            if durable and isinstance(error, ResponseError):
+                self._durability.explain(error)
             raise errors.BrokerUnavailable(_explain(error, "the broker", "did not accept the request")) from error
         return request_id
 

@@ -1,0 +1,73 @@
+"""Whether the broker has a request on disk: ``WAITAOF``, which Redis has since 7.2, and Valkey from its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis.exceptions import ResponseError
+
+from producer.connections import Command, Deadline, RedisConnections
+from producer.errors import NotDurable
+
+__all__ = ["Durability"]
+
+#: The server gives up so long before the deadline that its reply still arrives.
+_MARGIN_S = 0.05
+
+
+class Durability:
+    """Has the broker confirm that what was sent before on the same connection is on its disk.
+
+    Args:
+        broker: its connections.
+    """
+
+    def __init__(self, broker: RedisConnections) -> None:
+        self._broker = broker
+        self._is_possible = False
+
+    def confirmation(self, deadline: Deadline) -> Command:
+        """The command to send behind the request, once it is known that the broker can do this at all.
+
+        Raises:
+            NotDurable: it cannot. Nothing was enqueued.
+            RedisError: it could not be reached.
+        """
+        if not self._is_possible:
+            try:
+                self._broker.execute([_wait_for_disk(0.0)], deadline)
+            except ResponseError as error:
+                raise NotDurable(f"{_cannot(error)}; the request was not enqueued") from error
+            self._is_possible = True
+        return _wait_for_disk(deadline.remaining_s - _MARGIN_S)
+
+    def check(self, reply: Sequence[int]) -> None:
+        """Read the reply.
+
+        Raises:
+            NotDurable: the request is not on disk yet.
+        """
+        if not reply[0]:
+            raise NotDurable(
+                "the broker has the request, but did not write it to disk in time; with appendfsync no, it never says "
+                "that it has"
+            )
+
+    def explain(self, error: ResponseError) -> None:
+        """Take in an error that the broker gave instead of a reply.
+
+        Raises:
+            NotDurable: the error is about the confirmation, and the request was enqueued.
+        """
+        if "waitaof" in str(error).lower():
+            self._is_possible = False
+            raise NotDurable(f"{_cannot(error)}; the request was enqueued") from error
+
+
+def _wait_for_disk(timeout_s: float) -> tuple[str, int, int, int]:
+    # The local disk, no replica's, and milliseconds, where 0 would mean without end.
+    return ("WAITAOF", 1, 0, max(1, int(timeout_s * 1000)))
+
+
+def _cannot(error: ResponseError) -> str:
+    return f"the broker cannot confirm that a request is on disk (it takes appendonly yes, and Redis 7.2): {error}"
