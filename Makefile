@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format bench bench-quick run-bench clean
+.PHONY: help demo test coverage lint format bench bench-quick run-bench faults clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-quick: ## run the same on one workload, in under 3 minutes once everything
 
 run-bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+faults: $(STAMP) ## break Redis in 20 ways under load, and say what became of the requests (8 minutes; FAULTS_ARGS)
+	@$(BIN)/python -m benchmarks.faults $(FAULTS_ARGS)
 
 clean: ## remove what the other commands created
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
