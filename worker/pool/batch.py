@@ -11,6 +11,7 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
 from worker.pool import work_context
+from worker.pool.celery_adapter import is_member_of_chord
 from worker.pool.exception_info import exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
 from worker.pool.hooks import PoolHooks
@@ -178,17 +179,24 @@ def _why_not_stored(report: BatchReport) -> str | None:
 def _end_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
     """End the requests whose process died after it had stored their results.
 
+    Celery counts a member of a chord after it has stored its result. If the process died in between, the chord would
+    never be complete. So members run again; Celery counts each only once.
+
     Returns:
         The other requests.
     """
     others = []
     for request, is_stored in zip(requests, _are_stored(requests), strict=True):
-        if is_stored:
+        if is_stored and not _is_counted_later(request):
             # For this error Celery looks for a stored success, and announces it.
             request.fail(exception_info(WorkerLostError("the process died after it had stored the result")))
         else:
             others.append(request)
     return others
+
+
+def _is_counted_later(request: PendingRequest) -> bool:
+    return request.celery_request is not None and is_member_of_chord(request.celery_request)
 
 
 def _are_stored(requests: Sequence[PendingRequest]) -> Sequence[bool]:

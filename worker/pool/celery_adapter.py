@@ -21,6 +21,7 @@ __all__ = [
     "TracerArguments",
     "TracerReturn",
     "is_cancelled",
+    "is_member_of_chord",
     "payload_of",
     "process_app",
     "request_of",
@@ -104,6 +105,11 @@ def request_of(options: JobOptions) -> CeleryRequest | None:
 def is_cancelled(request: CeleryRequest) -> bool:
     """Whether the request was given back to the broker because its connection was lost."""
     return request._already_cancelled
+
+
+def is_member_of_chord(request: CeleryRequest) -> bool:
+    """Whether a chord waits for the request's result."""
+    return bool((request._payload[2] or {}).get("chord"))
 
 
 def payload_of(request: CeleryRequest) -> Payload:

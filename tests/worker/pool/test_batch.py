@@ -126,6 +126,18 @@ def test_who_has_its_result_when_a_process_dies_is_done() -> None:
     assert queue == [failed, open_]
 
 
+def test_a_member_of_a_chord_runs_again_since_its_chord_may_not_have_counted_it() -> None:
+    member = Recorded("a", stored=SUCCESS)
+    assert isinstance(member.celery_request, FakeRequest)
+    member.celery_request._payload = ((), {}, {"chord": {"task": "body"}})
+    batch, queue = batch_of(member)
+
+    batch.on_error(exception_info(WorkerLostError("gone")))
+
+    assert queue == [member]
+    assert member.seen == []
+
+
 def test_only_who_was_terminated_is_revoked() -> None:
     target, other = Recorded("a"), Recorded("b")
     target.terminated_by = 15
