@@ -37,6 +37,7 @@ class Channel(stock.Channel):
 
     QoS = QoS
     Message = Message
+    Fetcher = Fetcher
 
     #: Messages and bytes that one call takes at most. A single message may be larger.
     fetch_messages = 64
@@ -78,7 +79,7 @@ class Channel(stock.Channel):
         #: Queues consumed without acknowledgement: their messages are not recorded.
         self.unrecorded: frozenset[str] = frozenset()
         self.admission: Admission = Unlimited()
-        self.fetcher = Fetcher(self)
+        self.fetcher = self.Fetcher(self)
         super().__init__(connection, **options)
         if not self.ack_emulation:
             raise ValueError("this transport records every message: ack_emulation cannot be turned off")
