@@ -12,7 +12,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-__all__ = ["draw", "make_row", "save"]
+__all__ = ["draw", "make_grid", "make_row", "save"]
 
 _COLOURS = {
     "bound": "#9aa0a6",
@@ -50,6 +50,16 @@ def make_row(count: int) -> tuple[Any, list[Any]]:
     """
     figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 4), squeeze=False)
     return figure, list(axes[0])
+
+
+def make_grid(rows: int, columns: int) -> tuple[Any, list[Any]]:
+    """A figure with small plots in rows.
+
+    Returns:
+        The figure, and its plots, row after row.
+    """
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.6 * rows), squeeze=False)
+    return figure, [axis for row in axes for axis in row]
 
 
 def save(directory: Path, name: str, figure: Any) -> str:
