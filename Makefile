@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format bench bench-quick run-bench faults clean
+.PHONY: help demo test coverage chaos soak faults lint format bench bench-quick run-bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ test: $(STAMP) ## run the tests against a real server, worker and model (EXTRAS=
 
 coverage: ## test, and report branch coverage; EXTRAS=dev,prepare reaches the minimum below which it fails
 	@$(MAKE) --no-print-directory test COVERAGE=1
+
+chaos: $(STAMP) ## kill workers and processes under load, beside stock Celery, in under 5 minutes (CHAOS_ARGS, such as --seed)
+	@$(BIN)/python -m benchmarks.chaos $(or $(CHAOS_ARGS),--contestant both)
+
+soak: $(STAMP) ## let a worker answer for 15 minutes, and see whether memory, files, keys or connections grow (SOAK_ARGS)
+	@$(BIN)/python -m benchmarks.chaos.soak $(SOAK_ARGS)
 
 lint: $(STAMP) ## run ruff and mypy
 	@$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from benchmarks.chaos.journal import JournalFile, Note, What
 from benchmarks.chaos.ledger import Ledger
 from benchmarks.chaos.messages import MessageKind
 
-__all__ = ["History", "Reason", "Trace"]
+__all__ = ["History", "Reason", "Recovery", "Trace"]
 
 #: A countdown is kept in whole milliseconds on another clock.
 _EARLY_S = 0.05
@@ -45,6 +45,20 @@ class Trace(NamedTuple):
     note: Note
     pid: int
     parent_pid: int
+
+
+class Recovery(NamedTuple):
+    """How long it took until all that a killed worker held was answered.
+
+    Attributes:
+        seconds: from the kill.
+        number: the message that took longest.
+        kill: the kill.
+    """
+
+    seconds: float
+    number: int
+    kill: Kill
 
 
 class History:
@@ -174,8 +188,8 @@ class History:
 
     # -- recovery
 
-    def recovery_s(self, kills: Sequence[Kill]) -> Iterator[float]:
-        """For each kill of a whole worker, the time until the last message that it held was answered.
+    def recoveries(self, kills: Sequence[Kill]) -> Iterator[Recovery]:
+        """For each kill of a whole worker, the last message that it held and that was answered.
 
         Work that has to be repeated and a countdown that is not over are not counted. A message that another worker
         received, and that this worker did not answer because it was killed or stopped in turn, counts until then.
@@ -183,9 +197,9 @@ class History:
         held = [(kill, self._held(kill)) for kill in kills if kill.kind.is_of_worker]
         traces = self.traces({number for _, numbers in held for number in numbers})
         for kill, numbers in held:
-            delays_s = [self._delay_s(kill, number, traces[number]) for number in numbers]
-            if delays_s:
-                yield max(delays_s)
+            delays = [(self._delay_s(kill, number, traces[number]), number) for number in numbers]
+            if delays:
+                yield Recovery(*max(delays), kill)
 
     def _held(self, kill: Kill) -> set[int]:
         """What a worker had received and not answered when it was killed; no poison."""

@@ -165,9 +165,15 @@ class Injector(threading.Thread):
     def _process_of(self, member: Member, fault: Fault) -> int | None:
         """The pool process that a fault hits; None where there is none in time."""
         deadline_s = time.monotonic() + _PATIENCE_S
-        while not (processes := member.live_processes) and time.monotonic() < deadline_s:
+        while not (processes := self._living(member)) and time.monotonic() < deadline_s and not self._stops.is_set():
             self._stops.wait(_POLL_S)
+            self._end_what_is_over()
         return processes[int(fault.process * len(processes))] if processes else None
+
+    def _living(self, member: Member) -> list[int]:
+        """The processes of a worker that nobody has killed; the kernel ends a killed one a moment later."""
+        killed = {pid for kill in self.kills for pid in kill.pids if kill.worker_pid == member.pid}
+        return [pid for pid in member.live_processes if pid not in killed]
 
     def _kill(self, member: Member, fault: Fault) -> None:
         worker_pid = member.pid
