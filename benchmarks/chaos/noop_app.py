@@ -15,7 +15,6 @@ from benchmarks.chaos.options import Contestant
 from benchmarks.chaos.seams import TRAPPED_BACKENDS, TrappedHooks
 from benchmarks.chaos.steps import Trap
 from benchmarks.chaos.work import Work, note_requests
-from worker.intake.request import WorkerRequest
 
 __all__ = ["CONFIG_VARIABLE", "CONTESTANT_VARIABLE", "app"]
 
@@ -34,7 +33,7 @@ class NoopApp(Celery):
 class NoopWork(Work):
     """The task; its process survives a lost connection, as in our own app."""
 
-    Request = f"{WorkerRequest.__module__}:{WorkerRequest.__name__}" if _OURS else Work.Request
+    Request = "benchmarks.chaos.surviving:SurvivingRequest" if _OURS else Work.Request
 
 
 app = NoopApp("chaos", amqp="benchmarks.chaos.seams:AMQP" if _OURS else None, set_as_current=True)
