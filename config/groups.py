@@ -188,8 +188,13 @@ class TimeSettings(_Group):
     """Seconds after which the process of a running request is killed and the request ends with `TimeLimitExceeded`. It
     is extended together with `soft_limit_s`."""
 
+    lease_s: Annotated[float, Field(ge=2)] = 10.0
+    """Seconds without a sign of life after which a worker's requests go to another one, at least 2. A worker gives one
+    every fifth of this, whatever it computes."""
+
     visibility_timeout_s: Seconds = 60.0
-    """Seconds after which the requests of a dead worker go to another one. All workers on one Redis must agree."""
+    """Seconds after which requests go to another worker that a worker without leases held: plain Celery, or a version
+    before 0.1."""
 
     shutdown_s: Seconds = 20.0
     """Seconds from SIGTERM to the worker's end. What waits goes back to Redis at once. What runs is finished, or goes

@@ -200,10 +200,10 @@ class Settings(_Sources):
         # Building these URLs raises what is wrong with them.
         _ = self.broker, self.result_backend
         time = self.time
-        if not time.soft_limit_s < time.hard_limit_s < time.visibility_timeout_s:
+        if not time.soft_limit_s < time.hard_limit_s:
             raise ValueError(
-                "time: soft_limit_s must be below hard_limit_s, and hard_limit_s below visibility_timeout_s; "
-                f"they are {time.soft_limit_s:g}, {time.hard_limit_s:g} and {time.visibility_timeout_s:g} s"
+                "time: soft_limit_s must be below hard_limit_s; "
+                f"they are {time.soft_limit_s:g} and {time.hard_limit_s:g} s"
             )
         processes = self.processes
         if processes.min is not None and processes.max is not None and processes.min > processes.max:

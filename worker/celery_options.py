@@ -97,9 +97,11 @@ def _with_default(names: list[str]) -> list[str]:
 def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport_options": {
+            "lease_s": settings.time.lease_s,
+            # For what workers without leases hold, such as plain Celery's.
             "visibility_timeout": settings.time.visibility_timeout_s,
-            # Messages of dead workers are restored every 5 s instead of 100 s (kombu#2558). A worker that dies while
-            # restoring blocks the others for 30 s instead of 300 s.
+            # It is looked for every 5 s instead of 100 s (kombu#2558). A worker that dies while restoring blocks the
+            # others for 30 s instead of 300 s.
             "unacked_restore_interval": _RESTORE_INTERVAL_S,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": _RESTORE_MUTEX_S,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -158,7 +158,7 @@ class History:
     def _reason(self, before: Trace, after: Trace) -> Reason:
         """Why a message was computed after it had been computed before: the nearest cause that there is."""
         from_s, to_s, worker_pid = before.at_s, after.at_s, before.parent_pid
-        causes = {
+        causes: dict[Reason, Callable[[], bool]] = {
             # It did not come to an end the first time.
             Reason.SPLIT: lambda: before.pid == after.pid and before.note.what is What.BEGAN,
             Reason.WORKER_KILLED: lambda: (

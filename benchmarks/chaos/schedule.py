@@ -122,7 +122,7 @@ def _kill(at_s: float, kind: FaultKind, options: RunOptions, dice: random.Random
     passings = dice.randint(1, _MOST_PASSINGS if kind.is_of_worker else _MOST_PASSINGS // 4)
     if not options.at_steps:
         return Fault(at_s, kind, worker, process)
-    if step in {Step.CHORD_BEGINS, Step.CHORD_ENDED, Step.RENEWAL_SENT}:
+    if step in {Step.CHORD_BEGINS, Step.CHORD_ENDED}:
         passings = 1
     return Fault(at_s, kind, worker, process, step=step, passings=passings)
 

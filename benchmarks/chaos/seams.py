@@ -5,7 +5,6 @@ Each part is a subclass that calls ours and then says which step was passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.chaos.steps import Step, Trap
@@ -37,8 +36,6 @@ class TrappedFetcher(Fetcher):
             self._trap.passing(Step.FETCH_SENT)
         if sent.acks:
             self._trap.passing(Step.ACK_SENT)
-        if sent.renewals:
-            self._trap.passing(Step.RENEWAL_SENT)
 
     def defer_ack(self, tag: str) -> bool:
         """See :meth:`Fetcher.defer_ack`."""
@@ -100,9 +97,9 @@ class TrappedBackend(RedisBackend):
             self._trap.passing(Step.CHORD_ENDED)
         return returned
 
-    def _write(self, writes: Mapping[Any, tuple[Any, int | None]]) -> None:
+    def _write(self, gathered: Any) -> None:
         self._trap.passing(Step.STORE_BEGINS)
-        super()._write(writes)
+        super()._write(gathered)
         self._trap.passing(Step.STORED)
 
 

@@ -44,8 +44,6 @@ class Step(IntEnum):
     ACK_WAITS = 11
     #: A call with acknowledgements is sent, and its reply not read.
     ACK_SENT = 12
-    #: A call that renews what the worker holds is sent.
-    RENEWAL_SENT = 13
 
 
 PROCESS_STEPS = (
@@ -63,7 +61,6 @@ PARENT_STEPS = (
     Step.REPORTED,
     Step.ACK_WAITS,
     Step.ACK_SENT,
-    Step.RENEWAL_SENT,
 )
 
 

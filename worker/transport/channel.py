@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from worker.transport.dead_letters import Attempt, DeadLetterBounds, DeadLetters
 from worker.transport.envelope import Message, task_id_in
 from worker.transport.fetcher import Fetcher
 from worker.transport.keys import Keys
+from worker.transport.lease import Lease
 from worker.transport.poller import FETCH
 from worker.transport.protocols import QueueCycle
 from worker.transport.qos import QoS
@@ -53,6 +54,8 @@ class Channel(stock.Channel):
     #: Shortest and longest delay between two fetches where nothing wakes the consumer, in seconds.
     fetch_poll_min = 0.005
     fetch_poll_max = 0.2
+    #: How long a consumer that has stopped renewing its lease keeps what it holds, in seconds.
+    lease_s = 10.0
     #: How many dead letters are kept, how many bytes of them, for how many seconds, and whether with their envelopes.
     dead_letter_length = 10_000
     dead_letter_bytes = 64 * 1024 * 1024
@@ -73,6 +76,7 @@ class Channel(stock.Channel):
         "dead_letter_bytes",
         "dead_letter_ttl",
         "dead_letter_content",
+        "lease_s",
     )
 
     def __init__(self, connection: Any, **options: Any) -> None:
@@ -130,8 +134,9 @@ class Channel(stock.Channel):
             if self.dead_letters.bury(tag, envelope, epitaph):
                 logger.warning(
                     "moved a message of %d bytes from %s to the dead letters (%s): %s",
-                    len(envelope), queue, reason.value, problem, extra={"task_id": epitaph.task_id},
+                    len(envelope), _shown(queue), reason.value, problem, extra={"task_id": epitaph.task_id},
                 )  # fmt: skip
+        self.fetcher.lease.drop(tag)
         self.qos.forget(tag)
 
     def _epitaph(self, queue: str, envelope: bytes, reason: DeadReason, problem: str) -> Epitaph:
@@ -172,10 +177,12 @@ class Channel(stock.Channel):
         be lost if the channel subscribed only then, as in stock kombu.
 
         Raises:
-            redis.exceptions.ConnectionError: the server cannot be reached for a fanout queue.
+            redis.exceptions.RedisError: the server cannot be reached, or refuses.
         """
         self.unrecorded = self.unrecorded | {queue} if no_ack else self.unrecorded - {queue}
         result = super().basic_consume(queue, no_ack, *args, **options)
+        if not no_ack and queue not in self.active_fanout_queues:
+            self.fetcher.lease.join(self._lease, self.lease_s)
         self.fetcher.on_queues_changed()
         if queue in self.active_fanout_queues:
             self._in_listen = None  # the mark that kombu sets once it has subscribed, which was to fewer queues
@@ -219,6 +226,15 @@ class Channel(stock.Channel):
         """A client on the channel's pool that adds no prefix to keys."""
         return redis.Redis(connection_pool=self.pool)
 
+    def client_maker(self) -> Callable[[], redis.Redis]:
+        """Makes such clients on connections of their own, which outlive the channel."""
+        pool = super()._get_pool()
+        return lambda: redis.Redis(connection_pool=pool)
+
+    def restore_to(self, pushes: object, payload: Any, exchange: str, routing_key: str) -> None:
+        """Mark a message as redelivered, and push it to ``pushes`` for each of its queues."""
+        self._do_restore_message(payload, exchange, routing_key, pushes)
+
     def deliver(self, payload: dict[str, Any], queue: str) -> None:
         """Hand a message to the consumer of its queue."""
         self.connection.deliver(payload, queue)
@@ -243,10 +259,11 @@ class Channel(stock.Channel):
         """Move a malformed message to the dead letters, and remove its record if it has one."""
         epitaph = self._epitaph(queue, raw, DeadReason.MALFORMED, reason)
         self.dead_letters.bury(tag, raw, epitaph, must_be_recorded=False)
+        self.fetcher.lease.drop(tag)
         logger.error(
             "moved a malformed message of %d bytes from %s to the dead letters: %s",
             len(raw),
-            queue,
+            _shown(queue),
             reason,
             extra={"task_id": epitaph.task_id} if epitaph.task_id else None,
         )
@@ -264,7 +281,9 @@ class Channel(stock.Channel):
     def _get_pool(self, asynchronous: bool = False) -> Any:
         pool = super()._get_pool(asynchronous)
         # With each pool, since kombu may have switched to another broker; and kept, since closing clears `connection`.
-        self._unsettled: Unsettled = self.connection.unsettled.on(self._broker())
+        broker = self._broker()
+        self._unsettled: Unsettled = self.connection.unsettled.on(broker)
+        self._lease: Lease = self.connection.leases.on(broker)
         return pool
 
     def _broker(self) -> Broker:
@@ -302,6 +321,7 @@ class Channel(stock.Channel):
             return
         if self.is_closed:
             self._leave_to_next_channel(self.qos.held_tags())
+            self.fetcher.lease.leave()
             return
         self.fetcher.close(_CLOSE_S)
         held, transport = self.qos.held_tags(), self.connection
@@ -312,10 +332,17 @@ class Channel(stock.Channel):
             self._leave_to_next_channel(held)
             transport.close_channel(self)
         finally:
+            self.fetcher.lease.leave()
             # kombu disconnects its pools, and then makes another one to put held messages back.
             self._disconnect_pools()
 
     def _leave_to_next_channel(self, held: list[str]) -> None:
-        self._unsettled.held.extend(held)
+        if self.fetcher.lease.is_good:
+            self._unsettled.held.extend(held)
         self.qos.forget_all()
         self.closed = True
+
+
+def _shown(queue: str | None) -> str:
+    """A queue's name as any log can write it: senders can put half of a surrogate pair into it."""
+    return (queue or "").encode(errors="backslashreplace").decode()

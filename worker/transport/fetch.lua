@@ -1,16 +1,19 @@
--- One call of a consumer: acknowledge, renew, fetch, record, trim, and arrange to be woken.
+-- One call of a consumer: acknowledge, fetch, record, trim, and arrange to be woken.
+--
+-- What is fetched is held by the consumer's lease. A consumer whose lease has ended can do nothing: others take back what
+-- it held. Times are the server's.
 --
 -- A script that fails half-way does not roll back, so every message is recorded before its list is trimmed: a failure
 -- in between delivers it twice and never loses it. Messages are not encoded again: `unacked` holds the bytes that came.
 --
 -- KEYS  1 unacked_index, 2 unacked, 3 the record of this consumer's last fetch, 4 the idle consumers of these lists,
---       5... the lists, level after level
--- ARGV  the numbers and names below; then the acknowledged tags; then the tags to renew; then for each queue its name, and
---       '1' if its messages are recorded; then for each level its first queue and its number of queues
+--       5 the leases, 6 what this lease holds, 7... the lists, level after level
+-- ARGV  the numbers and names below; then the acknowledged tags; then for each queue its name, and '1' if its messages are
+--       recorded; then for each level its first queue and its number of queues
 
-local HEAD = 18
-local index, unacked, record, idle = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local now, token = ARGV[1], ARGV[2]
+local HEAD = 17
+local index, unacked, record, idle, leases, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local lease, token = ARGV[1], ARGV[2]        -- the lease is empty where nothing is recorded
 local credit = tonumber(ARGV[3])             -- messages
 local max_bytes = tonumber(ARGV[4])          -- of whole messages: limits the size of the reply
 local credit_bytes = tonumber(ARGV[5])       -- of decoded bodies: what the consumer counts of what it holds
@@ -21,10 +24,8 @@ local dead_bounds, keeps_dead = ARGV[9], ARGV[10]  -- for dead_letters.lua, whic
 local me, bell_prefix, stale_s = ARGV[11], ARGV[12], tonumber(ARGV[13])
 local is_recheck = ARGV[14] == '1'           -- the consumer was idle and nobody woke it
 local acks, queues, levels = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
-local renewals = tonumber(ARGV[18])          -- held messages whose visibility timeout starts again
 
-local RENEWALS = HEAD + acks
-local QUEUES = RENEWALS + renewals           -- ARGV[QUEUES + 2 * q - 1] and the one after it belong to queue q
+local QUEUES = HEAD + acks                   -- ARGV[QUEUES + 2 * q - 1] and the one after it belong to queue q
 local LEVELS = QUEUES + 2 * queues
 
 local function arguments_fit()
@@ -35,26 +36,25 @@ local function arguments_fit()
     if first < 1 or count < 1 or first + count - 1 > queues then return false end
     lists = lists + count
   end
-  return #KEYS == 4 + lists
+  return #KEYS == 6 + lists
 end
 
 if not arguments_fit() then return redis.error_reply('ERR fetch: wrong number of keys or arguments') end
 -- The owner has given this connection up and taken back what was recorded: a call that comes late must take nothing.
 if string.sub(redis.call('GET', record) or '', -5) == ' void' then return {-1, 0} end
+if lease ~= '' and not redis.call('ZSCORE', leases, lease) then return {-2, 0} end
 
 for first = HEAD + 1, HEAD + acks, 1000 do
   local last = math.min(first + 999, HEAD + acks)
   redis.call('ZREM', index, unpack(ARGV, first, last))
   redis.call('HDEL', unacked, unpack(ARGV, first, last))
-end
-for first = RENEWALS + 1, QUEUES, 1000 do
-  local scores = {}
-  for i = first, math.min(first + 999, QUEUES) do
-    scores[#scores + 1] = now; scores[#scores + 1] = ARGV[i]
-  end
-  redis.call('ZADD', index, 'XX', unpack(scores))  -- XX: what another consumer has taken over stays gone
+  if lease ~= '' then redis.call('SREM', held, unpack(ARGV, first, last)) end
 end
 if queues == 0 then return {-1, 0} end       -- nothing is read
+
+local clock = redis.call('TIME')
+local instant = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+local now = string.format('%.6f', instant)
 
 local found, dead, recorded = {}, {}, {}
 local bytes, body_bytes, step, full = 0, 0, 8, false
@@ -80,7 +80,7 @@ end
 
 local function take(list, q, wanted)         -- takes messages from the end of a list; returns how many
   local raws = redis.call('LRANGE', list, -math.min(wanted, step), -1)
-  local scores, entries, seen = {}, {}, 0
+  local scores, entries, tags, seen = {}, {}, {}, 0
   for i = #raws, 1, -1 do
     local raw = raws[i]
     if bytes > 0 and bytes + #raw > max_bytes then full = true; break end
@@ -93,6 +93,7 @@ local function take(list, q, wanted)         -- takes messages from the end of a
       body_bytes = body_bytes + body
       if ARGV[QUEUES + 2 * q] == '1' then
         scores[#scores + 1] = now; scores[#scores + 1] = tag
+        tags[#tags + 1] = tag
         entries[#entries + 1] = tag
         entries[#entries + 1] = '[' .. raw .. ', ' .. cjson.encode(info.exchange) .. ', '
           .. cjson.encode(info.routing_key) .. ']'
@@ -106,6 +107,7 @@ local function take(list, q, wanted)         -- takes messages from the end of a
   if #scores > 0 then
     redis.call('ZADD', index, unpack(scores))
     redis.call('HSET', unacked, unpack(entries))
+    if lease ~= '' then redis.call('SADD', held, unpack(tags)) end
   end
   if seen > 0 then
     redis.call('LTRIM', list, 0, -seen - 1)
@@ -128,7 +130,7 @@ local function drain(first_key, first_queue, count)
   end
 end
 
-local key = 5
+local key = 7
 for l = 1, levels do
   local count = tonumber(ARGV[LEVELS + 2 * l])
   if credit > 0 and not full then drain(key, tonumber(ARGV[LEVELS + 2 * l - 1]), count) end
@@ -143,8 +145,6 @@ if #recorded > 0 then redis.call('SET', record, token .. ' ' .. cjson.encode(rec
 local goes_idle = credit > 0 and not full
 local position = goes_idle and 0 or -1       -- 0: heeds the lists; more: waits for its bell; -1: not idle
 if wake == 'one' then
-  local clock = redis.call('TIME')
-  local instant = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
   -- ZPOPMIN and not ZRANGE: a read would be tracked as well, and each change of the key would wake this consumer.
   local listener, since = unpack(redis.call('ZPOPMIN', idle))
   local stays = listener == me and goes_idle and #found == 0 and not is_recheck
@@ -152,7 +152,7 @@ if wake == 'one' then
     redis.call('ZADD', idle, since, listener)
   end
   if goes_idle and not stays then
-    redis.call('ZADD', idle, string.format('%.6f', instant), me)
+    redis.call('ZADD', idle, now, me)
   elseif not goes_idle then
     redis.call('ZREM', idle, me)
   end

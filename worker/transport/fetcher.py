@@ -7,19 +7,21 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from time import monotonic, time
+from time import monotonic
 from typing import Protocol
 
 import redis
 from kombu.transport import redis as stock
 
 from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit
+from worker.transport.channel_lease import ChannelLease
 from worker.transport.envelope import MalformedMessageError, decode
 from worker.transport.fetch_connection import FetchConnection
+from worker.transport.lease import LeaseLostError
 from worker.transport.protocols import EventLoop, FetchingChannel
 from worker.transport.read_order import ReadOrder
 from worker.transport.reclaim import reclaim, settle
-from worker.transport.script import Fetch, Fetched, FetchLimits, FetchReply, Wake
+from worker.transport.script import SOURCE, Fetch, Fetched, FetchLimits, FetchReply, Wake
 from worker.transport.wake_up import WakeUp
 
 __all__ = ["Fetcher"]
@@ -31,8 +33,6 @@ _STALLED_S = 1.0
 #: How long messages are delivered at a stretch. In Celery's solo pool each delivery runs its task.
 _DELIVERY_S = 0.05
 _PAUSE_S = 0.001
-#: How often a held message is renewed within its visibility timeout, and the shortest interval, in seconds.
-_RENEWALS, _MIN_RENEWAL_S = 4, 0.2
 #: How many acknowledgements one call may carry.
 _MAX_ACKS = 5000
 #: After idling, a consumer asks for this part of its prefetch and doubles from there, so that others get a share.
@@ -59,8 +59,7 @@ class Fetcher:
         #: Messages that one call may take during the slow start; 0 after idling.
         self._window = 0
         self._token = 0
-        self._renewed_at_s = monotonic()
-        self._renewal_s = float("inf")
+        self.lease = ChannelLease(channel)
         #: Messages that were fetched, malformed ones among them.
         self.fetched = 0
         #: The tag of the message that is being delivered, if the script has recorded it.
@@ -81,7 +80,6 @@ class Fetcher:
             stale_s=4 * channel.fetch_recheck,
             dead_letters=channel.letter_bounds,
         )
-        self._renewal_s = max(_MIN_RENEWAL_S, channel.visibility_timeout / _RENEWALS)
         self._read_order = ReadOrder(channel)
         self._wake_up = WakeUp(channel.keys, channel.fetch_recheck, channel.fetch_poll_min, channel.fetch_poll_max)
         self.fetch_connection = FetchConnection(
@@ -112,14 +110,14 @@ class Fetcher:
         if connection.in_flight is not None or not connection.is_open:
             return
         if self._channel.unsettled:
-            self._acks.extend(reclaim(self._channel))
+            self._acks.extend(reclaim(self._channel, self.lease))
         if (registration := self._wake_up.pop_leaving()) is not None:
             connection.send(self._leave_call(registration))
             return
         credit = self._credit() if not self._undelivered and self._wake_up.is_due else NO_CREDIT
         if credit and not self._is_holding():
             connection.send(self._fetch_call(credit))
-        elif self._must_renew() or (self._acks and not (self._channel.fetch_hold_acks and self._is_holding())):
+        elif self._acks and not (self._channel.fetch_hold_acks and self._is_holding()):
             connection.send(self._ack_call())
 
     def _credit(self) -> Credit:
@@ -158,24 +156,14 @@ class Fetcher:
         return "all" if self._channel.fetch_wake == "all" else "one"
 
     def _ack_call(self) -> Fetch:
-        acks, renewals = self._pop_acks(), self._take_renewals()
-        return Fetch(self.fetch_connection.consumer_id, 0, time(), self._limits, acks=acks, renewals=renewals)
+        return self._call(self._pop_acks())
+
+    def _call(self, acks: Sequence[str]) -> Fetch:
+        return Fetch(self.fetch_connection.consumer_id, 0, self._limits, lease=self.lease.name, acks=acks)
 
     def _leave_call(self, registration: Fetch) -> Fetch:
         consumer_id = self.fetch_connection.consumer_id
         return replace(registration, consumer_id=consumer_id, credit=NO_CREDIT, acks=self._pop_acks())
-
-    def _must_renew(self) -> bool:
-        """Whether the visibility timeout of what this channel holds must start again."""
-        is_due = monotonic() - self._renewed_at_s >= self._renewal_s
-        return is_due and self._channel.qos.held_count > 0
-
-    def _take_renewals(self) -> Sequence[str]:
-        """The tags to renew with the next call: all that are held, once they are due."""
-        if not self._must_renew():
-            return ()
-        self._renewed_at_s = monotonic()
-        return self._channel.qos.held_tags()
 
     def _pop_acks(self) -> Sequence[str]:
         return [self._acks.popleft() for _ in range(min(len(self._acks), _MAX_ACKS))]
@@ -187,6 +175,9 @@ class Fetcher:
 
         Returns:
             Whether a message was delivered.
+
+        Raises:
+            redis.exceptions.ConnectionError: the connection is gone, the server refused, or the lease has ended.
         """
         for fetch, reply in self.fetch_connection.read():
             self._take_reply(fetch, reply)
@@ -194,6 +185,10 @@ class Fetcher:
         return self._deliver_some()
 
     def _take_reply(self, fetch: Fetch, reply: FetchReply) -> None:
+        if reply.is_lease_lost:
+            self._lose_lease()
+            self._wake_up.reset()
+            return
         if not fetch.credit:
             return
         self._undelivered.extend(reply.messages)
@@ -208,6 +203,21 @@ class Fetcher:
         self._wake_up.record_reply(fetch, reply.idle_position, found)
         if self._wake_up.poll_delay_s and not self._undelivered:
             self._turn_again_in(self._wake_up.poll_delay_s)
+
+    def _lose_lease(self) -> None:
+        """Forget what was held: it is others' now, and not to be acknowledged or put back here.
+
+        Raises:
+            LeaseLostError: something was held, and whoever works on it has to know. Otherwise another lease is taken.
+        """
+        self.lease.lose()
+        if not (self._acks or self._undelivered or self._channel.qos.held_count):
+            self.lease.rejoin()
+            return
+        self._acks.clear()
+        self._undelivered.clear()
+        self._channel.qos.forget_all()
+        raise LeaseLostError("the lease of this worker has ended, and others take back what it held")
 
     def _deliver_some(self) -> bool:
         until_s, delivered = monotonic() + _DELIVERY_S, False
@@ -259,7 +269,8 @@ class Fetcher:
         """
         channel = self._channel
         if channel.is_closed:
-            channel.unsettled.acks.append(tag)
+            if self.lease.is_good:
+                channel.unsettled.acks.append(tag)
             return True
         hub = self._poller.hub
         if hub is None or monotonic() - self._turned_at_s > _STALLED_S:
@@ -271,6 +282,17 @@ class Fetcher:
             # Started here and not in a turn: the poll that follows a turn does not see timers that the turn has added.
             self._hold_timer = hub.call_later(channel.fetch_hold, self._end_hold)
         return True
+
+    def ack_now(self, tags: Sequence[str]) -> None:
+        """Send acknowledgements at once, on another connection.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer, or refuses.
+        """
+        # Not as the consumer, whose calls may have been declared void.
+        call = replace(self._call(tags), consumer_id="none")
+        with self._channel.unprefixed_client() as client:
+            client.eval(SOURCE, call.key_count, *call.arguments(self._channel.keys))
 
     def _end_hold(self) -> None:
         self._hold_timer = None
@@ -323,7 +345,7 @@ class Fetcher:
         if self._acks or channel.unsettled.lost_fetches:
             channel.unsettled.acks.extend(self._acks)
             self._acks.clear()
-            settle(channel)
+            settle(channel, self.lease, self.ack_now)
 
     def _put_back_undelivered(self) -> None:
         channel = self._channel

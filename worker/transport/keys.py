@@ -26,6 +26,25 @@ class Keys:
         """The keys of an app that has changed nothing but kombu's ``global_keyprefix``."""
         return cls(f"{prefix}unacked_index", f"{prefix}unacked", prefix)
 
+    @property
+    def leases(self) -> str:
+        """The leases, by when they end; see ``lease.lua``."""
+        return f"{self.unacked}.leases"
+
+    @property
+    def ended_leases(self) -> str:
+        """The leases that have ended and may still hold messages, by when they ended."""
+        return f"{self.unacked}.leases.ended"
+
+    def held_by(self, lease: str) -> str:
+        """The delivery tags of what a lease holds."""
+        return f"{self.unacked}.held.{lease.partition(' ')[0]}"
+
+    @property
+    def lease_number(self) -> str:
+        """The number of the last lease that was taken."""
+        return f"{self.unacked}.leases.last"
+
     def record(self, consumer_id: str) -> str:
         """What the last fetch of a consumer recorded as unacknowledged."""
         return f"{self.unacked}.fetched.{consumer_id}"

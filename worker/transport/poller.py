@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -11,6 +12,8 @@ from kombu.transport import redis as stock
 from worker.transport.protocols import EventLoop
 
 __all__ = ["FETCH", "Poller"]
+
+logger = logging.getLogger(__name__)
 
 #: The kind of connection, beside kombu's BRPOP and LISTEN.
 FETCH = "FETCH"
@@ -67,7 +70,17 @@ class Poller(stock.MultiChannelPoller):
             if monotonic() - self._restored_at_s < _LOOPLESS_TURN_S:
                 return None
             self._restored_at_s = monotonic()
+            self.take_back()
         return super().maybe_restore_messages()
+
+    def take_back(self) -> None:
+        """Put back on their queues what consumers held whose leases have ended."""
+        for channel in tuple(self._channels):
+            try:
+                channel.fetcher.lease.take_back()
+            except (*channel.connection_errors, channel.ResponseError):
+                # The main loop notices a broken connection by itself, and the next call does the rest.
+                logger.debug("could not take back messages", exc_info=True)
 
     def check_health(self) -> None:
         """Drop connections whose reply is overdue."""

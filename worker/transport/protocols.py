@@ -92,6 +92,15 @@ class FetchingChannel(Protocol):
     def unprefixed_client(self) -> redis.Redis:
         """A client that adds no prefix to keys."""
 
+    def client_maker(self) -> Callable[[], redis.Redis]:
+        """Makes such clients on connections of their own, which outlive the channel."""
+
+    def restore_to(self, pushes: object, payload: Any, exchange: str, routing_key: str) -> None:
+        """Mark a message as redelivered, and push it to ``pushes`` for each of its queues."""
+
+    def move_record_to_dead_letters(self, tag: str | bytes, reason: str) -> None:
+        """Move a record that cannot be decoded to the dead letters."""
+
     def deliver(self, payload: dict[str, Any], queue: str) -> None:
         """Hand a message to the consumer of its queue."""
 

@@ -60,13 +60,13 @@ class QoS(stock.QoS):
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
+            self.channel.fetcher.lease.hold(delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Free the message's credit at once; its record is removed with the next call."""
-        if self.channel.fetcher.defer_ack(delivery_tag):
-            virtual.QoS.ack(self, delivery_tag)
-        else:
-            super().ack(delivery_tag)
+        if not self.channel.fetcher.defer_ack(delivery_tag):
+            self.channel.fetcher.ack_now([delivery_tag])
+        virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Put a message back on its queue, or drop it, which is the same as an acknowledgement.
@@ -79,15 +79,17 @@ class QoS(stock.QoS):
         channel = self.channel
         try:
             if not channel.is_closed:
-                super().reject(delivery_tag, requeue=True)
+                channel.fetcher.lease.put_back([delivery_tag], is_last=True)
+                virtual.QoS.ack(self, delivery_tag)
                 return
         except (*channel.connection_errors, channel.ResponseError) as error:
             logger.warning("a message could not be put back, and is later: %s", error)
-        channel.unsettled.held.append(delivery_tag)
+        if channel.fetcher.lease.is_good:
+            channel.unsettled.held.append(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def forget_all(self) -> None:
-        """Hold nothing any more: the next channel puts it back."""
+        """Hold nothing any more: the next channel puts it back, or others have it."""
         self._delivered.clear()
         self._dirty.clear()
 
@@ -98,25 +100,22 @@ class QoS(stock.QoS):
             How many were put back.
         """
         tags = [tag for tag in self.held_tags() if tag not in kept]
-        with self.channel.conn_or_acquire() as client:
-            # The message that is put back last is taken first.
-            for tag in reversed(tags):
-                self.restore_by_tag(tag, client=client)
-                del self._delivered[tag]
+        # The message that is put back last is taken first.
+        self.channel.fetcher.lease.put_back(tags[::-1])
+        for tag in tags:
+            del self._delivered[tag]
         return len(tags)
 
-    def restore_unacked(self, client: Any = None) -> None:
+    def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 - kombu passes it
         """Put all held messages back in the order in which they came; kombu reverses it."""
-        with self.channel.conn_or_acquire(client) as used:
-            for tag in reversed(tuple(self._delivered)):
-                self.restore_by_tag(tag, client=used)
+        self.channel.fetcher.lease.put_back(list(reversed(self._delivered)))
         self._delivered.clear()
 
     def restore_by_tag(self, tag: str | bytes, client: Any = None, leftmost: bool = False) -> None:
-        """Put an unacknowledged message back, or move it to the dead letters if Python cannot decode it.
+        """Put a message back that a stock consumer held, or move it to the dead letters if Python cannot decode it.
 
-        Only a fetch whose reply was lost can have recorded such a message. It would end every sweep before the messages
-        after it are reached.
+        kombu's sweep calls this once the visibility timeout has passed. Such a message would end every sweep before the
+        messages after it are reached.
         """
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)

@@ -1,15 +1,17 @@
 """Takes back messages that the server recorded for this process and that this process does not have.
 
 A reply is lost with its connection. What the script had recorded by then counts as unacknowledged although nobody works
-on it, and would come back only after the visibility timeout.
+on it, and would come back only after the end of this process's lease.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from worker.transport.channel_lease import ChannelLease
 from worker.transport.protocols import FetchingChannel
 
 __all__ = ["reclaim", "settle"]
@@ -20,8 +22,12 @@ logger = logging.getLogger(__name__)
 _VOID = b" void"
 
 
-def reclaim(channel: FetchingChannel) -> list[str]:
+def reclaim(channel: FetchingChannel, lease: ChannelLease) -> list[str]:
     """Put back what lost replies had recorded and what closed channels still held.
+
+    Args:
+        channel: the channel.
+        lease: its part in the lease of this process.
 
     Returns:
         The acknowledgements that closed channels left; the caller has to send them.
@@ -40,23 +46,27 @@ def reclaim(channel: FetchingChannel) -> list[str]:
     done = frozenset(unsettled.acks)
     while unsettled.held:
         if unsettled.held[0] not in done:
-            channel.qos.restore_by_tag(unsettled.held[0])
+            lease.put_back([unsettled.held[0]])
         unsettled.held.popleft()
     return [unsettled.acks.popleft() for _ in range(len(unsettled.acks))]
 
 
-def settle(channel: FetchingChannel) -> None:
-    """Settle what is left of a channel that closes, on a new connection; without one, the next channel does it."""
+def settle(channel: FetchingChannel, lease: ChannelLease, acknowledge: Callable[[list[str]], None]) -> None:
+    """Settle what is left of a channel that closes, on a new connection; without one, the next channel does it.
+
+    Args:
+        channel: the channel.
+        lease: its part in the lease of this process.
+        acknowledge: sends acknowledgements.
+    """
     try:
-        acks = reclaim(channel)
+        acks = reclaim(channel, lease)
     except (*channel.connection_errors, channel.ResponseError):
         return
     if not acks:
         return
-    keys = channel.keys
     try:
-        with channel.unprefixed_client() as client, client.pipeline(transaction=True) as pipe:
-            pipe.zrem(keys.unacked_index, *acks).hdel(keys.unacked, *acks).execute()
+        acknowledge(acks)
     except (*channel.connection_errors, channel.ResponseError):
         channel.unsettled.acks.extend(acks)
 

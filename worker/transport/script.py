@@ -19,6 +19,9 @@ SOURCE = FUNCTIONS + Path(__file__).with_name("fetch.lua").read_text(encoding="u
 #: The name by which EVALSHA calls the script.
 SHA = sha1(SOURCE.encode(), usedforsecurity=False).hexdigest()
 
+#: The place in the line of idle consumers of one whose lease has ended.
+_LEASE_LOST = -2
+
 #: Who is woken by a message: every idle consumer, the one that has waited longest, or nobody.
 Wake = Literal["all", "one", "no"]
 
@@ -42,16 +45,15 @@ class FetchLimits:
 
 @dataclass(frozen=True)
 class Fetch:
-    """One call. Without queues it only acknowledges and renews.
+    """One call. Without queues it only acknowledges.
 
     Attributes:
         consumer_id: names the connection that fetches.
         token: names the fetch in the record of its connection.
-        now_s: the time that is recorded for what is fetched, in seconds since 1970.
         limits: what is the same in all calls.
         credit: how much may be fetched.
         acks: delivery tags to acknowledge.
-        renewals: delivery tags of held messages whose visibility timeout starts again.
+        lease: the consumer's lease; empty where it has none.
         reads: the lists to read.
         unrecorded: queues that are consumed without acknowledgement.
         wake: who is woken once a list that was found empty is written to.
@@ -60,11 +62,10 @@ class Fetch:
 
     consumer_id: str
     token: int
-    now_s: float
     limits: FetchLimits
     credit: Credit = NO_CREDIT
     acks: Sequence[str] = ()
-    renewals: Sequence[str] = ()
+    lease: str = ""
     reads: ReadPlan = NO_READS
     unrecorded: frozenset[str] = frozenset()
     wake: Wake = "no"
@@ -73,20 +74,20 @@ class Fetch:
     @property
     def key_count(self) -> int:
         """How many of the arguments are keys."""
-        return 4 + len(self.reads.lists)
+        return 6 + len(self.reads.lists)
 
     def arguments(self, keys: Keys) -> Iterator[str | float]:
         """Keys and arguments, as EVALSHA takes them after the number of keys."""
         limits, order = self.limits, self.reads.order
         yield from (keys.unacked_index, keys.unacked, keys.record(self.consumer_id), keys.idle(self.reads.idle_group))
+        yield from (keys.leases, keys.held_by(self.lease))
         yield from self.reads.lists
-        yield from (self.now_s, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
+        yield from (self.lease, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
         yield from (int(order.fair), self.wake)
         yield from (max(1, round(limits.record_s * 1000)), *limits.dead_letters.arguments)
         yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
-        yield from (len(self.acks), len(order.queues), len(order.levels), len(self.renewals))
+        yield from (len(self.acks), len(order.queues), len(order.levels))
         yield from self.acks
-        yield from self.renewals
         for queue in order.queues:
             yield queue
             yield int(queue not in self.unrecorded)
@@ -116,7 +117,7 @@ class FetchReply:
 
     Attributes:
         idle_position: place in the line of idle consumers. 0: woken by a write to the lists; more: by its bell;
-            -1: not idle, or nothing was read.
+            -1: not idle, or nothing was read; -2: the consumer's lease has ended, and nothing was done.
         messages: the messages that were taken.
         dead_letters: the malformed ones.
     """
@@ -124,6 +125,11 @@ class FetchReply:
     idle_position: int
     messages: list[Fetched]
     dead_letters: list[DeadLetter]
+
+    @property
+    def is_lease_lost(self) -> bool:
+        """Whether nothing was done, because the consumer's lease has ended."""
+        return self.idle_position == _LEASE_LOST
 
     @classmethod
     def parse(cls, reply: list[Any], fetch: Fetch) -> FetchReply:

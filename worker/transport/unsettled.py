@@ -1,8 +1,8 @@
 """What a channel could not settle before it closed; the next channel of this process on the same broker does.
 
 Celery makes a new connection and a new channel after every lost connection. Acknowledgements that were in flight or
-that belong to requests of the old channel, and messages whose reply was lost, would otherwise wait for the visibility
-timeout.
+that belong to requests of the old channel, and messages whose reply was lost, would otherwise wait for the end of the
+process's lease, which may be long.
 """
 
 from __future__ import annotations
@@ -33,6 +33,17 @@ class Unsettled:
     lost_fetches: deque[tuple[str, int]] = field(default_factory=deque)
     #: Delivery tags that a closing channel could not put back.
     held: deque[str] = field(default_factory=deque)
+
+    #: The lease that held all this; empty before there is one.
+    lease: str = ""
+
+    def belong_to(self, lease: str) -> None:
+        """Forget what another lease held: others have taken it back."""
+        if self.lease not in ("", lease):
+            self.acks.clear()
+            self.lost_fetches.clear()
+            self.held.clear()
+        self.lease = lease
 
     def __bool__(self) -> bool:
         return bool(self.acks or self.lost_fetches or self.held)

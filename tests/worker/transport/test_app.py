@@ -147,5 +147,5 @@ def test_redis_py_hands_pushes_to_the_handler_of_a_connection(url: str) -> None:
 
 def test_the_options_are_kombus_and_ours() -> None:
     ours = set(Channel.from_transport_options) - set(stock.Channel.from_transport_options)
-    assert ours == {name for name in vars(Channel) if name.startswith(("fetch_", "dead_letter_"))}
+    assert ours == {name for name in vars(Channel) if name.startswith(("fetch_", "dead_letter_", "lease_"))}
     assert "redis.call" in SOURCE

@@ -20,7 +20,7 @@ from worker.transport.script import SOURCE, Fetch, FetchLimits, FetchReply
 
 KEYS = Keys("unacked_index", "unacked", "")
 LIMITS = FetchLimits(10**6, 3600.0, 20.0, DEAD_LETTER_BOUNDS)
-ACK = Fetch("me", 1, 100.0, LIMITS)
+ACK = Fetch("me", 1, LIMITS)
 
 
 def read_plan(*queues: str, fair: bool = True) -> ReadPlan:
