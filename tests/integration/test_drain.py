@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -91,8 +92,8 @@ class Drained:
         return bool(self._redis.exists(f"celery-task-meta-{task_id}"))
 
     def _list(self, name: str) -> list[bytes]:
-        found: list[bytes] = self._redis.lrange(name, 0, -1)
-        return found
+        found: Any = self._redis.lrange(name, 0, -1)
+        return list(found)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, whether or not the worker lives."""

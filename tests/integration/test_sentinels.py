@@ -48,7 +48,7 @@ def test_client_broker_and_backend_reach_the_master_though_a_sentinel_is_gone(
         assert isinstance(app.backend, SentinelBackend)
         request_id = client.submit(REQUEST)
         assert connection.default_channel.client.llen("text-classification") == 1
-        with app.backend.gather([request_id]):
+        with app.backend.gather({request_id: ("tag", 1)}):
             app.backend.store_result(request_id, [{"label": "x"}], "SUCCESS")
         assert client.wait(request_id).result == [{"label": "x"}]
         info = {name: value for name, value in connection.info().items() if name != "password"}  # which Celery removes

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 from celery.worker import state
+from kombu.message import Message
+from redis.exceptions import RedisError
 
 from producer.contract import ErrorCode, ModelFailed, is_bulk
 from worker.boot.start_reports import StartReport, StartReports
@@ -16,6 +18,8 @@ from worker.inference.request_cost import BYTES_PER_TOKEN
 from worker.observability.metrics.meter import RestartReason
 from worker.pool import BatchLimits, ComputedBatch, PoolHooks, ProcessExit
 from worker.runtime import WorkerRuntime
+from worker.transport.channel import Channel
+from worker.transport.dead_letters import Attempt, DeadReason
 
 __all__ = ["MAX_FAILED_STARTS", "InferenceHooks"]
 
@@ -123,6 +127,17 @@ class InferenceHooks(PoolHooks):
     def process_died(self, problem: str) -> Exception:
         """The contract's error for a request whose process died."""
         return ModelFailed.of(ErrorCode.PROCESS_DIED, problem)
+
+    def on_given_up(self, message: Message, problem: str, attempts: Sequence[tuple[float, str]]) -> None:
+        """Keep the message as a dead letter. Its sender gets the error of :meth:`process_died`."""
+        if not isinstance(message.channel, Channel):
+            return
+        known = [Attempt(at_s, worker) for at_s, worker in attempts]
+        tag, reason = message.delivery_tag, DeadReason.TOO_MANY_ATTEMPTS
+        try:
+            message.channel.bury(tag, reason, problem, error=ModelFailed.__name__, attempts=known)
+        except RedisError:
+            logger.warning("could not keep a message that is given up as a dead letter", exc_info=True)
 
     def describe(self) -> Mapping[str, Any]:
         """Cores, start-up time and revisions of each process, by pid; each model's arithmetic; the last exchange."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
@@ -12,17 +13,15 @@ from celery.states import SUCCESS
 
 from worker.pool import work_context
 from worker.pool.celery_adapter import is_member_of_chord
+from worker.pool.claims import MAX_ATTEMPTS, Attempt
 from worker.pool.exception_info import exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
 from worker.pool.hooks import PoolHooks
 from worker.pool.pending_request import PendingRequest
 
-__all__ = ["MAX_DEATHS", "Batch"]
+__all__ = ["Batch"]
 
 logger = logging.getLogger(__name__)
-
-#: How many processes may die with a request before it fails.
-MAX_DEATHS = 3
 
 
 class Batch:
@@ -79,17 +78,34 @@ class Batch:
         if problem is not None:
             # Before the requests go back, so that they are not fetched at once.
             self._hooks.on_not_stored(problem)
-        again = []
-        for request, (outcome, value) in zip(self.requests, report.calls, strict=True):
-            if outcome in {CallOutcome.TRACED, CallOutcome.NOT_STORED}:
+        for request, attempt in zip(self.requests, report.attempts, strict=False):
+            request.attempt = attempt
+        again = [
+            request
+            for request, (outcome, value) in zip(self.requests, report.calls, strict=True)
+            if not self._end(request, outcome, value)
+        ]
+        self._run_again(again)
+
+    def _end(self, request: PendingRequest, outcome: CallOutcome, value: Any) -> bool:
+        """End a request by its outcome. Returns False if it has to run again."""
+        match outcome:
+            case CallOutcome.TRACED | CallOutcome.NOT_STORED:
                 request.succeed(value)
-            elif outcome is CallOutcome.RAISED:
+            case CallOutcome.RAISED:
                 request.fail(value)
-            else:
+            case CallOutcome.STORED:
+                request.end_stored(value)
+            case CallOutcome.SUPERSEDED:
+                request.leave_to_others()
+            case CallOutcome.GIVEN_UP:
+                problem = f"workers or processes died in {len(value) + 1} attempts to compute this request"
+                self._give_up(request, problem, value)
+            case _:
                 # EXPIRED: the queue finds that it is too late, by the same clock, and announces it.
                 request.runs_alone |= outcome is CallOutcome.REQUEUE_ALONE
-                again.append(request)
-        self._run_again(again)
+                return False
+        return True
 
     def on_error(self, error: ExceptionInfo) -> None:
         """The job has failed as a whole, usually because its process died."""
@@ -142,10 +158,12 @@ class Batch:
         again = []
         for request in _end_stored(self.requests):
             request.deaths += 1
-            if request.deaths < MAX_DEATHS:
+            request.attempt = None
+            if request.deaths < MAX_ATTEMPTS:
                 again.append(request)
             else:
-                self._give_up(request, exception)
+                problem = f"{request.deaths} processes died while they computed this request; the last: {exception}"
+                self._give_up(request, problem)
         if again:
             about = {"task_ids": [request.task_id for request in again]}
             logger.warning(
@@ -153,10 +171,12 @@ class Batch:
             )
         self._run_alone(again)
 
-    def _give_up(self, request: PendingRequest, exception: BaseException) -> None:
-        problem = f"{request.deaths} processes died while they computed this request; the last: {exception}"
+    def _give_up(self, request: PendingRequest, problem: str, attempts: Sequence[Attempt] = ()) -> None:
         logger.error("gave up %s[%s]: %s", request.task, request.task_id, problem)
-        request.fail(exception_info(self._hooks.process_died(problem)))
+        error = self._hooks.process_died(problem)
+        if request.celery_request is not None:
+            self._hooks.on_given_up(request.celery_request.message, problem, attempts)
+        request.fail(exception_info(error))
 
     def _run_alone(self, requests: Sequence[PendingRequest]) -> None:
         for request in requests:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from celery import Celery, Task, current_app
+from kombu.message import Message
 
 from worker.pool.billiard_adapter import JobOptions
 
@@ -22,6 +23,7 @@ __all__ = [
     "TracerReturn",
     "is_cancelled",
     "is_member_of_chord",
+    "is_redelivered",
     "payload_of",
     "process_app",
     "request_of",
@@ -41,7 +43,6 @@ class CeleryRequest(Protocol):
     """Celery's request, in the parent process."""
 
     acknowledged: bool
-    message: Any
     #: Hard and soft limit of the message, in seconds.
     time_limits: Sequence[float | None]
     time_start: float | None
@@ -64,6 +65,10 @@ class CeleryRequest(Protocol):
     @property
     def delivery_info(self) -> Mapping[str, Any]:
         """How it was delivered; ``routing_key`` is its queue."""
+
+    @property
+    def message(self) -> Message:
+        """Its message."""
 
     @property
     def task(self) -> Task:
@@ -110,6 +115,11 @@ def is_cancelled(request: CeleryRequest) -> bool:
 def is_member_of_chord(request: CeleryRequest) -> bool:
     """Whether a chord waits for the request's result."""
     return bool((request._payload[2] or {}).get("chord"))
+
+
+def is_redelivered(request: CeleryRequest) -> bool:
+    """Whether its message was delivered before, here or to another worker."""
+    return bool(request.delivery_info.get("redelivered"))
 
 
 def payload_of(request: CeleryRequest) -> Payload:

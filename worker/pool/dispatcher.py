@@ -241,4 +241,6 @@ def _dispatched(request: PendingRequest) -> DispatchedRequest:
         payload_of(celery_request),
         request.soft_limit_s,
         celery_request.expires,
+        request.tag,
+        request.attempt,
     )

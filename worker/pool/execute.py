@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -28,11 +28,15 @@ from celery.states import STARTED
 from worker.pool import work_context
 from worker.pool.batch_task import BatchTask, Call, TaskResult
 from worker.pool.celery_adapter import Payload, Tracer, process_app
+from worker.pool.claims import MAX_ATTEMPTS, Claim, Claimer, FirstClaim, claim_all
 from worker.pool.exception_info import exception_info
 
 __all__ = ["BatchReport", "CallOutcome", "CallReport", "DispatchedRequest", "run_batch", "use_batch_clock"]
 
 logger = logging.getLogger(__name__)
+
+#: A process that took longer may have been stopped meanwhile, in seconds. No lease is shorter.
+_SUSPECT_S = 1.0
 
 
 class CallOutcome(Enum):
@@ -46,6 +50,12 @@ class CallOutcome(Enum):
     RAISED = auto()
     #: It had expired before the computation.
     EXPIRED = auto()
+    #: Its result is stored already, with the state that is reported.
+    STORED = auto()
+    #: It was begun too often; the attempts that are known are reported.
+    GIVEN_UP = auto()
+    #: Another worker has claimed it since: it is that worker's.
+    SUPERSEDED = auto()
     #: Something went wrong, possibly because of it: it has to run again, alone.
     REQUEUE_ALONE = auto()
     #: Something went wrong, not because of it: it has to run again.
@@ -53,7 +63,7 @@ class CallOutcome(Enum):
 
 
 #: What the parent gets for each request: its outcome, and what the tracer returned (TRACED, NOT_STORED) or raised
-#: (RAISED).
+#: (RAISED), or what was found before the computation (STORED, GIVEN_UP).
 CallReport = tuple[CallOutcome, Any]
 
 
@@ -64,6 +74,8 @@ class BatchReport(NamedTuple):
     calls: list[CallReport]
     #: Resources that the computation used, see :meth:`BatchTask.take_usage`.
     usage: object
+    #: The number of each request's attempt.
+    attempts: Sequence[int] = ()
 
 
 class DispatchedRequest(NamedTuple):
@@ -77,6 +89,10 @@ class DispatchedRequest(NamedTuple):
     soft_limit_s: float | None
     #: When it is too late to begin, as in the parent's :class:`celery.worker.request.Request`.
     expires: datetime | None
+    #: Names its message, whoever holds it.
+    tag: str = ""
+    #: The number of its attempt; None if it has to be claimed first.
+    attempt: int | None = 1
 
 
 def use_batch_clock(sender: str | None = None, **_: object) -> None:
@@ -99,20 +115,62 @@ def run_batch(target: Tracer, requests: Sequence[DispatchedRequest]) -> BatchRep
         requests: for one task; at least one.
     """
     started_s = time.monotonic()
-    late = [_is_late(request.expires) for request in requests]
-    in_time = [request for request, is_late in zip(requests, late, strict=True) if not is_late]
-    batch = work_context.begin(in_time)
+    task = current_app.tasks[requests[0].task]
     try:
-        results = iter(_compute(in_time, started_s) if in_time else [])
-        computed = [CallOutcome.EXPIRED if is_late else next(results) for is_late in late]
+        claims = _claim(task.backend, requests)
+    except Exception as error:
+        # Whether their results are stored is unknown, and they could not be stored now.
+        logger.exception("could not claim %d requests, which go back to the broker", len(requests))
+        return BatchReport([_not_stored(error)] * len(requests), task.take_usage())
+    unfit = [_unfit(request, claim, len(requests)) for request, claim in zip(requests, claims, strict=True)]
+    to_compute = [request for request, report in zip(requests, unfit, strict=True) if report is None]
+    batch = work_context.begin(to_compute)
+    try:
+        results = iter(_compute(to_compute, started_s) if to_compute else [])
+        computed = [report or next(results) for report in unfit]
         batch.mark_computed()
-        pairs = zip(requests, computed, strict=True)
-        to_trace = [(request, result) for request, result in pairs if isinstance(result, TaskResult)]
-        traced = iter(_trace(target, to_trace))
-        reports = [next(traced) if isinstance(result, TaskResult) else (result, None) for result in computed]
-        return BatchReport(reports, current_app.tasks[requests[0].task].take_usage())
+        attempts = [claim.attempt for claim in claims]
+        to_trace = [
+            _Computed(request, attempt, result)
+            for request, attempt, result in zip(requests, attempts, computed, strict=True)
+            if isinstance(result, TaskResult)
+        ]
+        traced = iter(_trace(target, task.backend, to_trace, time.monotonic() - started_s))
+        return BatchReport([_report(result, traced) for result in computed], task.take_usage(), attempts)
     finally:
         work_context.end()
+
+
+class _Computed(NamedTuple):
+    request: DispatchedRequest
+    attempt: int
+    result: TaskResult
+
+
+def _report(result: TaskResult | CallOutcome | CallReport, traced: Iterator[CallReport]) -> CallReport:
+    if isinstance(result, TaskResult):
+        return next(traced)
+    return (result, None) if isinstance(result, CallOutcome) else result
+
+
+def _claim(backend: Backend, requests: Sequence[DispatchedRequest]) -> list[Claim]:
+    """Claim the requests that were delivered or begun before; the others are first attempts."""
+    again = [request for request in requests if request.attempt is None]
+    worker = str(again[0].headers.get("hostname")) if again else ""
+    claimed = iter(claim_all(backend, [(request.task_id, request.tag) for request in again], worker))
+    return [next(claimed) if request.attempt is None else FirstClaim(request.attempt) for request in requests]
+
+
+def _unfit(request: DispatchedRequest, claim: Claim, together: int) -> CallReport | None:
+    """What to report of a request in a batch of so many instead of computing it; None if it is to be computed."""
+    if claim.stored is not None and not _is_member_of_chord(request):
+        return CallOutcome.STORED, claim.stored
+    if claim.attempt > MAX_ATTEMPTS:
+        return CallOutcome.GIVEN_UP, claim.history
+    if claim.attempt == MAX_ATTEMPTS and together > 1:
+        # It may be what kills its workers: the last attempt takes no other request with it.
+        return CallOutcome.REQUEUE_ALONE, None
+    return (CallOutcome.EXPIRED, None) if _is_late(request.expires) else None
 
 
 def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[TaskResult | CallOutcome]:
@@ -126,12 +184,18 @@ def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[Ta
     return [replace(result, seconds=share_s) if isinstance(result, TaskResult) else result for result in results]
 
 
+def _is_member_of_chord(request: DispatchedRequest) -> bool:
+    """Whether a chord waits for the request: its result is stored before the chord counts it."""
+    return bool((request.payload[2] or {}).get("chord"))
+
+
 def _announce_started(task: BatchTask, requests: Sequence[DispatchedRequest]) -> None:
     """Store that the requests have started, if the task wants it: the tracer would do so after the computation."""
     if not task.track_started:
         return
     try:
-        with _storing_together(task.backend, [request.task_id for request in requests]):
+        attempts = {request.task_id: (request.tag, request.attempt or 1) for request in requests}
+        with _storing_together(task.backend, attempts):
             for request in requests:
                 context = Context(request.headers)
                 if not trace.get_actual_ignore_result(task, context):
@@ -143,19 +207,45 @@ def _announce_started(task: BatchTask, requests: Sequence[DispatchedRequest]) ->
         logger.exception("could not store that %d requests have started", len(requests))
 
 
-def _trace(target: Tracer, computed: Sequence[tuple[DispatchedRequest, TaskResult]]) -> list[CallReport]:
+def _trace(target: Tracer, backend: Backend, computed: Sequence[_Computed], after_s: float) -> list[CallReport]:
     """Run Celery's tracer for each request; what they store is stored together."""
-    if not computed:
-        return []
-    backend = current_app.tasks[computed[0][0].task].backend
+    lost = _superseded(backend, computed) if after_s > _SUSPECT_S else frozenset()
+    ours = [one for one in computed if one.request.task_id not in lost]
+    if not ours:
+        return [(CallOutcome.SUPERSEDED, None)] * len(computed)
+    attempts = {request.task_id: (request.tag, attempt) for request, attempt, _ in ours}
     try:
-        with _signals_deferred(), _storing_together(backend, [request.task_id for request, _ in computed]):
-            return [_trace_one(target, request, result) for request, result in computed]
+        with _signals_deferred(), _storing_together(backend, attempts) as superseded:
+            traced = {request.task_id: _trace_one(target, request, result) for request, _, result in ours}
     except Exception as error:
         # No result is stored: whichever worker gets the requests next stores them.
         logger.exception("could not store the results of %d requests, which go back to the broker", len(computed))
-        rejected = exception_info(Reject(f"{type(error).__name__}: {error}", requeue=True))
-        return [(CallOutcome.NOT_STORED, (1, rejected, 0.0))] * len(computed)
+        return [_not_stored(error)] * len(computed)
+    lost |= superseded
+    if lost:
+        logger.warning(
+            "%d requests are another worker's by now: their results are not stored",
+            len(lost),
+            extra={"task_ids": sorted(lost)},
+        )
+    ids = [one.request.task_id for one in computed]
+    return [(CallOutcome.SUPERSEDED, None) if task_id in lost else traced[task_id] for task_id in ids]
+
+
+def _superseded(backend: Backend, computed: Sequence[_Computed]) -> frozenset[str]:
+    """The requests that another worker has claimed since.
+
+    The script that stores results finds that out as well. But links and chords are told before, so a process that may
+    have been stopped for a while asks first.
+    """
+    if not isinstance(backend, Claimer):
+        return frozenset()
+    return frozenset(request.task_id for request, attempt, _ in computed if backend.is_superseded(request.tag, attempt))
+
+
+def _not_stored(error: Exception) -> CallReport:
+    rejected = exception_info(Reject(f"{type(error).__name__}: {error}", requeue=True))
+    return CallOutcome.NOT_STORED, (1, rejected, 0.0)
 
 
 def _trace_one(target: Tracer, request: DispatchedRequest, result: TaskResult) -> CallReport:
@@ -243,13 +333,23 @@ def _signals_deferred() -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _storing_together(backend: Backend, task_ids: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-    """Store all results at once if the backend can."""
+@contextlib.contextmanager
+def _storing_together(backend: Backend, attempts: Mapping[str, tuple[str, int]]) -> Iterator[Set[str]]:
+    """Store all results at once if the backend can.
+
+    Args:
+        backend: the result backend.
+        attempts: by task id, a request's delivery tag and the number of its attempt.
+
+    Yields:
+        The ids of requests that another worker has claimed since; complete at the end.
+    """
     gather = getattr(backend, "gather", None)
     if gather is None:
-        return contextlib.nullcontext()
-    context: contextlib.AbstractContextManager[None] = gather(task_ids)
-    return context
+        yield frozenset()
+        return
+    with gather(attempts) as superseded:
+        yield superseded
 
 
 def _is_late(expires: datetime | None) -> bool:

@@ -6,10 +6,13 @@ the defaults apply.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from kombu.message import Message
+
+from worker.pool.claims import Attempt
 from worker.pool.errors import ProcessDied
 from worker.pool.limits import BatchLimits
 
@@ -129,6 +132,15 @@ class PoolHooks:
         request, without limit.
         """
         return ProcessDied(problem)
+
+    def on_given_up(self, message: Message, problem: str, attempts: Sequence[Attempt]) -> None:
+        """Keep the message of a request that is given up, before its failure is stored and it is acknowledged.
+
+        Args:
+            message: kombu's message.
+            problem: why it is given up.
+            attempts: when and where it was begun, as far as that is known.
+        """
 
     def describe(self) -> Mapping[str, Any]:
         """Additional entries for the pool's part of ``inspect stats``."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from billiard.einfo import ExceptionInfo
-from billiard.exceptions import Terminated
+from billiard.exceptions import Terminated, WorkerLostError
+from celery.exceptions import Ignore
+from celery.states import SUCCESS
 from celery.worker import state as worker_state
 
 from worker.pool import work_context
@@ -53,6 +55,7 @@ class PendingRequest:
         is_bulk: whether it yields to interactive requests.
         runs_alone: whether it must not share a batch.
         deaths: how many processes have died with it.
+        attempt: the number of its attempt; None if it has to be claimed, since it was delivered or begun before.
         terminated_by: the signal with which it was revoked, if it was.
         state: where it is.
         job: billiard's job, for a task that is not a :class:`BatchTask`.
@@ -68,9 +71,15 @@ class PendingRequest:
     is_bulk: bool = False
     runs_alone: bool = False
     deaths: int = 0
+    attempt: int | None = 1
     terminated_by: int | None = None
     state: RequestState = RequestState.WAITING
     job: Job | None = None
+
+    @property
+    def tag(self) -> str:
+        """The delivery tag of its message, which stays the same when it is delivered again."""
+        return "" if self.celery_request is None else str(self.celery_request.message.delivery_tag)
 
     @property
     def task(self) -> str:
@@ -159,6 +168,18 @@ class PendingRequest:
         self._notify(
             self.options.get("callback"), (failed, without_memory_error(value) if failed else value, runtime_s)
         )
+
+    def end_stored(self, state: str) -> None:
+        """End the request: its result was stored before, with this state."""
+        # For the one error Celery looks for a stored success, and announces it. For the other it only acknowledges.
+        error = WorkerLostError("its result was already stored") if state == SUCCESS else Ignore()
+        self.fail(exception_info(error))
+
+    def leave_to_others(self) -> None:
+        """Forget the request, which another worker has claimed: neither acknowledge it nor announce its end."""
+        self.state = RequestState.GONE
+        if self.celery_request is not None:
+            worker_state.task_ready(self.celery_request)
 
     def fail(self, error: ExceptionInfo) -> None:
         """End the request with an error that did not pass through its tracer."""

@@ -9,7 +9,7 @@ from celery import Task
 
 from worker.pool.batch_task import BatchTask, Call
 from worker.pool.billiard_adapter import JobOptions
-from worker.pool.celery_adapter import Tracer, TracerArguments, request_of
+from worker.pool.celery_adapter import Tracer, TracerArguments, is_redelivered, request_of
 from worker.pool.hooks import PoolHooks
 from worker.pool.pending_request import PendingRequest
 
@@ -36,6 +36,8 @@ class RequestFactory:
         celery_request = request_of(options)
         size_bytes = len(body) if isinstance(body, (str, bytes)) else 0
         request = PendingRequest(target, args, options, celery_request, size_bytes=size_bytes, runs_alone=True)
+        if celery_request is not None and is_redelivered(celery_request):
+            request.attempt = None
         task = self._tasks.get(name)
         if celery_request is None or not isinstance(task, BatchTask):
             return request

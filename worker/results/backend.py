@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,11 @@ from celery.backends.redis import RedisBackend as CeleryRedisBackend
 from celery.backends.redis import SentinelBackend as CelerySentinelBackend
 from celery.exceptions import BackendStoreError
 from celery.states import FAILURE, STARTED, SUCCESS
+from kombu.utils.encoding import bytes_to_str
 from redis.commands.core import Script
 
 from worker.results.answer_facts import facts_of
+from worker.results.attempts import MIN_KEPT_S, Attempts, RecordedClaim
 
 __all__ = ["RESULT_BACKENDS", "RedisBackend", "SentinelBackend"]
 
@@ -33,12 +35,16 @@ class _Gathered:
     """The results of a batch that are stored at its end.
 
     Attributes:
-        keys: the keys whose values are held back until then.
+        tasks: the task ids, by the keys whose values are held back until then.
+        attempts: by task id, the delivery tag of a request and the number of the attempt that computes it.
         writes: the last value of each key, with its time to live in seconds.
+        superseded: ids of the requests that another worker has claimed since: their results are not stored.
     """
 
-    keys: set[Any]
+    tasks: dict[Any, str]
+    attempts: Mapping[str, tuple[str, int]]
     writes: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)
+    superseded: set[str] = field(default_factory=set)
 
 
 class RedisBackend(CeleryRedisBackend):
@@ -47,30 +53,35 @@ class RedisBackend(CeleryRedisBackend):
     _gathered: _Gathered | None = None
 
     @contextlib.contextmanager
-    def gather(self, task_ids: Sequence[str]) -> Iterator[None]:
+    def gather(self, attempts: Mapping[str, tuple[str, int]]) -> Iterator[Set[str]]:
         """Hold back the results that are stored inside, and store them together at the end, atomically.
 
-        A result that is already a success is not overwritten.
+        A result that is already a success is not overwritten, and one that another worker has claimed is not stored.
 
         Args:
-            task_ids: ids of the requests whose results are held back.
+            attempts: the requests whose results are held back, by task id: the delivery tag, and the number of the
+                attempt.
+
+        Yields:
+            The ids of the requests that another worker has claimed, once the results are stored.
 
         Raises:
             redis.exceptions.RedisError: nothing could be stored, after the backend's retries, which end after 15 s.
         """
-        self._gathered = _Gathered(set(map(self.get_key_for_task, task_ids)))
+        self._gathered = _Gathered({self.get_key_for_task(task_id): task_id for task_id in attempts}, attempts)
+        superseded = self._gathered.superseded
         try:
-            yield
+            yield superseded
         finally:
             # Stored even if the process is about to exit: linked tasks have already been sent.
-            writes, self._gathered = self._gathered.writes, None
-            if writes:
-                self.ensure(self._write, (writes,), timeout=_STORING_S)
+            gathered, self._gathered = self._gathered, None
+            if gathered.writes:
+                self.ensure(self._write, (gathered,), timeout=_STORING_S)
 
     def get(self, key: Any) -> Any:
         """The value of a key, including one that is held back."""
         gathered = self._gathered
-        if gathered is not None and key in gathered.keys:
+        if gathered is not None and key in gathered.tasks:
             return gathered.writes.get(key, (None,))[0]
         return super().get(key)
 
@@ -81,7 +92,7 @@ class RedisBackend(CeleryRedisBackend):
             BackendStoreError: the value is larger than Redis allows.
         """
         gathered = self._gathered
-        if gathered is None or key not in gathered.keys:
+        if gathered is None or key not in gathered.tasks:
             return super().set(key, value, expires=expires, **retry_policy)
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend")
@@ -99,7 +110,7 @@ class RedisBackend(CeleryRedisBackend):
         is_awaited = request is not None and bool(request.chord or request.errbacks)
         if gathered is not None and (is_awaited or state not in _GATHERED_STATES):
             key = self.get_key_for_task(task_id)
-            gathered.keys.discard(key)
+            gathered.tasks.pop(key, None)
             gathered.writes.pop(key, None)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 
@@ -109,13 +120,42 @@ class RedisBackend(CeleryRedisBackend):
         Raises:
             redis.exceptions.RedisError: results cannot be stored.
         """
-        self._write({self.get_key_for_task(f"probe-{uuid4()}"): ("{}", _PROBE_LASTS_S)})
+        probe = f"probe-{uuid4()}"
+        key = self.get_key_for_task(probe)
+        self._write(_Gathered({key: probe}, {probe: (probe, 1)}, {key: ("{}", _PROBE_LASTS_S)}))
 
-    def _write(self, writes: Mapping[Any, tuple[Any, int | None]]) -> None:
+    def _write(self, gathered: _Gathered) -> None:
         arguments: list[Any] = []
-        for value, expires in writes.values():
-            arguments += value, (self.expires if expires is None else expires) or 0
-        self._store(keys=list(writes), args=arguments)
+        records: list[Any] = []
+        for key, (value, expires) in gathered.writes.items():
+            tag, attempt = gathered.attempts[gathered.tasks[key]]
+            records.append(self.attempts.key_of(tag))
+            arguments += value, (self.expires if expires is None else expires) or 0, attempt
+        keys = list(gathered.writes)
+        found: Any = self._store(keys=[*keys, *records], args=arguments)
+        gathered.superseded.update(gathered.tasks[keys[position - 1]] for position in found)
+
+    def claim(self, requests: Sequence[tuple[str, str]], worker: str) -> Sequence[RecordedClaim]:
+        """Claim requests that were delivered or begun before, each given as its task id and its delivery tag.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
+        """
+        return self.attempts.claim([(self.get_key_for_task(task_id), tag) for task_id, tag in requests], worker)
+
+    def is_superseded(self, tag: str, attempt: int) -> bool:
+        """Whether another worker has claimed a request since it was begun here.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer.
+        """
+        return self.attempts.count(tag) > attempt
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """The records of attempts."""
+        prefix = bytes_to_str(self.task_keyprefix).removesuffix(bytes_to_str(CeleryRedisBackend.task_keyprefix))
+        return Attempts(self.client, prefix, max(self.expires or 0, MIN_KEPT_S))
 
     @cached_property
     def _store(self) -> Script:

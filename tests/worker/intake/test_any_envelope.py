@@ -32,7 +32,7 @@ QUEUES = ("celery", TASK, "question-answering", "zero-shot-classification", "mod
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 
-class Pool(BasePool):  # type: ignore[misc]
+class Pool(BasePool):
     """Takes requests as :class:`worker.pool.TaskPool` does, up to what is written to a process."""
 
     def __init__(self, app: CeleriacApp) -> None:

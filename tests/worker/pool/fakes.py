@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from kombu.message import Message
+
 from worker.pool.celery_adapter import Payload, TracerArguments, TracerReturn
 
 
@@ -25,6 +27,7 @@ class FakeRequest:
         self.expires: datetime | None = None
         self.delivery_info: Mapping[str, Any] = {}
         self.task = task
+        self.message = Message(delivery_tag="tag")
         self._already_cancelled = False
         self._payload: Payload = ((), {}, None)
         self._revoked = revoked

@@ -102,6 +102,12 @@ def _deadlock(library: ctypes.CDLL) -> None:
         library.pthread_mutex_lock(mutex)
 
 
+def _kill_worker(_: object) -> None:
+    """As when a whole worker runs out of memory."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 #: What a request can do to its batch or process, by its argument ``do``. It takes the argument ``value``.
 DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "raise": lambda text: _raise(ValueError(text)),
@@ -109,6 +115,7 @@ DEEDS: Mapping[str, Callable[[Any], Any]] = {
     "sys_exit": sys.exit,
     "os_exit": os._exit,
     "signal": lambda number: os.kill(os.getpid(), number),
+    "kill_worker": _kill_worker,
     "hang": _hang,
     "die_then_hang": _die_then_hang,
     "allocate": bytearray,

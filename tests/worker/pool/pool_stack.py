@@ -145,6 +145,13 @@ class PoolStack:
         self.worker = self._new_worker()
         self._start()
 
+    def start_doomed(self) -> None:
+        """Start a new worker that dies before it has done anything else."""
+        self.worker.__exit__(None, None, None)
+        self.worker = self._new_worker()
+        self.worker.start()
+        self.worker.wait_for_exit()
+
     def _new_worker(self) -> LocalWorker:
         config = {
             "broker_url": self.server.url,

@@ -12,8 +12,9 @@ from celery.states import FAILURE, SUCCESS
 
 from tests.worker.pool.fakes import FakeRequest, no_tracer, tracer_arguments
 from worker.pool import PoolHooks, ProcessDied
-from worker.pool.batch import MAX_DEATHS, Batch
+from worker.pool.batch import Batch
 from worker.pool.billiard_adapter import JobOptions
+from worker.pool.claims import MAX_ATTEMPTS
 from worker.pool.exception_info import OutOfMemory, exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
 from worker.pool.pending_request import PendingRequest
@@ -108,7 +109,7 @@ def test_who_was_there_when_a_process_died_runs_alone_and_is_given_up_in_the_end
 
     assert queue == requests
     assert all(request.runs_alone and request.deaths == 1 and not request.seen for request in requests)
-    for _ in range(MAX_DEATHS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         batch, queue = batch_of(requests[0])
         batch.on_error(exception_info(error))
     assert queue == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -33,6 +33,11 @@ def ids() -> list[str]:
     return [str(uuid4()) for _ in range(3)]
 
 
+def attempts_at(ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """First attempts at requests, with the delivery tags of their messages."""
+    return {task_id: (f"tag of {task_id}", 1) for task_id in ids}
+
+
 def state(stock: Celery, task_id: str) -> str:
     found: str = stock.backend.get_state(task_id)
     stock.backend._cache.clear()
@@ -40,7 +45,7 @@ def state(stock: Celery, task_id: str) -> str:
 
 
 def test_results_of_a_batch_are_stored_at_its_end(backend: RedisBackend, stock: Celery, ids: list[str]) -> None:
-    with backend.gather(ids):
+    with backend.gather(attempts_at(ids)):
         for task_id in ids:
             backend.store_result(task_id, {"is": task_id}, SUCCESS)
         assert {state(stock, task_id) for task_id in ids} == {PENDING}
@@ -57,7 +62,7 @@ def test_only_the_last_state_is_written_and_told(
     with redis_client.pubsub() as channel:
         channel.subscribe(backend.get_key_for_task(ids[0]))
         assert channel.get_message(timeout=PATIENCE_S) is not None
-        with backend.gather(ids):
+        with backend.gather(attempts_at(ids)):
             backend.store_result(ids[0], {"pid": 1}, STARTED)
             backend.store_result(ids[0], 7, SUCCESS)
         told = channel.get_message(timeout=PATIENCE_S)
@@ -69,7 +74,7 @@ def test_only_the_last_state_is_written_and_told(
 def test_a_success_is_not_overwritten(backend: RedisBackend, stock: Celery, ids: list[str]) -> None:
     backend.store_result(ids[0], "first", SUCCESS)
 
-    with backend.gather(ids):
+    with backend.gather(attempts_at(ids)):
         backend.store_result(ids[0], ValueError("second"), FAILURE)
         backend.store_result(ids[1], "first", SUCCESS)
         backend.store_result(ids[1], ValueError("second"), FAILURE)
@@ -82,7 +87,7 @@ def test_a_success_that_another_worker_stores_meanwhile_is_not_overwritten(
 ) -> None:
     key = backend.get_key_for_task(ids[0])
     with redis_client.pubsub() as channel:
-        with backend.gather(ids):
+        with backend.gather(attempts_at(ids)):
             backend.store_result(ids[0], ValueError("late"), FAILURE)
             backend.store_result(ids[1], 7, SUCCESS)
             stock.backend.store_result(ids[0], "answer", SUCCESS)
@@ -99,7 +104,7 @@ def test_results_are_stored_whatever_a_key_holds_and_last_as_long_as_the_setting
     redis_client.rpush(backend.get_key_for_task(ids[0]), "no result")
     redis_client.script_flush()
 
-    with backend.gather(ids):
+    with backend.gather(attempts_at(ids)):
         for task_id in ids:
             backend.store_result(task_id, 7, SUCCESS)
 
@@ -110,7 +115,7 @@ def test_results_are_stored_whatever_a_key_holds_and_last_as_long_as_the_setting
 def test_a_retry_is_stored_at_once_since_its_successor_may_be_faster(
     backend: RedisBackend, stock: Celery, ids: list[str]
 ) -> None:
-    with backend.gather(ids):
+    with backend.gather(attempts_at(ids)):
         backend.store_result(ids[0], {"pid": 1}, STARTED)
         backend.store_result(ids[0], ValueError("again"), RETRY)
         assert state(stock, ids[0]) == RETRY
@@ -124,7 +129,7 @@ def test_a_retry_is_stored_at_once_since_its_successor_may_be_faster(
 def test_what_a_follower_may_read_is_stored_at_once(
     backend: RedisBackend, stock: Celery, ids: list[str], follower: dict[str, object]
 ) -> None:
-    with backend.gather(ids):
+    with backend.gather(attempts_at(ids)):
         backend.store_result(ids[0], ValueError("x"), FAILURE, request=Context(follower))
         assert state(stock, ids[0]) == FAILURE
 
@@ -133,7 +138,7 @@ def test_what_is_there_is_stored_when_the_process_is_about_to_leave(
     backend: RedisBackend, stock: Celery, ids: list[str]
 ) -> None:
     def leave() -> None:
-        with backend.gather(ids):
+        with backend.gather(attempts_at(ids)):
             backend.store_result(ids[0], 1, SUCCESS)
             raise SystemExit
 

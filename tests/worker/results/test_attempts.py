@@ -1,0 +1,87 @@
+"""Attempts are numbered where results are stored, and only the last one may store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+import redis
+from celery import Celery
+from celery.states import FAILURE, PENDING, RETRY, SUCCESS
+
+from examples.local_stack import LocalServer
+from worker.results.attempts import RecordedClaim
+from worker.results.backend import RESULT_BACKENDS, RedisBackend
+
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+
+@pytest.fixture
+def backend(server: LocalServer) -> Iterator[RedisBackend]:
+    app = Celery("attempts", broker="memory://", backend=server.url, set_as_current=False)
+    app.loader.override_backends = RESULT_BACKENDS
+    found = app.backend
+    assert isinstance(found, RedisBackend)
+    yield found
+    app.close()
+
+
+@pytest.fixture
+def request_id() -> str:
+    return str(uuid4())
+
+
+def claim(backend: RedisBackend, task_id: str, worker: str = "me@here") -> RecordedClaim:
+    [found] = backend.claim([(task_id, f"tag of {task_id}")], worker)
+    return found
+
+
+def store(backend: RedisBackend, task_id: str, attempt: int, value: str, state: str = SUCCESS) -> bool:
+    """Store a result as an attempt; whether it was not refused."""
+    with backend.gather({task_id: (f"tag of {task_id}", attempt)}) as superseded:
+        backend.store_result(task_id, value, state)
+    return not superseded
+
+
+def test_attempts_are_counted_and_their_workers_remembered(backend: RedisBackend, request_id: str) -> None:
+    assert claim(backend, request_id, "first@here") == RecordedClaim(None, 2, ())
+    second = claim(backend, request_id, "second@there")
+    assert (second.attempt, [worker for _, worker in second.history]) == (3, ["first@here"])
+    third = claim(backend, request_id)
+    assert (third.attempt, [worker for _, worker in third.history]) == (4, ["first@here", "second@there"])
+    assert third.history[0][0] <= third.history[1][0]
+
+
+@pytest.mark.parametrize("state", [SUCCESS, FAILURE])
+def test_a_stored_result_is_found_and_counts_no_attempt(backend: RedisBackend, request_id: str, state: str) -> None:
+    backend.store_result(request_id, ValueError("x") if state == FAILURE else "x", state)
+    assert claim(backend, request_id) == RecordedClaim(state, 1, ())
+    assert backend.attempts.count(f"tag of {request_id}") == 1
+
+
+def test_a_retry_is_no_result(backend: RedisBackend, request_id: str) -> None:
+    backend.store_result(request_id, ValueError("x"), RETRY)
+    assert claim(backend, request_id).attempt == 2
+
+
+def test_only_the_last_attempt_stores(backend: RedisBackend, request_id: str) -> None:
+    second, third = claim(backend, request_id).attempt, claim(backend, request_id).attempt
+    assert not store(backend, request_id, 1, "first")
+    assert not store(backend, request_id, second, "second")
+    assert backend.get_state(request_id) == PENDING
+    assert backend.is_superseded(f"tag of {request_id}", second)
+    assert not backend.is_superseded(f"tag of {request_id}", third)
+    assert store(backend, request_id, third, "third")
+    assert backend.get_result(request_id) == "third"
+
+
+def test_what_nobody_claimed_is_stored_and_a_success_stays(backend: RedisBackend, request_id: str) -> None:
+    assert store(backend, request_id, 1, "first")
+    assert store(backend, request_id, 1, "again")
+    assert backend.get_result(request_id) == "first"
+
+
+def test_records_expire(backend: RedisBackend, redis_client: redis.Redis, request_id: str) -> None:
+    claim(backend, request_id)
+    assert 0 < redis_client.ttl(f"celeriac.attempts.tag of {request_id}") <= 24 * 3600

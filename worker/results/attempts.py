@@ -1,0 +1,86 @@
+"""Attempts at requests that were delivered or begun more than once, counted beside the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery.states import FAILURE, SUCCESS
+from redis.commands.core import Script
+
+__all__ = ["MIN_KEPT_S", "Attempts", "RecordedClaim"]
+
+_CLAIM = Path(__file__).with_name("claim.lua").read_text(encoding="utf-8")
+#: How long a record is kept at least after the last attempt, in seconds: a worker may be stopped for long and go on.
+MIN_KEPT_S = 24 * 3600
+_STORED = {b"S": SUCCESS, b"F": FAILURE}
+
+
+@dataclass(frozen=True)
+class RecordedClaim:
+    """What a claim has found.
+
+    Attributes:
+        stored: the state of the result that is stored; None if there is none that is final.
+        attempt: the number of the attempt that may begin.
+        history: when and where those before it were claimed, as far as they are known: seconds since the epoch on the
+            server's clock, and the worker.
+    """
+
+    stored: str | None = None
+    attempt: int = 1
+    history: tuple[tuple[float, str], ...] = ()
+
+
+class Attempts:
+    """Records of attempts in Redis, by the delivery tags of messages.
+
+    Not by task ids: a retry has the id of the request that it repeats, and is another message.
+
+    Args:
+        client: the server of the results.
+        prefix: the global prefix of the backend's keys.
+        kept_s: how long a record is kept after its last attempt, in seconds.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, kept_s: int) -> None:
+        self._client, self._prefix, self._kept_s = client, prefix, kept_s
+
+    def key_of(self, tag: str) -> str:
+        """The key of a message's record."""
+        return f"{self._prefix}celeriac.attempts.{tag}"
+
+    def claim(self, requests: Sequence[tuple[Any, str]], worker: str) -> Sequence[RecordedClaim]:
+        """Claim requests, each given as the key of its result and its delivery tag.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
+        """
+        keys = [key for result, tag in requests for key in (result, self.key_of(tag))]
+        found: Any = self._claim(keys=keys, args=[worker, self._kept_s])
+        return [_claim_of(reply) for reply in found]
+
+    def count(self, tag: str) -> int:
+        """How many attempts at a message are known: 1 if it was never claimed.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer.
+        """
+        return 1 + int(self._client.llen(self.key_of(tag)))
+
+    @cached_property
+    def _claim(self) -> Script:
+        script: Script = self._client.register_script(_CLAIM)
+        return script
+
+
+def _claim_of(reply: bytes | list[bytes]) -> RecordedClaim:
+    if isinstance(reply, bytes):
+        return RecordedClaim(_STORED[reply])
+    entries = (entry.decode(errors="replace").partition(" ") for entry in reply)
+    # The first attempt is not recorded, and this one comes after those that are.
+    return RecordedClaim(attempt=len(reply) + 2, history=tuple((float(at_s), worker) for at_s, _, worker in entries))
