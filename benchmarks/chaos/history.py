@@ -30,6 +30,7 @@ class Reason(Enum):
     PROCESS_DIED = "poison ended its process"
     SPLIT = "its batch was split in the same process"
     DISTURBED = "connections were lost"
+    SENT_AGAIN = "the try before was computed again, and sent this one again"
     UNEXPLAINED = "unexplained"
 
     @property
@@ -138,16 +139,20 @@ class History:
     def _compare(self, number: int, traces: Sequence[Trace]) -> None:
         ended_s = self._ledger.ended_s[number]
         last: dict[int, Trace] = {}
+        begins: Counter[int] = Counter()
         for trace in traces:
             before = last.get(trace.note.retries)
             if trace.note.what is not What.RECEIVED:
                 last[trace.note.retries] = trace
             if trace.note.what is not What.BEGAN:
                 continue
+            begins[trace.note.retries] += 1
             is_after_end = 0 < ended_s < trace.at_s
             if before is None and not is_after_end:
                 continue
             reason = self._reason(before, trace) if before else Reason.UNEXPLAINED
+            if reason is Reason.UNEXPLAINED and begins[trace.note.retries - 1] > 1:
+                reason = Reason.SENT_AGAIN
             if reason is Reason.UNEXPLAINED:
                 self.unexplained.add(number)
             if is_after_end:

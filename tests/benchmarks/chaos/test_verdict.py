@@ -115,6 +115,22 @@ def test_a_batch_that_is_split_in_its_process_is_no_repetition(world: World) -> 
     assert verdict.figures["recomputed_why"] == {Reason.SPLIT.value: 1}
 
 
+def test_a_retry_that_a_repeated_try_sends_again_has_that_reason(world: World) -> None:
+    world.send(1, MessageKind.RETRY, 1)
+    world.note(What.BEGAN, 1, 1.0, PROCESS)
+    world.kill(FaultKind.KILL_PROCESS, 1.1, PROCESS)
+    world.note(What.BEGAN, 1, 1.5, OTHER_PROCESS)
+    world.note(What.BEGAN, 1, 2.0, OTHER_PROCESS, retries=1)
+    world.note(What.ENDED, 1, 2.1, OTHER_PROCESS, retries=1)
+    world.end(1, 2.2)
+    world.note(What.BEGAN, 1, 2.5, OTHER_PROCESS + 1, retries=1)
+
+    history = world.history()
+
+    assert history.recomputed == {Reason.PROCESS_KILLED: 1}
+    assert history.computed_again == [(1, Reason.SENT_AGAIN)]
+
+
 def test_a_countdown_that_is_not_kept_is_bad(world: World) -> None:
     world.send(1, MessageKind.ETA, 5.0)
     computed(world, 1, 4.0)

@@ -47,12 +47,12 @@ class World:
         self.ledger.end(number, how, what)
         self.ledger.ended_s[number] = self.zero_s + at_s
 
-    def note(self, what: What, number: int, at_s: float, pid: int, worker_pid: int = 100) -> None:
+    def note(self, what: What, number: int, at_s: float, pid: int, worker_pid: int = 100, *, retries: int = 0) -> None:
         """Let a process write a line: a pool process of a worker, or with ``pid`` the worker's itself its parent."""
         parent_pid = 1 if pid == worker_pid else worker_pid
         path = self._directory / f"{parent_pid}-{pid}.journal"
         with path.open("a", encoding="ascii") as file:
-            file.write(f"{what.value} {number} 0 {self.zero_s + at_s:.4f}\n")
+            file.write(f"{what.value} {number} {retries} {self.zero_s + at_s:.4f}\n")
 
     def kill(self, kind: FaultKind, at_s: float, pid: int, worker_pid: int = 100) -> None:
         self.kills.append(Kill(self.zero_s + at_s, kind, 0, worker_pid, (pid,)))
