@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,7 +30,7 @@ _SAMPLES = 180
 _LEAST_SAMPLES = 6
 #: Results are gone so soon that keys come and go at the same rate for most of the run.
 _RESULT_EXPIRES_SHARE = 0.1
-_FAILED_RUN = 3
+_FAILED_RUN, _INTERRUPTED = 3, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         result_expires_s=max(10, round(seconds * _RESULT_EXPIRES_SHARE)),
         canvas=False,
     )
+    # As Ctrl-C: what was started is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     directory = fresh_directory(given.keep / "soak")
     samplers: list[Sampler] = []
 
@@ -62,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ChaosError as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED_RUN
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
     sampler = samplers[0]
     growth = judge_growth(sampler.times_s, sampler.samples, seconds)
     print(_table(growth))
