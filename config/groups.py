@@ -188,7 +188,7 @@ class TimeSettings(_Group):
     """Seconds after which the process of a running request is killed and the request ends with `TimeLimitExceeded`. It
     is extended together with `soft_limit_s`."""
 
-    lease_s: Annotated[float, Field(ge=2)] = 10.0
+    lease_s: Annotated[float, Field(ge=2)] = 5.0
     """Seconds without a sign of life after which a worker's requests go to another one, at least 2. A worker gives one
     every fifth of this, whatever it computes."""
 

@@ -50,23 +50,22 @@ def tags_of(keys: redis.Redis) -> list[bytes]:
 
 
 @pytest.mark.parametrize("config", [SOON], ids=["soon"])
-def test_what_kills_its_workers_is_given_up_after_three_of_them_and_takes_nobody_with_it(
-    stack: PoolStack, keys: redis.Redis
-) -> None:
+def test_what_kills_its_workers_is_given_up_and_takes_nobody_with_it(stack: PoolStack, keys: redis.Redis) -> None:
     with stack.held():
         neighbours = [stack.send() for _ in range(3)]
         poison = stack.send(do="kill_worker")
         neighbours += [stack.send() for _ in range(3)]
         stack.wait_until_received([*neighbours, poison])
     stack.worker.wait_for_exit()
-    stack.start_doomed()
-    stack.start_doomed()
+    for _ in range(3):
+        stack.start_doomed()
     stack.restart()
 
     kind, (problem, *_) = stack.failure(poison)
     assert kind == "ModelFailed"
-    assert "died in 3 attempts" in problem
-    assert stack.computations(poison) == 3
+    assert "died in 3 attempts and more" in problem
+    # The first attempt is not on record, since it is not known whether a worker that died had begun it.
+    assert stack.computations(poison) == 4
     assert all(stack.get(result)["retries"] == 0 for result in neighbours)
     stack.worker.wait_for(lambda: not stack.unacknowledged())
     records = list(keys.scan_iter("celeriac.attempts.*"))
@@ -102,4 +101,4 @@ def test_a_process_that_was_stopped_while_another_worker_claimed_its_request_sto
     stack.worker.wait_for(lambda: "another worker's by now" in stack.worker.log)
     assert keys.exists(f"celery-task-meta-{sent.id}") == 0
     assert stack.get(stack.send())["size"] == 1
-    assert tags_of(keys) == [entry], "not acknowledged here"
+    stack.worker.wait_for(lambda: tags_of(keys) == [entry])  # not acknowledged here

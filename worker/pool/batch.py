@@ -99,7 +99,7 @@ class Batch:
             case CallOutcome.SUPERSEDED:
                 request.leave_to_others()
             case CallOutcome.GIVEN_UP:
-                problem = f"workers or processes died in {len(value) + 1} attempts to compute this request"
+                problem = f"its workers or processes died in {len(value)} attempts and more to compute this request"
                 self._give_up(request, problem, value)
             case _:
                 # EXPIRED: the queue finds that it is too late, by the same clock, and announces it.

@@ -13,8 +13,10 @@ from typing import Protocol, runtime_checkable
 
 __all__ = ["MAX_ATTEMPTS", "Attempt", "Claim", "Claimer", "FirstClaim", "claim_all"]
 
-#: How often a request is begun before it is given up.
+#: How many attempts on record end it. The first is not on record: whether a worker that died had begun it is unknown.
 MAX_ATTEMPTS = 3
+#: The same where other requests are in the batch: the last attempt takes no other request with it.
+_MAX_ATTEMPTS_TOGETHER = 2
 
 #: An attempt that is known: seconds since the epoch on the server's clock, and the worker.
 Attempt = tuple[float, str]
@@ -26,6 +28,10 @@ class Claim(Protocol):
     @property
     def stored(self) -> str | None:
         """The state of a result that is final and stored, ``SUCCESS`` or ``FAILURE``; None if there is none."""
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether another attempt was taken; not if too many are known."""
 
     @property
     def attempt(self) -> int:
@@ -40,8 +46,13 @@ class Claim(Protocol):
 class Claimer(Protocol):
     """A result backend that counts attempts."""
 
-    def claim(self, requests: Sequence[tuple[str, str]], worker: str) -> Sequence[Claim]:
+    def claim(self, requests: Sequence[tuple[str, str]], worker: str, at_most: int) -> Sequence[Claim]:
         """Claim requests, each given as its task id and its delivery tag.
+
+        Args:
+            requests: the requests.
+            worker: who claims them.
+            at_most: how many attempts may be on record for another to begin.
 
         Raises:
             Exception: the backend does not answer; nothing or a part is claimed.
@@ -61,15 +72,22 @@ class FirstClaim:
 
     attempt: int = 1
     stored: str | None = None
+    may_begin: bool = True
     history: Sequence[Attempt] = ()
 
 
-def claim_all(backend: object, requests: Sequence[tuple[str, str]], worker: str) -> Sequence[Claim]:
+def claim_all(backend: object, requests: Sequence[tuple[str, str]], worker: str, *, together: bool) -> Sequence[Claim]:
     """Claim requests at a backend; at one that does not count, all are first attempts.
+
+    Args:
+        backend: the result backend.
+        requests: the requests, each given as its task id and its delivery tag.
+        worker: who claims them.
+        together: whether they are in a batch of several.
 
     Raises:
         Exception: the backend does not answer.
     """
     if not requests or not isinstance(backend, Claimer):
         return [FirstClaim()] * len(requests)
-    return backend.claim(requests, worker)
+    return backend.claim(requests, worker, _MAX_ATTEMPTS_TOGETHER - 1 if together else MAX_ATTEMPTS - 1)

@@ -74,8 +74,8 @@ class BatchReport(NamedTuple):
     calls: list[CallReport]
     #: Resources that the computation used, see :meth:`BatchTask.take_usage`.
     usage: object
-    #: The number of each request's attempt.
-    attempts: Sequence[int] = ()
+    #: The number of each request's attempt; None if it has to be claimed before it is computed.
+    attempts: Sequence[int | None] = ()
 
 
 class DispatchedRequest(NamedTuple):
@@ -118,23 +118,24 @@ def run_batch(target: Tracer, requests: Sequence[DispatchedRequest]) -> BatchRep
     task = current_app.tasks[requests[0].task]
     try:
         claims = _claim(task.backend, requests)
+        unfit = [_unfit(task.backend, request, claim) for request, claim in zip(requests, claims, strict=True)]
     except Exception as error:
         # Whether their results are stored is unknown, and they could not be stored now.
         logger.exception("could not claim %d requests, which go back to the broker", len(requests))
         return BatchReport([_not_stored(error)] * len(requests), task.take_usage())
-    unfit = [_unfit(request, claim, len(requests)) for request, claim in zip(requests, claims, strict=True)]
     to_compute = [request for request, report in zip(requests, unfit, strict=True) if report is None]
     batch = work_context.begin(to_compute)
     try:
         results = iter(_compute(to_compute, started_s) if to_compute else [])
         computed = [report or next(results) for report in unfit]
         batch.mark_computed()
-        attempts = [claim.attempt for claim in claims]
         to_trace = [
-            _Computed(request, attempt, result)
-            for request, attempt, result in zip(requests, attempts, computed, strict=True)
+            _Computed(request, claim.attempt, result)
+            for request, claim, result in zip(requests, claims, computed, strict=True)
             if isinstance(result, TaskResult)
         ]
+        # What has to run alone is claimed then.
+        attempts = [claim.attempt if claim.may_begin else None for claim in claims]
         traced = iter(_trace(target, task.backend, to_trace, time.monotonic() - started_s))
         return BatchReport([_report(result, traced) for result in computed], task.take_usage(), attempts)
     finally:
@@ -157,20 +158,26 @@ def _claim(backend: Backend, requests: Sequence[DispatchedRequest]) -> list[Clai
     """Claim the requests that were delivered or begun before; the others are first attempts."""
     again = [request for request in requests if request.attempt is None]
     worker = str(again[0].headers.get("hostname")) if again else ""
-    claimed = iter(claim_all(backend, [(request.task_id, request.tag) for request in again], worker))
+    pairs = [(request.task_id, request.tag) for request in again]
+    claimed = iter(claim_all(backend, pairs, worker, together=len(requests) > 1))
     return [next(claimed) if request.attempt is None else FirstClaim(request.attempt) for request in requests]
 
 
-def _unfit(request: DispatchedRequest, claim: Claim, together: int) -> CallReport | None:
-    """What to report of a request in a batch of so many instead of computing it; None if it is to be computed."""
-    if claim.stored is not None and not _is_member_of_chord(request):
-        return CallOutcome.STORED, claim.stored
-    if claim.attempt > MAX_ATTEMPTS:
-        return CallOutcome.GIVEN_UP, claim.history
-    if claim.attempt == MAX_ATTEMPTS and together > 1:
-        # It may be what kills its workers: the last attempt takes no other request with it.
-        return CallOutcome.REQUEUE_ALONE, None
+def _unfit(backend: Backend, request: DispatchedRequest, claim: Claim) -> CallReport | TaskResult | None:
+    """What to report or to trace of a request instead of computing it; None if it is to be computed."""
+    if claim.stored is not None:
+        # The result of a chord's member is stored before the chord counts it.
+        return _stored(backend, request) if _is_member_of_chord(request) else (CallOutcome.STORED, claim.stored)
+    if not claim.may_begin:
+        is_over = len(claim.history) >= MAX_ATTEMPTS
+        return (CallOutcome.GIVEN_UP, claim.history) if is_over else (CallOutcome.REQUEUE_ALONE, None)
     return (CallOutcome.EXPIRED, None) if _is_late(request.expires) else None
+
+
+def _stored(backend: Backend, request: DispatchedRequest) -> TaskResult:
+    meta = backend.get_task_meta(request.task_id, cache=False)
+    value = meta["result"]
+    return TaskResult(error=value) if isinstance(value, BaseException) else TaskResult(value)
 
 
 def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[TaskResult | CallOutcome]:
@@ -185,7 +192,7 @@ def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[Ta
 
 
 def _is_member_of_chord(request: DispatchedRequest) -> bool:
-    """Whether a chord waits for the request: its result is stored before the chord counts it."""
+    """Whether a chord waits for the request."""
     return bool((request.payload[2] or {}).get("chord"))
 
 
@@ -211,23 +218,20 @@ def _trace(target: Tracer, backend: Backend, computed: Sequence[_Computed], afte
     """Run Celery's tracer for each request; what they store is stored together."""
     lost = _superseded(backend, computed) if after_s > _SUSPECT_S else frozenset()
     ours = [one for one in computed if one.request.task_id not in lost]
-    if not ours:
-        return [(CallOutcome.SUPERSEDED, None)] * len(computed)
     attempts = {request.task_id: (request.tag, attempt) for request, attempt, _ in ours}
+    traced: dict[str, CallReport] = {}
     try:
-        with _signals_deferred(), _storing_together(backend, attempts) as superseded:
-            traced = {request.task_id: _trace_one(target, request, result) for request, _, result in ours}
+        if ours:
+            with _signals_deferred(), _storing_together(backend, attempts) as superseded:
+                traced = {request.task_id: _trace_one(target, request, result) for request, _, result in ours}
+            lost |= superseded
     except Exception as error:
         # No result is stored: whichever worker gets the requests next stores them.
         logger.exception("could not store the results of %d requests, which go back to the broker", len(computed))
         return [_not_stored(error)] * len(computed)
-    lost |= superseded
     if lost:
-        logger.warning(
-            "%d requests are another worker's by now: their results are not stored",
-            len(lost),
-            extra={"task_ids": sorted(lost)},
-        )
+        problem = "%d requests are another worker's by now: their results are not stored"
+        logger.warning(problem, len(lost), extra={"task_ids": sorted(lost)})
     ids = [one.request.task_id for one in computed]
     return [(CallOutcome.SUPERSEDED, None) if task_id in lost else traced[task_id] for task_id in ids]
 

@@ -36,7 +36,8 @@ class RequestFactory:
         celery_request = request_of(options)
         size_bytes = len(body) if isinstance(body, (str, bytes)) else 0
         request = PendingRequest(target, args, options, celery_request, size_bytes=size_bytes, runs_alone=True)
-        if celery_request is not None and is_redelivered(celery_request):
+        if celery_request is not None and (is_redelivered(celery_request) or headers.get("retries")):
+            # A process that dies after it has sent a retry sends it again, as another message.
             request.attempt = None
         task = self._tasks.get(name)
         if celery_request is None or not isinstance(task, BatchTask):

@@ -26,13 +26,15 @@ class RecordedClaim:
 
     Attributes:
         stored: the state of the result that is stored; None if there is none that is final.
-        attempt: the number of the attempt that may begin.
+        may_begin: whether another attempt was put on record; not if a result is, or too many attempts are.
+        attempt: its number.
         history: when and where those before it were claimed, as far as they are known: seconds since the epoch on the
             server's clock, and the worker.
     """
 
-    stored: str | None = None
-    attempt: int = 1
+    stored: str | None
+    may_begin: bool
+    attempt: int
     history: tuple[tuple[float, str], ...] = ()
 
 
@@ -54,14 +56,19 @@ class Attempts:
         """The key of a message's record."""
         return f"{self._prefix}celeriac.attempts.{tag}"
 
-    def claim(self, requests: Sequence[tuple[Any, str]], worker: str) -> Sequence[RecordedClaim]:
+    def claim(self, requests: Sequence[tuple[Any, str]], worker: str, at_most: int) -> Sequence[RecordedClaim]:
         """Claim requests, each given as the key of its result and its delivery tag.
+
+        Args:
+            requests: the requests.
+            worker: who claims them.
+            at_most: how many attempts may be on record for another to begin.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
         """
         keys = [key for result, tag in requests for key in (result, self.key_of(tag))]
-        found: Any = self._claim(keys=keys, args=[worker, self._kept_s])
+        found: Any = self._claim(keys=keys, args=[worker, self._kept_s, at_most])
         return [_claim_of(reply) for reply in found]
 
     def count(self, tag: str) -> int:
@@ -78,9 +85,9 @@ class Attempts:
         return script
 
 
-def _claim_of(reply: bytes | list[bytes]) -> RecordedClaim:
-    if isinstance(reply, bytes):
-        return RecordedClaim(_STORED[reply])
-    entries = (entry.decode(errors="replace").partition(" ") for entry in reply)
+def _claim_of(reply: tuple[bytes, int, list[bytes]]) -> RecordedClaim:
+    stored, may_begin, attempts = reply
+    entries = (entry.decode(errors="replace").partition(" ") for entry in attempts)
+    history = tuple((float(at_s), worker) for at_s, _, worker in entries)
     # The first attempt is not recorded, and this one comes after those that are.
-    return RecordedClaim(attempt=len(reply) + 2, history=tuple((float(at_s), worker) for at_s, _, worker in entries))
+    return RecordedClaim(_STORED.get(stored), bool(may_begin), len(history) + 2, history)

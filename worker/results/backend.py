@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,8 @@ __all__ = ["RESULT_BACKENDS", "RedisBackend", "SentinelBackend"]
 
 
 _STORE = Path(__file__).with_name("store_results.lua").read_text(encoding="utf-8")
+#: How often a repeated member of a chord looks whether the body is started, in seconds.
+_CHORD_POLL_S = 0.2
 _GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
 #: How long a server that is gone is tried for, in seconds. Then the requests go back, long before a time limit.
 _STORING_S = 15.0
@@ -135,13 +138,43 @@ class RedisBackend(CeleryRedisBackend):
         found: Any = self._store(keys=[*keys, *records], args=arguments)
         gathered.superseded.update(gathered.tasks[keys[position - 1]] for position in found)
 
-    def claim(self, requests: Sequence[tuple[str, str]], worker: str) -> Sequence[RecordedClaim]:
+    def claim(self, requests: Sequence[tuple[str, str]], worker: str, at_most: int) -> Sequence[RecordedClaim]:
         """Claim requests that were delivered or begun before, each given as its task id and its delivery tag.
+
+        Args:
+            requests: the requests.
+            worker: who claims them.
+            at_most: how many attempts may be on record for another to begin.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
         """
-        return self.attempts.claim([(self.get_key_for_task(task_id), tag) for task_id, tag in requests], worker)
+        keyed = [(self.get_key_for_task(task_id), tag) for task_id, tag in requests]
+        return self.attempts.claim(keyed, worker, at_most)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
+        """Count a member of a chord, and start the body with the last one.
+
+        Whoever counts the last member takes the right to start the body, for a few seconds. If its process dies then,
+        the member comes again, too early to take that right. So a member that comes again waits until the body is
+        started or the right has ended, and tries once more.
+        """
+        returned = super().on_chord_part_return(request, state, result, **options)
+        if self._is_repeated(request) and self._is_body_overdue(self.get_key_for_group(request.group, ".c")):
+            returned = super().on_chord_part_return(request, state, result, **options)
+        return returned
+
+    def _is_repeated(self, request: Any) -> bool:
+        attempts = self._gathered.attempts if self._gathered is not None else {}
+        return bool(request.group) and attempts.get(request.id, ("", 1))[1] > 1
+
+    def _is_body_overdue(self, right: Any) -> bool:
+        """Wait while another process has the right to start a chord's body. Returns whether it has let it end."""
+        waited = False
+        while self.client.get(right) not in (None, b"done"):
+            waited = True
+            time.sleep(_CHORD_POLL_S)
+        return waited and self.client.get(right) is None
 
     def is_superseded(self, tag: str, attempt: int) -> bool:
         """Whether another worker has claimed a request since it was begun here.

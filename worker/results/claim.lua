@@ -1,20 +1,23 @@
 -- Claim requests that were delivered or begun before.
 --
 -- KEYS: for each request its result, and the record of its attempts. ARGV: the worker; how long the record is kept, in
--- seconds. Returns for each request: 'S' or 'F' if a success or a failure is stored, else its attempts before this one.
--- Celery writes JSON with the status first.
+-- seconds; how many attempts may be on record for another to begin. Returns for each request: 'S' or 'F' if a success or a
+-- failure is stored, else ''; whether this attempt is put on record; those that were before. Celery writes JSON with the
+-- status first.
 
 local reply = {}
 local clock = redis.call('TIME')
 local entry = clock[1] .. '.' .. string.format('%06d', clock[2]) .. ' ' .. ARGV[1]
+local most = tonumber(ARGV[3])
 for i = 1, #KEYS, 2 do
   local head = redis.pcall('GETRANGE', KEYS[i], 0, 19)
-  if head == '{"status": "SUCCESS"' or head == '{"status": "FAILURE"' then
-    reply[#reply + 1] = string.sub(head, 13, 13)
-  else
-    reply[#reply + 1] = redis.call('LRANGE', KEYS[i + 1], 0, -1)
+  local is_stored = head == '{"status": "SUCCESS"' or head == '{"status": "FAILURE"'
+  local attempts = redis.call('LRANGE', KEYS[i + 1], 0, -1)
+  local may_begin = not is_stored and #attempts <= most
+  if may_begin then
     redis.call('RPUSH', KEYS[i + 1], entry)
     redis.call('EXPIRE', KEYS[i + 1], ARGV[2])
   end
+  reply[#reply + 1] = {is_stored and string.sub(head, 13, 13) or '', may_begin and 1 or 0, attempts}
 end
 return reply

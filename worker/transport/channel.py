@@ -55,7 +55,7 @@ class Channel(stock.Channel):
     fetch_poll_min = 0.005
     fetch_poll_max = 0.2
     #: How long a consumer that has stopped renewing its lease keeps what it holds, in seconds.
-    lease_s = 10.0
+    lease_s = 5.0
     #: How many dead letters are kept, how many bytes of them, for how many seconds, and whether with their envelopes.
     dead_letter_length = 10_000
     dead_letter_bytes = 64 * 1024 * 1024

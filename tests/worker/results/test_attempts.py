@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -32,8 +33,8 @@ def request_id() -> str:
     return str(uuid4())
 
 
-def claim(backend: RedisBackend, task_id: str, worker: str = "me@here") -> RecordedClaim:
-    [found] = backend.claim([(task_id, f"tag of {task_id}")], worker)
+def claim(backend: RedisBackend, task_id: str, worker: str = "me@here", at_most: int = 9) -> RecordedClaim:
+    [found] = backend.claim([(task_id, f"tag of {task_id}")], worker, at_most)
     return found
 
 
@@ -45,7 +46,7 @@ def store(backend: RedisBackend, task_id: str, attempt: int, value: str, state: 
 
 
 def test_attempts_are_counted_and_their_workers_remembered(backend: RedisBackend, request_id: str) -> None:
-    assert claim(backend, request_id, "first@here") == RecordedClaim(None, 2, ())
+    assert claim(backend, request_id, "first@here") == RecordedClaim(None, True, 2)
     second = claim(backend, request_id, "second@there")
     assert (second.attempt, [worker for _, worker in second.history]) == (3, ["first@here"])
     third = claim(backend, request_id)
@@ -53,10 +54,17 @@ def test_attempts_are_counted_and_their_workers_remembered(backend: RedisBackend
     assert third.history[0][0] <= third.history[1][0]
 
 
+def test_an_attempt_too_many_is_not_put_on_record(backend: RedisBackend, request_id: str) -> None:
+    assert claim(backend, request_id, at_most=0).may_begin
+    refused = claim(backend, request_id, at_most=0)
+    assert (refused.may_begin, len(refused.history)) == (False, 1)
+    assert claim(backend, request_id, at_most=1) == replace(refused, may_begin=True)
+
+
 @pytest.mark.parametrize("state", [SUCCESS, FAILURE])
 def test_a_stored_result_is_found_and_counts_no_attempt(backend: RedisBackend, request_id: str, state: str) -> None:
     backend.store_result(request_id, ValueError("x") if state == FAILURE else "x", state)
-    assert claim(backend, request_id) == RecordedClaim(state, 1, ())
+    assert claim(backend, request_id) == RecordedClaim(state, False, 2)
     assert backend.attempts.count(f"tag of {request_id}") == 1
 
 
