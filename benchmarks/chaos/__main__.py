@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default=MAIN_RUN, help="under which the figures are kept (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="results file (default: %(default)s)")
     parser.add_argument("--keep", type=Path, default=_KEEP, help="logs and journals (default: %(default)s)")
+    parser.add_argument("--untimed", action="store_true", help="the verdict does not depend on how long recovery takes")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser
 
@@ -122,6 +123,7 @@ def _options(given: argparse.Namespace) -> RunOptions:
         at_steps=given.at_steps,
         text_share=given.text_share,
         other_faults=not given.only_kills,
+        is_timed=not given.untimed,
     )
 
 

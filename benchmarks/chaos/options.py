@@ -44,6 +44,7 @@ class RunOptions:
         other_faults: whether there are stops, drains, restarts, pauses and cuts beside the kills.
         result_expires_s: after which results are gone.
         canvas: whether there are chords, retries, ETAs and poison among the messages.
+        is_timed: whether the verdict depends on how long recovery takes.
     """
 
     messages: int
@@ -61,6 +62,7 @@ class RunOptions:
     other_faults: bool = True
     result_expires_s: int = 900
     canvas: bool = True
+    is_timed: bool = True
 
     @property
     def rate(self) -> float:

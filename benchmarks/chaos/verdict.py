@@ -130,7 +130,7 @@ def judge(evidence: Evidence) -> Verdict:
             {number for number, _ in history.computed_again},
         )
     p99_s = verdict.figures["recovery_p99_s"]
-    if p99_s is not None and p99_s > RECOVERY_LIMIT_S:
+    if evidence.options.is_timed and p99_s is not None and p99_s > RECOVERY_LIMIT_S:
         verdict.problems.append(f"p99 of recovery is {p99_s} s, above {RECOVERY_LIMIT_S:g} s")
         verdict.suspects.update(recovery.number for recovery in recoveries[-_SHOWN_SLOWEST:])
     verdict.problems += _problems_of_the_whole(evidence)
