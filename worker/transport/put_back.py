@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kombu.exceptions import InconsistencyError
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from worker.transport.protocols import FetchingChannel
 
 __all__ = ["put_back"]
-
-logger = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).with_name("put_back.lua").read_text(encoding="utf-8")
 #: How many messages one call moves.
@@ -76,12 +74,11 @@ def _pushes_of(channel: FetchingChannel, tag: str | bytes, record: bytes) -> _Pu
     try:
         payload, exchange, routing_key = loads(bytes_to_str(record))
         channel.restore_to(pushes, payload, exchange, routing_key)
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        # Only a fetch whose reply was lost can have recorded such a message. It would end every sweep before the
-        # messages after it are reached.
+    except (ValueError, TypeError, LookupError, RecursionError, InconsistencyError) as error:
+        # Nobody can decode it, or its exchange is gone. Left where it is, it would keep others from being put back.
         channel.move_record_to_dead_letters(tag, type(error).__name__)
         return None
     if not pushes.lists:
-        logger.error("found no queue for an unacknowledged message, which stays where it is")
+        channel.move_record_to_dead_letters(tag, "it belongs to no queue")
         return None
     return pushes
