@@ -41,15 +41,16 @@ class Load:
         model: the model that the requests name.
         in_flight: how many requests are on their way.
         timeout_s: how long each is waited for.
+        text: what each request asks about.
     """
 
-    def __init__(self, url: str, model: str, in_flight: int, timeout_s: float) -> None:
+    def __init__(self, url: str, model: str, in_flight: int, timeout_s: float, text: str = "A delight.") -> None:
         self.answers: list[LoadAnswer] = []
         self.sent = 0
         self._url = url
         self._timeout_s = timeout_s
         self._in_flight = in_flight
-        self._request = TextClassificationRequest.parse({"inputs": "A delight.", "model": model})
+        self._request = TextClassificationRequest.parse({"inputs": text, "model": model})
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load")
 

@@ -17,7 +17,7 @@ from typing import Self
 __all__ = ["PATIENCE_S", "LocalWorker", "WorkerStartError"]
 
 #: How long anything is waited for that shall happen: so long that a slow machine makes no difference.
-PATIENCE_S = 40.0
+PATIENCE_S = 300.0
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.02

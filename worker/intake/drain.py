@@ -7,6 +7,7 @@ import logging
 from celery.worker.consumer import Consumer
 
 from worker.pool import TaskPool
+from worker.pool.celery_adapter import run_ready_acks
 from worker.transport.channel import Channel
 
 __all__ = ["give_back"]
@@ -22,6 +23,8 @@ def give_back(consumer: Consumer) -> None:
     channel = getattr(consumer.task_consumer, "channel", None)
     if not isinstance(consumer.pool, TaskPool) or not isinstance(channel, Channel) or channel.is_closed:
         return
+    # What has ended is acknowledged first, or it would be done again.
+    run_ready_acks(consumer.hub)
     kept = {request.message.delivery_tag for request in consumer.pool.in_hand}
     try:
         count = channel.give_back(kept)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from celery import Celery, Task, current_app
+from celery.concurrency.prefork import _run_ready_callbacks
 from kombu.message import Message
 
 from worker.pool.billiard_adapter import JobOptions
@@ -27,6 +28,7 @@ __all__ = [
     "payload_of",
     "process_app",
     "request_of",
+    "run_ready_acks",
 ]
 
 #: A decoded message body: arguments, keyword arguments, and Celery's own part.
@@ -125,6 +127,11 @@ def is_redelivered(request: CeleryRequest) -> bool:
 def payload_of(request: CeleryRequest) -> Payload:
     """The decoded body of the request's message."""
     return request._payload
+
+
+def run_ready_acks(hub: Hub) -> None:
+    """Send the acknowledgements and rejections that wait for the next turn of an event loop that turns no more."""
+    _run_ready_callbacks(hub)
 
 
 def process_app() -> Celery:
