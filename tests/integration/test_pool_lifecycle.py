@@ -110,3 +110,20 @@ def test_a_cold_shutdown_does_not_wait_for_a_request_that_outlives_lost_connecti
         gate.touch()
         stack.restart()
         assert stack.get(running)["value"] == str(gate)
+
+
+def test_a_worker_that_stops_while_its_processes_load_does_not_wait_for_them(
+    tmp_path: Path, own_server: LocalServer
+) -> None:
+    with PoolStack(tmp_path, server=own_server) as stack:
+        stack.worker.stop()
+        starts = len(stack.notes("starts"))
+        stack.loading_path.touch()
+        stack.worker.start()
+        stack.worker.wait_for(lambda: len(stack.notes("starts")) > starts and stack.worker.log.count(" ready.") == 2)
+
+        stack.worker.signal(signal.SIGTERM)
+
+        # The file is still there.
+        assert stack.worker.wait_for_exit() == 0
+        assert "ERROR" not in stack.worker.log

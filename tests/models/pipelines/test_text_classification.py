@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from models import pipelines
 from models.evaluation.data_sets import read_data_set
@@ -178,3 +179,15 @@ def test_the_bundled_model_loses_no_more_than_half_a_point_to_its_original(senti
     assert report.rows == prepared.rows
     assert prepared.fp32 is not None
     assert report.value >= prepared.fp32 - 0.005
+
+
+def test_a_text_without_tokens_is_refused_and_the_others_are_answered(sentiment: StoredModel) -> None:
+    pipeline = TextClassificationPipeline(sentiment, engine_options())
+    # As a tokenizer of GPT-2, which adds no special tokens. The character has no width, and BERT's normalizer drops it.
+    pipeline.tokenizer.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+
+    refused, answered = ask(pipeline, inputs=["\u200b", GOOD])
+
+    assert isinstance(refused, InvalidRequest)
+    assert (refused.details["code"], refused.details["field"]) == (ErrorCode.EMPTY, "inputs")
+    assert answered[0]["label"]

@@ -139,6 +139,17 @@ def test_a_member_of_a_chord_runs_again_since_its_chord_may_not_have_counted_it(
     assert member.seen == []
 
 
+def test_when_the_worker_stops_what_is_stored_is_done_and_the_rest_has_not_died() -> None:
+    done, open_ = Recorded("a", stored=SUCCESS), Recorded("b")
+    batch, queue = batch_of(done, open_)
+
+    batch.abandon()
+
+    assert isinstance(done.error, WorkerLostError)
+    assert queue == [open_]
+    assert (open_.deaths, open_.runs_alone) == (0, False)
+
+
 def test_only_who_was_terminated_is_revoked() -> None:
     target, other = Recorded("a"), Recorded("b")
     target.terminated_by = 15
