@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage chaos soak faults lint format bench bench-quick run-bench clean
+.PHONY: help demo test coverage chaos soak faults envelopes lint format bench bench-quick run-bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ chaos: $(STAMP) ## kill workers and processes under load, beside stock Celery, i
 
 soak: $(STAMP) ## let a worker answer for 15 minutes, and see whether memory, files, keys or connections grow (SOAK_ARGS)
 	@$(BIN)/python -m benchmarks.chaos.soak $(SOAK_ARGS)
+
+envelopes: $(STAMP) ## try 50,000 messages of any kind on the parent's code and 2,000 on a real worker (up to an hour)
+	@ENVELOPES_IN_PROCESS=50000 ENVELOPES_THROUGH_A_WORKER=2000 $(BIN)/python -m pytest -n 2 --timeout=0 \
+		tests/worker/intake/test_any_envelope.py tests/integration/test_any_envelope.py
 
 lint: $(STAMP) ## run ruff and mypy
 	@$(BIN)/ruff check .

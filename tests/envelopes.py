@@ -103,6 +103,8 @@ _ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
     "pickle": pickle.dumps,
     "cut": lambda body: body[:-3],
 }
+#: Most bodies stay readable: the others show nothing of what comes after the decoding.
+_ENCODINGS = [*["plain"] * 8, *(name for name in _ENCODERS if name != "plain")]
 _DROPPED = object()
 
 
@@ -140,7 +142,7 @@ def envelopes(draw: st.DrawFn, queue: str = TASK) -> Envelope:
     content = draw(
         st.just([[], draw(_KWARGS), options]) | _JSON | st.builds(dict, args=_JSON, kwargs=_KWARGS, task=_TEXT)
     )
-    body = _ENCODERS[draw(st.sampled_from(sorted(_ENCODERS)))](json.dumps(content).encode())
+    body = _ENCODERS[draw(st.sampled_from(_ENCODINGS))](json.dumps(content).encode())
     properties = {
         "correlation_id": task_id,
         "delivery_mode": 2,
@@ -155,7 +157,7 @@ def envelopes(draw: st.DrawFn, queue: str = TASK) -> Envelope:
         "content-type": draw(
             st.sampled_from(["application/json", "text/plain", "application/x-python-serialize"]) | _TEXT
         )
-        if draw(st.booleans())
+        if draw(st.integers(0, 7)) == 0
         else "application/json",
         "headers": headers,
         "properties": _with(properties, draw(_changes(_PROPERTIES, 2))),

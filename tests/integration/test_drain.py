@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -92,8 +91,7 @@ class Drained:
         return bool(self._redis.exists(f"celery-task-meta-{task_id}"))
 
     def _list(self, name: str) -> list[bytes]:
-        found: Any = self._redis.lrange(name, 0, -1)
-        return list(found)
+        return [element for element in self._redis.lrange(name, 0, -1) if isinstance(element, bytes)]
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, whether or not the worker lives."""

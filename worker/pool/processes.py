@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import cast
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
@@ -39,10 +38,17 @@ class ProcessPool(AsynPool):
 
     ResultHandler = PipeReader
 
-    def __init__(self, *args: object, hooks: PoolHooks, on_turn: Callable[[], None], **kwargs: object) -> None:
+    def __init__(
+        self,
+        *args: object,
+        hooks: PoolHooks,
+        on_turn: Callable[[], None],
+        initializer: Callable[..., object] | None = None,
+        **kwargs: object,
+    ) -> None:
         # `-O fast` would write to any process, idle or not.
         kwargs["sched_strategy"] = "fair"
-        kwargs["initializer"] = partial(initialize, cast("Callable[..., object] | None", kwargs.get("initializer")))
+        kwargs["initializer"] = partial(initialize, initializer)
         self._hooks = hooks
         self._on_turn = on_turn
         self._lifecycle = Lifecycle(hooks)

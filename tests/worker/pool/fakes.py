@@ -18,6 +18,7 @@ class FakeRequest:
         self, *, acknowledged: bool = False, revoked: Callable[[], bool] = lambda: False, task: object = None
     ) -> None:
         self.id = "id"
+        self.message: Any = None
         self.time_limits: Sequence[float | None] = (None, None)
         self.acknowledged = acknowledged
         self.time_start: float | None = 1.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from celery import Celery
+from celery.apps.worker import on_cold_shutdown
 from celery.exceptions import ImproperlyConfigured
 
 from tests.worker.pool.live_pool import LivePool, Recorder, in_own_interpreter, two
@@ -82,3 +85,9 @@ def test_the_workers_own_time_limits_apply_to_requests_that_have_none() -> None:
         live.run_until(lambda: sent.result)
 
         assert type(sent.result).__name__ == "SoftTimeLimitExceeded"
+
+
+def test_celerys_handler_of_a_cold_shutdown_stops_the_pool_last() -> None:
+    source = inspect.getsource(on_cold_shutdown)
+    order = [source.index(step) for step in ("cancel_active_requests()", "should_terminate = True", "pool.stop()")]
+    assert order == sorted(order)
