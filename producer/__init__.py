@@ -1,11 +1,12 @@
 """The package that other services import: the client, the request types and the errors.
 
-``Client`` is loaded on first use, so that importing the contract (as workers and models do) loads neither Celery nor
+The clients are loaded on first use, so that importing the contract (as workers and models do) loads neither Celery nor
 redis.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from producer.contract import (
@@ -35,10 +36,15 @@ from producer.errors import (
 )
 
 if TYPE_CHECKING:
-    from producer.client import Answer, Client
+    from producer.async_client import AsyncClient
+    from producer.client import Client
+    from producer.handles import AsyncRequestHandle, RequestHandle
+    from producer.outcomes import Answer, RequestStatus
 
 __all__ = [
     "Answer",
+    "AsyncClient",
+    "AsyncRequestHandle",
     "BrokerUnavailable",
     "CeleriacError",
     "Client",
@@ -52,7 +58,9 @@ __all__ = [
     "QueueClass",
     "RemoteFailure",
     "RequestError",
+    "RequestHandle",
     "RequestRevoked",
+    "RequestStatus",
     "ResultBackendUnavailable",
     "ServiceUnavailable",
     "TextClassificationRequest",
@@ -64,10 +72,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in {"Answer", "Client"}:
-        from producer import client
+#: What loads Celery and redis, and where it is.
+_LOADED_ON_USE = {
+    "Answer": "producer.outcomes",
+    "AsyncClient": "producer.async_client",
+    "AsyncRequestHandle": "producer.handles",
+    "Client": "producer.client",
+    "RequestHandle": "producer.handles",
+    "RequestStatus": "producer.outcomes",
+}
 
-        loaded: object = getattr(client, name)
+
+def __getattr__(name: str) -> object:
+    if name in _LOADED_ON_USE:
+        loaded: object = getattr(import_module(_LOADED_ON_USE[name]), name)
         return loaded
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypeGuard, overload
+from collections.abc import Sequence
+from typing import Literal, overload
 
-from producer.contract import (
-    AnswerSpan,
-    ItemFailure,
-    LabelScore,
-    QuestionAnsweringRequest,
-    TextClassificationRequest,
-    TextInput,
-    ZeroShotClassificationRequest,
-    ZeroShotResult,
-)
-from producer.contract.requests.base import Request
+from producer.contract import AnswerSpan, ItemFailure, LabelScore, ZeroShotResult
 from producer.contract.requests.long_text import CombineWindows, Truncation
-from producer.sender import Answer, Sender
+from producer.outcomes import Answer
+from producer.submitting import SubmittingClient
+from producer.tasks import (
+    FunctionToApply,
+    TextLike,
+    question_answering,
+    text_classification,
+    zero_shot_classification,
+)
 
 __all__ = ["Answer", "Client"]
 
-TextLike = str | TextInput | Mapping[str, str]
-#: Sequences in Python, but not lists of inputs.
-_NOT_LISTS = (str, bytes, bytearray, memoryview)
-FunctionToApply = Literal["sigmoid", "softmax", "none"]
 
-
-class Client(Sender):
+class Client(SubmittingClient):
     """Typed calls to the workers. The constructor and the calls for any task are those of :class:`Sender`.
 
     A parameter at its default value is not sent; the worker applies the same default.
@@ -106,23 +99,15 @@ class Client(Sender):
             RequestRevoked, RemoteFailure: the request ended without an answer.
         """
         deadline = self._deadline(timeout_s)
-        wire = [_to_wire(item) for item in inputs] if _is_list(inputs) else _to_wire(inputs)
-        request = TextClassificationRequest.parse(
-            {
-                "inputs": wire,
-                **_non_default(
-                    TextClassificationRequest,
-                    {
-                        "top_k": top_k,
-                        "function_to_apply": function_to_apply,
-                        "truncation": truncation,
-                        "combine_windows": combine_windows,
-                        "max_seq_len": max_seq_len,
-                        "doc_stride": doc_stride,
-                        "model": model,
-                    },
-                ),
-            }
+        request = text_classification(
+            inputs,
+            top_k=top_k,
+            function_to_apply=function_to_apply,
+            truncation=truncation,
+            combine_windows=combine_windows,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            model=model,
         )
         result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = self._submit_and_wait(request, deadline)
         return result
@@ -195,23 +180,16 @@ class Client(Sender):
             CeleriacError: as from :meth:`classify`.
         """
         deadline = self._deadline(timeout_s)
-        request = ZeroShotClassificationRequest.parse(
-            {
-                "inputs": _as_plain_list(inputs),
-                "candidate_labels": _as_plain_list(candidate_labels),
-                **_non_default(
-                    ZeroShotClassificationRequest,
-                    {
-                        "hypothesis_template": hypothesis_template,
-                        "multi_label": multi_label,
-                        "truncation": truncation,
-                        "combine_windows": combine_windows,
-                        "max_seq_len": max_seq_len,
-                        "doc_stride": doc_stride,
-                        "model": model,
-                    },
-                ),
-            }
+        request = zero_shot_classification(
+            inputs,
+            candidate_labels,
+            hypothesis_template=hypothesis_template,
+            multi_label=multi_label,
+            truncation=truncation,
+            combine_windows=combine_windows,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            model=model,
         )
         result: ZeroShotResult | list[ZeroShotResult | ItemFailure] = self._submit_and_wait(request, deadline)
         return result
@@ -306,49 +284,18 @@ class Client(Sender):
             CeleriacError: as from :meth:`classify`.
         """
         deadline = self._deadline(timeout_s)
-        request = QuestionAnsweringRequest.parse(
-            {
-                "question": _as_plain_list(question),
-                "context": _as_plain_list(context),
-                **_non_default(
-                    QuestionAnsweringRequest,
-                    {
-                        "top_k": top_k,
-                        "max_seq_len": max_seq_len,
-                        "doc_stride": doc_stride,
-                        "max_answer_len": max_answer_len,
-                        "max_question_len": max_question_len,
-                        "handle_impossible_answer": handle_impossible_answer,
-                        "align_to_words": align_to_words,
-                        "model": model,
-                    },
-                ),
-            }
+        request = question_answering(
+            question,
+            context,
+            top_k=top_k,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            max_answer_len=max_answer_len,
+            max_question_len=max_question_len,
+            handle_impossible_answer=handle_impossible_answer,
+            align_to_words=align_to_words,
+            model=model,
         )
         result: AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]
         result = self._submit_and_wait(request, deadline)
         return result
-
-
-def _is_list(inputs: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(inputs, Sequence) and not isinstance(inputs, _NOT_LISTS)
-
-
-def _to_wire(item: object) -> object:
-    if isinstance(item, TextInput):
-        return item.model_dump(mode="json")
-    return dict(item) if isinstance(item, Mapping) else item
-
-
-def _as_plain_list(values: object) -> object:
-    return list(values) if _is_list(values) else values
-
-
-def _non_default(schema: type[Request], parameters: Mapping[str, object]) -> dict[str, object]:
-    """The parameters to send. Types are compared too: ``True`` equals the default 1, but the schema refuses it."""
-    defaults = {name: field.default for name, field in schema.model_fields.items()}
-    return {
-        name: value
-        for name, value in parameters.items()
-        if type(value) is not type(defaults[name]) or value != defaults[name]
-    }

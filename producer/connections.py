@@ -8,6 +8,7 @@ deadline; without this, callers hang (celery/celery#4296, celery/celery#6911).
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,18 @@ from redis.sentinel import Sentinel
 from producer.contract.redis_url import RedisUrl
 from producer.contract.sentinel_url import Sentinels
 
-__all__ = ["ACCESS_ERRORS", "Deadline", "RedisConnections", "read_reply", "retry_until"]
+__all__ = [
+    "ACCESS_ERRORS",
+    "NOT_MASTER_ERRORS",
+    "NO_RETRIES",
+    "Command",
+    "Deadline",
+    "RedisConnections",
+    "limit_blocking",
+    "read_reply",
+    "retry_delays",
+    "retry_until",
+]
 
 T = TypeVar("T")
 Command = tuple[str | bytes | int | float, ...]
@@ -42,16 +54,17 @@ Command = tuple[str | bytes | int | float, ...]
 #: The server rejects the credentials or does not permit the command. Retrying does not help.
 ACCESS_ERRORS = (AuthenticationError, AuthorizationError, NoPermissionError, AuthenticationWrongNumberOfArgsError)
 #: The server is not the master any more, or not yet: a retry on a new connection may find the one that is.
-_NOT_MASTER_ERRORS = (ReadOnlyError, MasterDownError)
+NOT_MASTER_ERRORS = (ReadOnlyError, MasterDownError)
 #: How long one Sentinel is waited for before the next is asked.
 _SENTINEL_TIMEOUT_S = 1.0
 #: Calls are retried here, until their deadline, and not by redis-py.
-_NO_RETRIES: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
+NO_RETRIES: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
 #: The delay before the third attempt, doubled for each further attempt up to the maximum. The second attempt is
 #: immediate: the most likely cause of a failure is a connection that went stale while it was idle.
 _FIRST_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.02, 0.5
 #: The socket timeout once the deadline has passed; 0 would make the socket non-blocking.
 _MIN_SOCKET_TIMEOUT_S = 0.001
+_UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -84,18 +97,21 @@ class Deadline:
 
 
 class RedisConnections:
-    """The idle connections to one server, reused most recently used first. Safe in threads and after a fork.
+    """The connections to one server, reused most recently used first. Safe in threads and after a fork.
 
     With Sentinels, each new connection goes to the server that they call the master then.
 
     Args:
         url: as :attr:`producer.contract.redis_url.RedisUrl.url` writes it.
+        max_connections: how many may be in use at once; further calls wait for one until their deadline.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, max_connections: int = _UNLIMITED) -> None:
         server = RedisUrl.parse(url)
         self._make = _connections_by(server.sentinels, server) if server.sentinels else _connections_to(server)
         self._idle: deque[AbstractConnection] = deque()
+        self._max_connections = max_connections
+        self._free = threading.BoundedSemaphore(max_connections)
         self._pid = os.getpid()
 
     def execute(self, commands: Sequence[Command], deadline: Deadline) -> list[Any]:
@@ -110,7 +126,7 @@ class RedisConnections:
                 connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 replies = [read_reply(connection, deadline) for _ in commands]
                 problem = next((reply for reply in replies if isinstance(reply, RedisError)), None)
-                if isinstance(problem, _NOT_MASTER_ERRORS):
+                if isinstance(problem, NOT_MASTER_ERRORS):
                     raise problem
             if problem is not None:
                 raise problem
@@ -126,19 +142,36 @@ class RedisConnections:
         server that is not the master.
 
         Raises:
+            RedisError: the server could not be reached, or refused the credentials, or no connection came free.
+        """
+        free = self._free_ones()
+        if not free.acquire(timeout=deadline.remaining_s):
+            raise RedisTimeoutError(f"all {self._max_connections} connections of the client were in use")
+        try:
+            connection = self._take_or_create(deadline)
+            try:
+                limit_blocking(connection, deadline)
+                connection.connect()
+                yield connection
+            except BaseException as error:
+                connection.disconnect()
+                if isinstance(error, (RedisConnectionError, *NOT_MASTER_ERRORS)):
+                    self.close()
+                raise
+            self._idle.append(connection)
+        finally:
+            free.release()
+
+    def connect(self, deadline: Deadline) -> AbstractConnection:
+        """A connection of the caller's own, which it closes itself.
+
+        Raises:
             RedisError: the server could not be reached, or refused the credentials.
         """
-        connection = self._take_or_create(deadline)
-        try:
-            _set_socket_timeout(connection, deadline)
-            connection.connect()
-            yield connection
-        except BaseException as error:
-            connection.disconnect()
-            if isinstance(error, (RedisConnectionError, *_NOT_MASTER_ERRORS)):
-                self.close()
-            raise
-        self._idle.append(connection)
+        connection = self._make(deadline)
+        limit_blocking(connection, deadline)
+        connection.connect()
+        return connection
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -147,10 +180,15 @@ class RedisConnections:
             while True:
                 self._idle.pop().disconnect()
 
-    def _take_or_create(self, deadline: Deadline) -> AbstractConnection:
+    def _free_ones(self) -> threading.BoundedSemaphore:
         if self._pid != os.getpid():
-            # The parent process still uses these sockets, so they are dropped without closing them on the wire.
+            # The parent process still uses these sockets, so they are dropped without closing them on the wire. Threads
+            # of the parent may have held some.
             self._idle, self._pid = deque(), os.getpid()
+            self._free = threading.BoundedSemaphore(self._max_connections)
+        return self._free
+
+    def _take_or_create(self, deadline: Deadline) -> AbstractConnection:
         try:
             return self._idle.pop()
         except IndexError:
@@ -159,7 +197,7 @@ class RedisConnections:
 
 def _connections_to(server: RedisUrl) -> Callable[[Deadline], AbstractConnection]:
     # Only parses the URL and creates connections; its own pooling is not used.
-    pool = ConnectionPool.from_url(server.url, **_NO_RETRIES)
+    pool = ConnectionPool.from_url(server.url, **NO_RETRIES)
 
     def make(_: Deadline) -> AbstractConnection:
         connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
@@ -178,7 +216,7 @@ def _connections_by(sentinels: Sentinels, server: RedisUrl) -> Callable[[Deadlin
             username=server.username,
             password=server.password,
             client_name=server.client_name,
-            **_NO_RETRIES,
+            **NO_RETRIES,
         )
 
     return make
@@ -196,7 +234,7 @@ def _find_master(sentinels: Sentinels, deadline: Deadline) -> tuple[str, int]:
         "socket_connect_timeout": timeout_s,
         "username": sentinels.username,
         "password": sentinels.password,
-        **_NO_RETRIES,
+        **NO_RETRIES,
     }
     with Sentinel(sentinels.addresses, sentinel_kwargs=options) as asked:
         host, port = asked.discover_master(sentinels.master_name)
@@ -223,20 +261,28 @@ def retry_until(deadline: Deadline, attempt: Callable[[], T]) -> T:
     Raises:
         RedisError: the last error before the deadline, or the first that a retry cannot fix.
     """
-    delay_s = 0.0
-    while True:
+    for delay_s in retry_delays():
         try:
             return attempt()
         except ACCESS_ERRORS:
             raise
-        except (RedisConnectionError, RedisTimeoutError, *_NOT_MASTER_ERRORS):
+        except (RedisConnectionError, RedisTimeoutError, *NOT_MASTER_ERRORS):
             if deadline.remaining_s <= delay_s:
                 raise
         time.sleep(delay_s)
+    raise AssertionError("the delays have no end")
+
+
+def retry_delays() -> Iterator[float]:
+    """How long to pause after each failed attempt, in seconds, without end."""
+    delay_s = 0.0
+    while True:
+        yield delay_s
         delay_s = min(max(2 * delay_s, _FIRST_RETRY_DELAY_S), _MAX_RETRY_DELAY_S)
 
 
-def _set_socket_timeout(connection: AbstractConnection, deadline: Deadline) -> None:
+def limit_blocking(connection: AbstractConnection, deadline: Deadline) -> None:
+    """Have the connection's socket block no longer than the deadline."""
     timeout_s = max(deadline.remaining_s, _MIN_SOCKET_TIMEOUT_S)
     connection.socket_timeout = timeout_s
     connection.socket_connect_timeout = timeout_s

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from redis.exceptions import ResponseError
 
-from producer.connections import Command, Deadline, RedisConnections
+from producer.connections import Command, Deadline
 from producer.errors import NotDurable
 
 __all__ = ["Durability"]
@@ -16,29 +16,23 @@ _MARGIN_S = 0.05
 
 
 class Durability:
-    """Has the broker confirm that what was sent before on the same connection is on its disk.
+    """Has a broker confirm that what was sent before on the same connection is on its disk. No I/O."""
 
-    Args:
-        broker: its connections.
-    """
-
-    def __init__(self, broker: RedisConnections) -> None:
-        self._broker = broker
+    def __init__(self) -> None:
         self._is_possible = False
 
-    def confirmation(self, deadline: Deadline) -> Command:
-        """The command to send behind the request, once it is known that the broker can do this at all.
-
-        Raises:
-            NotDurable: it cannot. Nothing was enqueued.
-            RedisError: it could not be reached.
-        """
+    def probes(self) -> Iterator[Command]:
+        """The command to execute first, unless it is known that the broker can do this at all."""
         if not self._is_possible:
-            try:
-                self._broker.execute([_wait_for_disk(0.0)], deadline)
-            except ResponseError as error:
-                raise NotDurable(f"{_cannot(error)}; the request was not enqueued") from error
+            yield _wait_for_disk(0.0)
             self._is_possible = True
+
+    def refusal(self, error: ResponseError) -> NotDurable:
+        """The error of a request when the probe gave ``error``."""
+        return NotDurable(f"{_cannot(error)}; the request was not enqueued")
+
+    def confirmation(self, deadline: Deadline) -> Command:
+        """The command to send behind the request."""
         return _wait_for_disk(deadline.remaining_s - _MARGIN_S)
 
     def check(self, reply: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ import base64
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
@@ -19,12 +20,70 @@ from celery import Celery
 from kombu.serialization import dumps
 from kombu.utils.json import dumps as dumps_json
 
-from producer.contract import CONTRACT_VERSION, MAX_REQUEST_BYTES, SENT_AT_HEADER, VERSION_HEADER, Request, too_large
+from producer.connections import Command
+from producer.contract import (
+    CONTRACT_VERSION,
+    MAX_REQUEST_BYTES,
+    SENT_AT_HEADER,
+    VERSION_HEADER,
+    QueueClass,
+    Request,
+    queue_name,
+    too_large,
+)
+from producer.trace_headers import TraceHeaderSource, collect_trace_headers
 
-__all__ = ["build_message"]
+__all__ = ["MessageBuilder", "Submission", "build_message"]
 
 _PERSISTENT_DELIVERY_MODE = 2
 _NO_HEADERS: Mapping[str, str | float] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a caller wants enqueued, and how.
+
+    Attributes:
+        request: a validated request.
+        queue_class: interactive requests are served before bulk requests.
+        expires_s: seconds from now after which no worker may start the request; None for no limit.
+        request_id: the caller's own id; None for one of ours.
+        durable: whether the broker must confirm that it has the request on its disk.
+    """
+
+    request: Request
+    queue_class: QueueClass = QueueClass.INTERACTIVE
+    expires_s: float | None = None
+    request_id: str | None = None
+    durable: bool = False
+
+
+class MessageBuilder:
+    """Makes the commands that enqueue a client's requests.
+
+    Args:
+        trace_headers: see :class:`producer.sender.Sender`.
+    """
+
+    def __init__(self, trace_headers: TraceHeaderSource) -> None:
+        self._trace_headers = trace_headers
+
+    def publish_command(self, submission: Submission, request_id: str) -> Command:
+        """The command that enqueues a request under an id.
+
+        Raises:
+            InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
+        """
+        request = submission.request
+        queue = queue_name(request.task, submission.queue_class)
+        message = build_message(
+            request,
+            request_id=request_id,
+            queue=queue,
+            expires_s=submission.expires_s,
+            trace_headers=collect_trace_headers(self._trace_headers),
+        )
+        return ("LPUSH", queue, message)
 
 
 @cache

@@ -2,57 +2,54 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from redis.exceptions import RedisError, ResponseError
 
 from producer import errors
-from producer.connections import ACCESS_ERRORS, Deadline, RedisConnections
-from producer.contract import QueueClass, Request, queue_name
-from producer.contract.redis_url import server_url
+from producer.chunks import ChunkedMap, Progress
+from producer.connections import Deadline, RedisConnections
+from producer.contract import QueueClass, Request
+from producer.control import revoke_command
 from producer.durability import Durability
-from producer.message import build_message
-from producer.trace_headers import TraceHeaderSource, collect_trace_headers, sentry_trace_headers
-from producer.waiter import ResultRecord, ResultWaiter
+from producer.expectations import Expectation
+from producer.handles import RequestHandle
+from producer.message import MessageBuilder, Submission
+from producer.options import (
+    DEFAULT_CHUNK_S,
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_URL,
+    MAX_TIMEOUT_S,
+    check_connections,
+    check_timeout,
+    servers,
+)
+from producer.outcomes import (
+    KEY_PREFIX,
+    Answer,
+    RequestStatus,
+    answer_of,
+    broker_unavailable,
+    late,
+    results_unavailable,
+    status_of,
+)
+from producer.sync_map import SyncMap
+from producer.trace_headers import TraceHeaderSource, sentry_trace_headers
+from producer.waiter import ResultWaiter, Wait
 
 __all__ = ["DEFAULT_URL", "MAX_TIMEOUT_S", "Answer", "Sender"]
-
-DEFAULT_URL = "redis://localhost:6379/0"
-DEFAULT_TIMEOUT_S = 10.0
-#: One week: longer than results are usually kept, and less than the 24 days that a socket timeout can hold.
-MAX_TIMEOUT_S = 7 * 24 * 3600.0
-
-#: The errors that a worker stores by class name.
-_REQUEST_ERRORS: dict[str, type[errors.RequestError]] = {
-    cls.__name__: cls for cls in (errors.InvalidRequest, errors.UnknownModel, errors.UnknownTask, errors.ModelFailed)
-}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The result of a request, and the model that produced it.
-
-    Attributes:
-        request_id: as :meth:`Sender.submit` returned it.
-        result: in the shape that the contract defines for the task.
-        model: name, revision and arithmetic of the model that answered; None if the worker did not say.
-    """
-
-    request_id: str
-    result: Any
-    model: dict[str, str] | None
 
 
 class Sender:
     """Enqueues requests of any task and waits for their answers.
 
     Safe to share between threads, and usable after a fork. A call holds a connection only while it uses it; a few idle
-    connections are kept for the next calls.
+    connections are kept for the next calls. One more connection, once somebody waits, gets all results.
 
     Args:
         broker_url: the Redis or Valkey server from which the workers consume.
@@ -61,6 +58,8 @@ class Sender:
         trace_headers: called for each request; returns the headers that continue the caller's trace (``traceparent``,
             ``tracestate``, ``baggage``, ``sentry-trace``). By default those of Sentry, if its SDK is initialized;
             pass ``dict`` to send none.
+        max_connections: how many connections to one server there may be at most, at least 2. A call for which none is
+            free waits for one, within its timeout.
 
     Raises:
         InvalidRedisUrl: a URL cannot be used. This is a ValueError too; its message repeats no part of the URL.
@@ -74,14 +73,20 @@ class Sender:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         trace_headers: TraceHeaderSource = sentry_trace_headers,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
     ) -> None:
-        broker = server_url("broker_url", broker_url)
-        backend = server_url("result_backend_url", result_backend_url) if result_backend_url else broker
-        self._broker = RedisConnections(broker.url)
-        self._durability = Durability(self._broker)
-        self._waiter = ResultWaiter(backend.url)
-        self._timeout_s = _validate_timeout(timeout_s)
-        self._trace_headers = trace_headers
+        broker, backend = servers(broker_url, result_backend_url)
+        check_connections(max_connections)
+        # One connection is that of the subscription.
+        self._broker = RedisConnections(broker.url, max_connections - 1)
+        self._backend = (
+            self._broker if backend.url == broker.url else RedisConnections(backend.url, max_connections - 1)
+        )
+        self._db = broker.db
+        self._durability = Durability()
+        self._waiter = ResultWaiter(self._backend)
+        self._timeout_s = check_timeout(timeout_s)
+        self._messages = MessageBuilder(trace_headers)
 
     def submit(
         self,
@@ -112,8 +117,9 @@ class Sender:
             NotDurable: the broker cannot confirm that the request is on disk, or did not in time.
             BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
         """
-        deadline, request_id = self._deadline(timeout_s), request_id or str(uuid.uuid4())
-        return self._enqueue(request, queue_class, request_id, expires_s, deadline, durable=durable)
+        deadline, own_id = self._deadline(timeout_s), request_id or self._waiter.new_id()
+        self._enqueue(Submission(request, queue_class, expires_s, durable=durable), own_id, deadline)
+        return own_id
 
     def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
         """Wait for the answer to a submitted request. The answer can be read again until the result expires.
@@ -128,43 +134,119 @@ class Sender:
             WaitTimeout: the request did not finish in time.
             ResultBackendUnavailable: the result backend did not reply in time, or refused the credentials.
         """
-        return self._wait_until(request_id, self._deadline(timeout_s))
+        deadline = self._deadline(timeout_s)
+        wait = Wait()
+        return self._collect(self._waiter.expect(request_id, wait, is_sent=True), wait, deadline)
+
+    def handle(self, request_id: str) -> RequestHandle[Any]:
+        """A handle of a request that was submitted before, here or elsewhere."""
+        return RequestHandle(self, request_id)
+
+    def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus:
+        """How far a request has come.
+
+        Args:
+            request_id: as :meth:`submit` returned it.
+            timeout_s: how long to wait for the reply, in seconds; None for the client's default.
+
+        Raises:
+            ResultBackendUnavailable: the result backend did not reply in time, or refused the credentials.
+        """
+        try:
+            (value,) = self._backend.execute([("GET", KEY_PREFIX + request_id)], self._deadline(timeout_s))
+        except RedisError as error:
+            raise results_unavailable(error) from error
+        return status_of(value)
+
+    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
+        """Have a request dropped, unless a worker has started it. Whoever waits for it gets ``RequestRevoked``.
+
+        The workers that run now are told, as by ``app.control.revoke`` of Celery; they remember the id for some hours.
+
+        Args:
+            request_id: as :meth:`submit` returned it.
+            timeout_s: how long telling them may take, in seconds; None for the client's default.
+
+        Raises:
+            BrokerUnavailable: the broker did not reply in time, or refused the credentials.
+        """
+        try:
+            self._broker.execute([revoke_command([request_id], db=self._db)], self._deadline(timeout_s))
+        except RedisError as error:
+            raise broker_unavailable(error) from error
 
     def map(
         self,
         requests: Iterable[Request],
         *,
         queue_class: QueueClass = QueueClass.BULK,
-        in_flight: int = 32,
+        in_flight: int = DEFAULT_IN_FLIGHT,
         timeout_s: float | None = None,
+        chunk_s: float | None = DEFAULT_CHUNK_S,
+        retries: int = 0,
+        on_progress: Progress | None = None,
     ) -> Iterator[Answer | errors.CeleriacError]:
         """Send many requests, several at a time, and yield their answers in the order of the requests.
+
+        Neighbours that differ in nothing but their input are sent as one message, which costs a worker about
+        ``chunk_s`` of computation. How many that are is learned from the answers, beginning with one.
 
         Args:
             requests: consumed one by one as answers arrive.
             queue_class: interactive requests are served before bulk requests.
-            in_flight: the maximum number of requests that are sent and not yet answered.
+            in_flight: the maximum number of messages that are sent and not yet answered.
             timeout_s: how long to wait for each answer once it is the next in order, in seconds; None for the
                 client's default.
+            chunk_s: how long a worker should compute for one message, in seconds; None sends each request by itself.
+            retries: how often a request is sent again after a worker failed on it (``RemoteFailure``).
+            on_progress: called with the number of requests that are done, each time that it has grown.
 
         Yields:
-            The answer to each request, or the error that it ended with. A failed request does not stop the others.
+            The answer to each request, or the error that it ended with. A failed request does not stop the others: what
+            shared a message with it is sent again without it.
 
         Raises:
             BrokerUnavailable: a request could not be enqueued.
         """
-        pending: deque[str | errors.CeleriacError] = deque()
-        for request in requests:
-            pending.append(self._try_submit(request, queue_class, timeout_s))
-            if len(pending) >= in_flight:
-                yield self._try_wait(pending.popleft(), timeout_s)
-        while pending:
-            yield self._try_wait(pending.popleft(), timeout_s)
+        plan = ChunkedMap(in_flight=in_flight, chunk_s=chunk_s, in_order=True, retries=retries, on_progress=on_progress)
+        for _, outcome in self._map(plan, queue_class, timeout_s).run(requests):
+            yield outcome
+
+    def map_as_completed(
+        self,
+        requests: Iterable[Request],
+        *,
+        queue_class: QueueClass = QueueClass.BULK,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        timeout_s: float | None = None,
+        chunk_s: float | None = DEFAULT_CHUNK_S,
+        retries: int = 0,
+        on_progress: Progress | None = None,
+    ) -> Iterator[tuple[int, Answer | errors.CeleriacError]]:
+        """As :meth:`map`, but yield each answer as it comes, with the number of its request, from 0.
+
+        Args:
+            requests: consumed one by one as answers arrive.
+            queue_class: interactive requests are served before bulk requests.
+            in_flight: the maximum number of messages that are sent and not yet answered.
+            timeout_s: how long to wait for the oldest message, in seconds; None for the client's default.
+            chunk_s: how long a worker should compute for one message, in seconds; None sends each request by itself.
+            retries: how often a request is sent again after a worker failed on it (``RemoteFailure``).
+            on_progress: called with the number of requests that are done, each time that it has grown.
+
+        Raises:
+            BrokerUnavailable: a request could not be enqueued.
+        """
+        plan = ChunkedMap(
+            in_flight=in_flight, chunk_s=chunk_s, in_order=False, retries=retries, on_progress=on_progress
+        )
+        yield from self._map(plan, queue_class, timeout_s).run(requests)
 
     def close(self) -> None:
         """Close the connections. The client can still be used afterwards."""
-        self._broker.close()
         self._waiter.close()
+        self._broker.close()
+        self._backend.close()
 
     def __enter__(self) -> Self:
         return self
@@ -175,94 +257,61 @@ class Sender:
         self.close()
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
-        return Deadline.after(self._timeout_s if timeout_s is None else _validate_timeout(timeout_s))
+        return Deadline.after(self._timeout_s if timeout_s is None else check_timeout(timeout_s))
 
-    def _enqueue(
-        self,
-        request: Request,
-        queue_class: QueueClass,
-        request_id: str,
-        expires_s: float | None,
-        deadline: Deadline,
-        *,
-        durable: bool = False,
-    ) -> str:
-        queue = queue_name(request.task, queue_class)
-        message = build_message(
-            request,
-            request_id=request_id,
-            queue=queue,
-            expires_s=expires_s,
-            trace_headers=collect_trace_headers(self._trace_headers),
-        )
+    def _enqueue(self, submission: Submission, request_id: str, deadline: Deadline) -> None:
+        publish = self._messages.publish_command(submission, request_id)
         try:
-            if durable:
-                confirmation = self._durability.confirmation(deadline)
-                _, reply = self._broker.execute([("LPUSH", queue, message), confirmation], deadline)
+            if submission.durable:
+                for probe in self._durability.probes():
+                    try:
+                        self._broker.execute([probe], deadline)
+                    except ResponseError as error:
+                        raise self._durability.refusal(error) from error
+                _, reply = self._broker.execute([publish, self._durability.confirmation(deadline)], deadline)
                 self._durability.check(reply)
             else:
-                self._broker.execute([("LPUSH", queue, message)], deadline)
+                self._broker.execute([publish], deadline)
         except RedisError as error:
-            if durable and isinstance(error, ResponseError):
+            if submission.durable and isinstance(error, ResponseError):
                 self._durability.explain(error)
-            raise errors.BrokerUnavailable(_explain(error, "the broker", "did not accept the request")) from error
-        return request_id
-
-    def _try_submit(
-        self, request: Request, queue_class: QueueClass, timeout_s: float | None
-    ) -> str | errors.CeleriacError:
-        try:
-            return self.submit(request, queue_class=queue_class, timeout_s=timeout_s)
-        except errors.InvalidRequest as error:
-            return error
-
-    def _try_wait(
-        self, submitted: str | errors.CeleriacError, timeout_s: float | None
-    ) -> Answer | errors.CeleriacError:
-        if isinstance(submitted, errors.CeleriacError):
-            return submitted
-        try:
-            return self.wait(submitted, timeout_s=timeout_s)
-        except errors.CeleriacError as error:
-            return error
+            raise broker_unavailable(error) from error
 
     def _submit_and_wait(self, request: Request, deadline: Deadline) -> Any:
         """Send a request and return its result. It expires at the deadline: nobody reads a later answer."""
-        request_id = self._enqueue(request, QueueClass.INTERACTIVE, str(uuid.uuid4()), deadline.remaining_s, deadline)
-        return self._wait_until(request_id, deadline).result
+        wait = Wait()
+        expectation = self._send(Submission(request, expires_s=deadline.remaining_s), wait, deadline)
+        return self._collect(expectation, wait, deadline).result
 
-    def _wait_until(self, request_id: str, deadline: Deadline) -> Answer:
+    def _submit_for_handle(self, submission: Submission, timeout_s: float | None) -> RequestHandle[Any]:
+        expectation = self._send(submission, None, self._deadline(timeout_s))
+        return RequestHandle(self, expectation.request_id, expectation)
+
+    def _map(self, plan: ChunkedMap, queue_class: QueueClass, timeout_s: float | None) -> SyncMap:
+        def send(request: Request, wait: Wait) -> Expectation:
+            return self._send(Submission(request, queue_class), wait, self._deadline(timeout_s))
+
+        return SyncMap(plan, self._waiter, send, lambda: self._deadline(timeout_s))
+
+    def _send(self, submission: Submission, wait: Wait | None, deadline: Deadline) -> Expectation:
+        """Expect a result and enqueue its request, in this order, so that the result is pushed to us."""
+        request_id = submission.request_id or self._waiter.new_id()
+        expectation = self._waiter.expect(request_id, wait, is_sent=submission.request_id is not None)
         try:
-            records = self._waiter.wait([request_id], deadline)
+            self._enqueue(submission, request_id, deadline)
+        except BaseException:
+            self._waiter.release(expectation, wait)
+            raise
+        return expectation
+
+    def _collect(self, expectation: Expectation, wait: Wait, deadline: Deadline) -> Answer:
+        try:
+            self._waiter.wait_for_any(wait, deadline)
         except RedisError as error:
-            raise errors.ResultBackendUnavailable(_explain(error, "the result backend", "did not reply")) from error
-        if request_id not in records:
-            raise errors.WaitTimeout(f"request {request_id} was not answered in time; it may still be answered later")
-        record = records[request_id]
-        if record["status"] != "SUCCESS":
-            _raise_failure(record)
-        return Answer(request_id, record["result"], record.get("model"))
-
-
-def _validate_timeout(timeout_s: float) -> float:
-    # NaN fails this comparison too.
-    if not 0 < timeout_s <= MAX_TIMEOUT_S:
-        raise ValueError(f"timeout_s must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds, not {timeout_s!r}")
-    return timeout_s
-
-
-def _explain(error: RedisError, server: str, failure: str) -> str:
-    return f"{server} {'refused the credentials' if isinstance(error, ACCESS_ERRORS) else failure}: {error}"
-
-
-def _raise_failure(record: ResultRecord) -> NoReturn:
-    failure = record["result"]
-    name, arguments = failure["exc_type"], failure["exc_message"]
-    if record["status"] == "REVOKED":
-        if "expired" in arguments:
-            raise errors.DeadlineExceeded("the request expired before a worker started it")
-        raise errors.RequestRevoked(f"the request was revoked: {arguments}")
-    if name in _REQUEST_ERRORS:
-        raise _REQUEST_ERRORS[name](*arguments)
-    text = " ".join(map(str, arguments)) if isinstance(arguments, list) else str(arguments)
-    raise errors.RemoteFailure(name, text)
+            raise results_unavailable(error) from error
+        finally:
+            self._waiter.release(expectation, wait)
+            self._waiter.tidy(deadline)
+        if expectation.record is None:
+            raise late(expectation.request_id)
+        return answer_of(expectation.request_id, expectation.record)

@@ -100,6 +100,8 @@ class BatchTask(Task):
             (result,) = self.compute([Call(vars(self.request), args, kwargs)])
         for name, value in result.context.items():
             setattr(self.request, name, value)
+        # Its share of the batch, for the result backend.
+        self.request.compute_s = result.seconds
         self._traced_s += result.seconds
         if isinstance(result.error, Retry):
             self._retry(result.error)

@@ -1,0 +1,301 @@
+"""The client for asyncio: the calls of :class:`producer.client.Client`, to be awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+from producer.async_submitting import AsyncSubmittingClient
+from producer.contract import AnswerSpan, ItemFailure, LabelScore, ZeroShotResult
+from producer.contract.requests.long_text import CombineWindows, Truncation
+from producer.tasks import (
+    FunctionToApply,
+    TextLike,
+    question_answering,
+    text_classification,
+    zero_shot_classification,
+)
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient(AsyncSubmittingClient):
+    """Typed calls to the workers. The constructor and the calls for any task are those of :class:`AsyncSender`.
+
+    A parameter at its default value is not sent; the worker applies the same default.
+    """
+
+    @overload
+    async def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; this one comes first
+        self,
+        inputs: TextLike,
+        *,
+        top_k: int | None = 1,
+        function_to_apply: FunctionToApply | None = None,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[LabelScore]: ...
+
+    @overload
+    async def classify(
+        self,
+        inputs: Sequence[TextLike],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: FunctionToApply | None = None,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[list[LabelScore] | ItemFailure]: ...
+
+    async def classify(
+        self,
+        inputs: TextLike | Sequence[TextLike],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: FunctionToApply | None = None,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[LabelScore] | list[list[LabelScore] | ItemFailure]:
+        """Classify one text or several, and wait for the answer.
+
+        If no worker has started the request when the timeout expires, or when the caller is cancelled, it is dropped:
+        nobody would read its answer.
+
+        Args:
+            inputs: a text, ``{"text": …, "text_pair": …}``, or a list of up to 64 of those.
+            top_k: how many labels to return, best first; None returns all.
+            function_to_apply: the function that turns logits into scores; None for the one that fits the model.
+            truncation: what becomes of a text that is longer than the model's input: True cuts it, False makes it an
+                error, "windows" has the model read all of it in overlapping windows. Of a pair, the longer text.
+            combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
+                highest score of each label if the labels do not compete.
+            max_seq_len: maximum length of a window, in tokens; None for what the model reads.
+            doc_stride: overlap between windows, in tokens. At the default, at most half a window.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
+
+        Returns:
+            For one input, its labels, best first. For a list, a list of those, with ``{"error": …}`` in place of each
+            item that could not be answered.
+
+        Raises:
+            InvalidRequest: the request breaks the contract.
+            UnknownModel: no worker serves the model.
+            ModelFailed: the model raised an error.
+            ServiceUnavailable: Redis did not reply in time, or refused the credentials.
+            WaitTimeout, DeadlineExceeded: the workers did not answer in time.
+            RequestRevoked, RemoteFailure: the request ended without an answer.
+        """
+        deadline = self._deadline(timeout_s)
+        request = text_classification(
+            inputs,
+            top_k=top_k,
+            function_to_apply=function_to_apply,
+            truncation=truncation,
+            combine_windows=combine_windows,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            model=model,
+        )
+        result: list[LabelScore] | list[list[LabelScore] | ItemFailure] = await self._submit_and_wait(request, deadline)
+        return result
+
+    @overload
+    async def classify_zero_shot(  # type: ignore[overload-overlap]
+        self,
+        inputs: str,
+        candidate_labels: str | Sequence[str],
+        *,
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ZeroShotResult: ...
+
+    @overload
+    async def classify_zero_shot(
+        self,
+        inputs: Sequence[str],
+        candidate_labels: str | Sequence[str],
+        *,
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ZeroShotResult | ItemFailure]: ...
+
+    async def classify_zero_shot(
+        self,
+        inputs: str | Sequence[str],
+        candidate_labels: str | Sequence[str],
+        *,
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+        truncation: Truncation = True,
+        combine_windows: CombineWindows = "mean",
+        max_seq_len: int | None = None,
+        doc_stride: int = 128,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ZeroShotResult | list[ZeroShotResult | ItemFailure]:
+        """Score labels of your own for one text or several, and wait for the answer.
+
+        Args:
+            inputs: a text, or a list of up to 64.
+            candidate_labels: up to 100 labels, as a list or as one comma-separated string.
+            hypothesis_template: the sentence to test for each label; ``{}`` stands for the label.
+            multi_label: score each label independently; if False, the scores sum to 1.
+            truncation: what becomes of a text that is longer than the model's input, as for :meth:`classify`.
+            combine_windows: "mean" averages the windows' scores; "max" takes those of the most certain window, or the
+                highest score of each label with ``multi_label``.
+            max_seq_len: maximum length of a window, in tokens; None for what the model reads.
+            doc_stride: overlap between windows, in tokens. At the default, at most half a window.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
+
+        Returns:
+            For one text, its labels and scores, best first. For a list, a list of those, as from :meth:`classify`.
+
+        Raises:
+            CeleriacError: as from :meth:`classify`.
+        """
+        deadline = self._deadline(timeout_s)
+        request = zero_shot_classification(
+            inputs,
+            candidate_labels,
+            hypothesis_template=hypothesis_template,
+            multi_label=multi_label,
+            truncation=truncation,
+            combine_windows=combine_windows,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            model=model,
+        )
+        result: ZeroShotResult | list[ZeroShotResult | ItemFailure] = await self._submit_and_wait(request, deadline)
+        return result
+
+    @overload
+    async def answer(  # type: ignore[overload-overlap]
+        self,
+        question: str,
+        context: str,
+        *,
+        top_k: Literal[1] = 1,
+        max_seq_len: int = 384,
+        doc_stride: int = 128,
+        max_answer_len: int = 15,
+        max_question_len: int = 64,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> AnswerSpan: ...
+
+    @overload
+    async def answer(  # type: ignore[overload-overlap]
+        self,
+        question: str,
+        context: str,
+        *,
+        top_k: int,
+        max_seq_len: int = 384,
+        doc_stride: int = 128,
+        max_answer_len: int = 15,
+        max_question_len: int = 64,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> AnswerSpan | list[AnswerSpan]: ...
+
+    @overload
+    async def answer(
+        self,
+        question: Sequence[str],
+        context: Sequence[str],
+        *,
+        top_k: int = 1,
+        max_seq_len: int = 384,
+        doc_stride: int = 128,
+        max_answer_len: int = 15,
+        max_question_len: int = 64,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[AnswerSpan | list[AnswerSpan] | ItemFailure]: ...
+
+    async def answer(
+        self,
+        question: str | Sequence[str],
+        context: str | Sequence[str],
+        *,
+        top_k: int = 1,
+        max_seq_len: int = 384,
+        doc_stride: int = 128,
+        max_answer_len: int = 15,
+        max_question_len: int = 64,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        model: str | None = None,
+        timeout_s: float | None = None,
+    ) -> AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]:
+        """Find the answer to a question in a context, or to several questions, and wait for it.
+
+        Args:
+            question: a question, or a list of up to 64.
+            context: the text that contains the answer, or a list with one context per question.
+            top_k: how many answers to return at most.
+            max_seq_len: maximum window of question and context together, in tokens. At the default, a model with a
+                shorter input gets windows of that length.
+            doc_stride: overlap between the windows of a long context, in tokens. At the default, at most half a window.
+            max_answer_len: maximum length of an answer, in tokens.
+            max_question_len: accepted without effect, as in ``transformers``: questions are never truncated.
+            handle_impossible_answer: also consider that the context has no answer: an empty answer at position 0.
+            align_to_words: extend answers to whole words.
+            model: name of the model to use; None for the worker's default for the task.
+            timeout_s: how long the whole call may take, in seconds; None for the client's default.
+
+        Returns:
+            For one question, ``context[start:end]`` and its score, or a list of those if ``top_k`` is over 1. For
+            lists, a list of such results, as from :meth:`classify`.
+
+        Raises:
+            CeleriacError: as from :meth:`classify`.
+        """
+        deadline = self._deadline(timeout_s)
+        request = question_answering(
+            question,
+            context,
+            top_k=top_k,
+            max_seq_len=max_seq_len,
+            doc_stride=doc_stride,
+            max_answer_len=max_answer_len,
+            max_question_len=max_question_len,
+            handle_impossible_answer=handle_impossible_answer,
+            align_to_words=align_to_words,
+            model=model,
+        )
+        result: AnswerSpan | list[AnswerSpan] | list[AnswerSpan | list[AnswerSpan] | ItemFailure]
+        result = await self._submit_and_wait(request, deadline)
+        return result

@@ -1,0 +1,153 @@
+"""Does what a map's plan says, in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+
+from redis.exceptions import RedisError
+
+from producer import errors
+from producer.async_waiter import AsyncResultWaiter
+from producer.chunks import Chunk, ChunkedMap, Outcome
+from producer.connections import Deadline
+from producer.contract import Request
+from producer.expectations import Expectation
+from producer.outcomes import late, results_unavailable
+
+__all__ = ["AsyncMap"]
+
+#: How long a request waits for others that may share its message, while the caller's requests come slowly.
+_HOLD_S = 0.02
+
+
+class AsyncMap:
+    """One map.
+
+    Args:
+        plan: what to do.
+        requests: of the caller.
+        waiter: of the event loop.
+        enqueue: sends a request under an id, by a deadline.
+        fresh_deadline: makes the deadline of one message.
+    """
+
+    def __init__(
+        self,
+        plan: ChunkedMap,
+        requests: Iterable[Request] | AsyncIterable[Request],
+        waiter: AsyncResultWaiter,
+        enqueue: Callable[[Request, str, Deadline], Awaitable[None]],
+        fresh_deadline: Callable[[], Deadline],
+    ) -> None:
+        self._plan, self._waiter, self._enqueue, self._fresh_deadline = plan, waiter, enqueue, fresh_deadline
+        self._requests = requests
+        self._sent: dict[str, tuple[Chunk, Expectation]] = {}
+        self._finished: deque[Expectation] = deque()
+        self._came = asyncio.Event()
+        self._next: asyncio.Task[Request] | None = None
+
+    async def run(self) -> AsyncIterator[tuple[int, Outcome]]:
+        """Send the requests and yield their outcomes."""
+        plan = self._plan
+        source = aiter(self._requests) if isinstance(self._requests, AsyncIterable) else iter(self._requests)
+        try:
+            while not plan.is_done:
+                if isinstance(source, AsyncIterator):
+                    await self._fill(source)
+                else:
+                    self._fill_now(source)
+                if chunks := plan.to_send():
+                    await asyncio.gather(*map(self._send, chunks))
+                for numbered in plan.take_outcomes():
+                    yield numbered
+                if not chunks and not plan.is_done:
+                    await self._wait()
+                    self._take_answers()
+        finally:
+            if self._next is not None:
+                self._next.cancel()
+            for _, expectation in self._sent.values():
+                self._waiter.release(expectation)
+
+    def _fill_now(self, source: Iterator[Request]) -> None:
+        while self._plan.wants_more:
+            try:
+                self._plan.add(next(source))
+            except StopIteration:
+                self._plan.end()
+
+    async def _fill(self, source: AsyncIterator[Request]) -> None:
+        while self._plan.wants_more:
+            if self._next is None:
+                self._next = asyncio.ensure_future(_next_of(source))
+            await asyncio.wait({self._next}, timeout=_HOLD_S)
+            if not self._next.done():
+                self._plan.flush()
+                return
+            coming, self._next = self._next, None
+            try:
+                self._plan.add(coming.result())
+            except StopAsyncIteration:
+                self._plan.end()
+
+    async def _send(self, chunk: Chunk) -> None:
+        expectation = self._waiter.expect(self._waiter.expectations.new_id(), is_sent=False)
+        try:
+            await self._enqueue(chunk.request, expectation.request_id, self._fresh_deadline())
+        except errors.InvalidRequest as error:
+            self._waiter.release(expectation)
+            self._plan.failed(chunk, error)
+        else:
+            self._sent[expectation.request_id] = chunk, expectation
+            if expectation.record is None:
+                expectation.listeners.append(self._notice)
+            else:
+                self._notice(expectation)
+
+    def _notice(self, expectation: Expectation) -> None:
+        self._finished.append(expectation)
+        self._came.set()
+
+    async def _wait(self) -> None:
+        """Wait for any answer or another request, and give up the oldest message if there is none in time."""
+        if not self._sent:
+            if self._next is not None:
+                await asyncio.wait({self._next})
+            return
+        request_id, (chunk, oldest) = next(iter(self._sent.items()))
+        deadline = self._plan.deadline_of_oldest(request_id, self._fresh_deadline())
+        until = deadline.brought_forward(self._waiter.margin_s)
+        self._came.clear()
+        if self._finished:
+            return
+        coming = asyncio.ensure_future(self._came.wait())
+        awaited = {coming} if self._next is None or not self._plan.wants_more else {coming, self._next}
+        try:
+            await asyncio.wait(awaited, timeout=until.remaining_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            coming.cancel()
+        if self._finished or until.remaining_s:
+            return
+        problem: errors.CeleriacError | None = None
+        try:
+            await self._waiter.wait(oldest, deadline)
+        except RedisError as error:
+            problem = results_unavailable(error)
+        if not self._finished:
+            del self._sent[request_id]
+            self._waiter.release(oldest)
+            self._plan.failed(chunk, problem or late(request_id))
+
+    def _take_answers(self) -> None:
+        while self._finished:
+            expectation = self._finished.popleft()
+            entry = self._sent.pop(expectation.request_id, None)
+            if entry is not None and expectation.record is not None:
+                self._waiter.release(expectation)
+                self._plan.answered(entry[0], expectation.request_id, expectation.record)
+
+
+async def _next_of(source: AsyncIterator[Request]) -> Request:
+    return await anext(source)

@@ -1,0 +1,87 @@
+"""Does what a map's plan says, in the thread that asks for the outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from redis.exceptions import RedisError
+
+from producer import errors
+from producer.chunks import Chunk, ChunkedMap, Outcome
+from producer.connections import Deadline
+from producer.contract import Request
+from producer.expectations import Expectation
+from producer.outcomes import late, results_unavailable
+from producer.waiter import ResultWaiter, Wait
+
+__all__ = ["SyncMap"]
+
+
+class SyncMap:
+    """One map.
+
+    Args:
+        plan: what to do.
+        waiter: of the client.
+        send: expects the result of a request, and sends it.
+        fresh_deadline: makes the deadline of one message.
+    """
+
+    def __init__(
+        self,
+        plan: ChunkedMap,
+        waiter: ResultWaiter,
+        send: Callable[[Request, Wait], Expectation],
+        fresh_deadline: Callable[[], Deadline],
+    ) -> None:
+        self._plan, self._waiter, self._send_request, self._fresh_deadline = plan, waiter, send, fresh_deadline
+        self._wait_for = Wait()
+        self._sent: dict[str, tuple[Chunk, Expectation]] = {}
+
+    def run(self, requests: Iterable[Request]) -> Iterator[tuple[int, Outcome]]:
+        """Send the requests and yield their outcomes."""
+        plan, source = self._plan, iter(requests)
+        try:
+            while not plan.is_done:
+                while plan.wants_more:
+                    try:
+                        plan.add(next(source))
+                    except StopIteration:
+                        plan.end()
+                chunks = plan.to_send()
+                for chunk in chunks:
+                    self._send(chunk)
+                yield from plan.take_outcomes()
+                if self._sent and not chunks:
+                    self._wait()
+        finally:
+            for _, expectation in self._sent.values():
+                self._waiter.release(expectation, self._wait_for)
+
+    def _send(self, chunk: Chunk) -> None:
+        try:
+            expectation = self._send_request(chunk.request, self._wait_for)
+        except errors.InvalidRequest as error:
+            self._plan.failed(chunk, error)
+        else:
+            self._sent[expectation.request_id] = chunk, expectation
+
+    def _wait(self) -> None:
+        """Wait for any answer, and give up the oldest message if there is none in time."""
+        problem: errors.CeleriacError | None = None
+        oldest_id, (oldest, awaited) = next(iter(self._sent.items()))
+        try:
+            self._waiter.wait_for_any(self._wait_for, self._plan.deadline_of_oldest(oldest_id, self._fresh_deadline()))
+        except RedisError as error:
+            problem = results_unavailable(error)
+        if not self._wait_for.finished:
+            del self._sent[oldest_id]
+            self._waiter.release(awaited, self._wait_for)
+            self._plan.failed(oldest, problem or late(oldest_id))
+        while self._wait_for.finished:
+            expectation = self._wait_for.finished.popleft()
+            entry = self._sent.pop(expectation.request_id, None)
+            # One that has just been given up may come all the same.
+            if entry is not None and expectation.record is not None:
+                self._waiter.release(expectation, self._wait_for)
+                self._plan.answered(entry[0], expectation.request_id, expectation.record)
