@@ -69,15 +69,11 @@ class AsyncResultWaiter:
 
         expectation.listeners.append(notice)
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(deadline.brought_forward(self.margin_s).remaining_s):
-                    await came
+            await asyncio.wait([came], timeout=deadline.brought_forward(self.margin_s).remaining_s)
             if expectation.record is None:
                 # Only a reply tells a late answer from a server that silently went away.
                 await self._read([expectation.request_id], deadline)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(deadline.remaining_s):
-                        await came
+                await asyncio.wait([came], timeout=deadline.remaining_s)
         finally:
             with suppress(ValueError):
                 expectation.listeners.remove(notice)

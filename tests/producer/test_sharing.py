@@ -12,8 +12,9 @@ import redis
 
 from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client, TextClassificationRequest, TextInput
+from producer.contract import TaskName
 
-from .helpers import is_awaited, store, wait_until
+from .helpers import StockWorker, arguments_of, is_awaited, store, subscriptions, wait_until
 
 REQUEST = TextClassificationRequest(inputs=TextInput(text="a"))
 #: Runs in a separate process, since that of the tests has threads. Parent and child both use the client.
@@ -82,3 +83,41 @@ def test_a_child_process_leaves_its_parents_connections_alone(own_server: LocalS
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"lost": 0, "queued": 6}
+
+
+def test_threads_share_one_subscription_and_no_more_connections_than_allowed(
+    own_server: LocalServer, own_redis: redis.Redis, stock_worker: StockWorker
+) -> None:
+    def ours() -> int:
+        return sum(connection["name"] == "ours" for connection in own_redis.client_list())
+
+    with (
+        Client(f"{own_server.url}?client_name=ours", timeout_s=PATIENCE_S, max_connections=4) as client,
+        ThreadPoolExecutor(32) as threads,
+    ):
+        calls = [threads.submit(client.classify, f"text {number}") for number in range(32)]
+        messages = [stock_worker.take(TaskName.TEXT_CLASSIFICATION) for _ in calls]
+        wait_until(lambda: own_redis.pubsub_numpat() == 1)
+        assert 0 < ours() <= 4
+        assert subscriptions(own_redis) == []
+        for message in reversed(messages):
+            stock_worker.answer(message, arguments_of(message)["inputs"])
+        answers: list[object] = [call.result(timeout=PATIENCE_S) for call in calls]
+        assert answers == [f"text {number}" for number in range(32)]
+        assert 0 < ours() <= 4
+    wait_until(lambda: ours() == 0)
+
+
+def test_a_thread_that_has_its_answer_leaves_the_subscription_to_the_others(
+    own_client: Client, own_redis: redis.Redis
+) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(own_client.wait, "id-1")
+        wait_until(lambda: is_awaited(own_redis, "id-1"))
+        second = threads.submit(own_client.wait, "id-2")
+        wait_until(lambda: is_awaited(own_redis, "id-2"))
+        store(own_redis, "id-1", 1)
+        assert first.result(timeout=PATIENCE_S).result == 1
+        store(own_redis, "id-2", 2)
+        assert second.result(timeout=PATIENCE_S).result == 2
+    wait_until(lambda: subscriptions(own_redis) == [])

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import producer
-from producer import Client, InvalidRequest
+from producer import (
+    Answer,
+    AsyncClient,
+    AsyncRequestHandle,
+    CeleriacError,
+    Client,
+    InvalidRequest,
+    RequestHandle,
+    RequestStatus,
+)
 from producer.contract import (
     AnswerSpan,
     ItemFailure,
@@ -24,6 +33,24 @@ from producer.contract import (
 
 if TYPE_CHECKING:
     # `make lint` checks the types that a caller's type checker infers for the calls.
+    async def check_async_types(client: AsyncClient) -> None:
+        typing.assert_type(await client.classify("a", top_k=None), list[LabelScore])
+        typing.assert_type(await client.classify(["a"]), list[list[LabelScore] | ItemFailure])
+        typing.assert_type(await client.classify_zero_shot("a", "x"), ZeroShotResult)
+        typing.assert_type(await client.answer("a?", "b"), AnswerSpan)
+        handle = await client.submit_classify("a", request_id="mine")
+        typing.assert_type(handle, AsyncRequestHandle[list[LabelScore]])
+        typing.assert_type(await handle, list[LabelScore])
+        typing.assert_type(await handle.status(), RequestStatus)
+        async for outcome in client.map([TextClassificationRequest.parse({"inputs": "a"})]):
+            typing.assert_type(outcome, Answer | CeleriacError)
+
+    def check_handle_types(client: Client) -> None:
+        typing.assert_type(client.submit_classify("a").result(), list[LabelScore])
+        typing.assert_type(client.submit_classify(["a"]), RequestHandle[list[list[LabelScore] | ItemFailure]])
+        typing.assert_type(client.submit_classify_zero_shot("a", "x").result(), ZeroShotResult)
+        typing.assert_type(client.submit_answer("a?", "b").result(timeout_s=1), AnswerSpan)
+
     def check_types(client: Client, top_k: int) -> None:
         typing.assert_type(client.classify("a", top_k=None, model="m"), list[LabelScore])
         typing.assert_type(client.classify(["a"], truncation=False), list[list[LabelScore] | ItemFailure])
@@ -42,6 +69,14 @@ SCHEMAS: dict[str, type[Request]] = {
 }
 #: The parameters of a call that are not parameters of its request.
 OF_THE_CALL = {"self", "timeout_s"}
+OF_A_SUBMIT = {"queue_class", "expires_s", "request_id"}
+#: Every typed call of both clients, and the name of the call whose request it sends.
+TYPED_CALLS = {
+    f"{client.__name__}.{prefix}{name}": (getattr(client, prefix + name), name)
+    for client in (Client, AsyncClient)
+    for prefix in ("", "submit_")
+    for name in SCHEMAS
+}
 
 
 def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -61,6 +96,15 @@ def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
 PUBLIC = dict(public_functions())
 
 
+def test_both_clients_have_the_same_surface() -> None:
+    def surface(client: type) -> dict[str, list[str]]:
+        functions = inspect.getmembers(client, inspect.isfunction)
+        public = {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
+        return {name: list(signature.parameters) for name, signature in public.items()}
+
+    assert surface(Client) == surface(AsyncClient)
+
+
 def test_the_calls_of_the_client_are_among_the_public_functions() -> None:
     assert {f"Client.{name}" for name in (*SCHEMAS, "submit", "wait", "map", "__init__")} <= set(PUBLIC)
     assert "Client.answer, overload 2" in PUBLIC
@@ -73,11 +117,14 @@ def test_no_public_function_hides_its_parameters(name: str) -> None:
     assert [parameter.name for parameter in parameters if parameter.kind in variable] == []
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", TYPED_CALLS)
 def test_a_call_has_the_parameters_of_its_request_with_the_same_defaults(name: str) -> None:
-    fields = SCHEMAS[name].model_fields
-    parameters = inspect.signature(getattr(Client, name)).parameters
-    assert set(parameters) - OF_THE_CALL == set(fields)
+    function, task = TYPED_CALLS[name]
+    fields = SCHEMAS[task].model_fields
+    parameters = inspect.signature(function).parameters
+    own = OF_THE_CALL | OF_A_SUBMIT if "submit_" in name else OF_THE_CALL
+    assert set(parameters) - set(fields) == own
+    assert set(fields) <= set(parameters)
     for field, described in fields.items():
         if described.is_required():
             assert parameters[field].default is inspect.Parameter.empty
@@ -88,9 +135,9 @@ def test_a_call_has_the_parameters_of_its_request_with_the_same_defaults(name: s
             )
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", TYPED_CALLS)
 def test_an_overload_has_the_parameters_and_the_defaults_of_its_function(name: str) -> None:
-    function = getattr(Client, name)
+    function, _ = TYPED_CALLS[name]
     parameters = inspect.signature(function).parameters
     for overload in typing.get_overloads(function):
         overloaded = inspect.signature(overload).parameters
@@ -99,10 +146,11 @@ def test_an_overload_has_the_parameters_and_the_defaults_of_its_function(name: s
         assert stated == {key: parameters[key].default for key in stated}
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", TYPED_CALLS)
 def test_help_names_each_parameter_and_says_what_it_is(name: str) -> None:
-    parameters = set(inspect.signature(getattr(Client, name)).parameters) - {"self"}
-    documented = inspect.getdoc(getattr(Client, name)) or ""
+    function, _ = TYPED_CALLS[name]
+    parameters = set(inspect.signature(function).parameters) - {"self"}
+    documented = inspect.getdoc(function) or ""
     assert [parameter for parameter in parameters if f"    {parameter}: " not in documented] == []
 
 
