@@ -54,15 +54,15 @@ class AsyncMap:
         source = aiter(self._requests) if isinstance(self._requests, AsyncIterable) else iter(self._requests)
         try:
             while not plan.is_done:
+                for numbered in plan.take_outcomes():
+                    yield numbered
                 if isinstance(source, AsyncIterator):
                     await self._fill(source)
                 else:
                     self._fill_now(source)
                 if chunks := plan.to_send():
                     await asyncio.gather(*map(self._send, chunks))
-                for numbered in plan.take_outcomes():
-                    yield numbered
-                if not chunks and not plan.is_done:
+                else:
                     await self._wait()
                     self._take_answers()
         finally:

@@ -43,6 +43,7 @@ class SyncMap:
         plan, source = self._plan, iter(requests)
         try:
             while not plan.is_done:
+                yield from plan.take_outcomes()
                 while plan.wants_more:
                     try:
                         plan.add(next(source))
@@ -51,7 +52,6 @@ class SyncMap:
                 chunks = plan.to_send()
                 for chunk in chunks:
                     self._send(chunk)
-                yield from plan.take_outcomes()
                 if self._sent and not chunks:
                     self._wait()
         finally:

@@ -224,7 +224,7 @@ class ResultWaiter:
                 until = until.capped(recheck.remaining_s)
                 # A timeout here only means that nothing was published; the connection is still good.
                 if subscription.can_read(timeout=until.remaining_s):
-                    self._take_pushes(group, subscription, deadline)
+                    self._take_pushes(group, subscription, wait, deadline)
         except RedisError as error:
             self._disconnect(group)
             if isinstance(error, ACCESS_ERRORS) and group.expectations.refuses_pattern and not had_no_pattern:
@@ -247,10 +247,11 @@ class ResultWaiter:
             limit_blocking(subscription, deadline)
             subscription.send_packed_command(subscription.pack_commands(commands), check_health=False)
 
-    def _take_pushes(self, group: _Group, subscription: AbstractConnection, deadline: Deadline) -> None:
+    def _take_pushes(self, group: _Group, subscription: AbstractConnection, wait: Wait, deadline: Deadline) -> None:
+        """Read what has arrived; what is behind the caller's own result is left to the next thread."""
         while True:
             self._take_push(group, read_reply(subscription, deadline))
-            if not subscription.can_read(timeout=0):
+            if wait.finished or not subscription.can_read(timeout=0):
                 return
 
     @staticmethod
@@ -297,7 +298,7 @@ class ResultWaiter:
                     if subscription is None or not subscription.can_read(timeout=deadline.remaining_s):
                         return
                     with suppress(RedisTimeoutError):
-                        self._take_pushes(group, subscription, deadline)
+                        self._take_pushes(group, subscription, wait, deadline)
                 except RedisError:
                     self._disconnect(group)
                     return
