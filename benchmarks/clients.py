@@ -1,8 +1,9 @@
 """What a request costs a service, and what many leave behind: ``python -m benchmarks.clients``.
 
 First, CPU time of this process for a request and its answer: both clients, one request after the other and many at
-once, beside Celery's ``apply_async`` and ``get``; they take turns. Then one ``AsyncClient`` sends many requests: its memory,
-its connections and channels while they run, and the keys without TTL afterwards. The worker and its model are real.
+once, beside Celery's ``apply_async`` and ``get``; they take turns. Then one ``AsyncClient`` sends many requests: its
+memory, its connections and channels while they run, and the keys without TTL afterwards. The worker and its model are
+real.
 """
 
 from __future__ import annotations
