@@ -126,14 +126,18 @@ class ResultWaiter:
             with suppress(RedisError):
                 self._connections.execute([("PUBLISH", group.expectations.wake_channel, "")], self._soon(deadline))
         try:
+            is_checked = False
             while not wait.finished:
-                if not self._last_check_of(deadline).remaining_s:
-                    self._check_last(group, wait, deadline)
-                    break
                 if self._becomes_leader(group, wait):
                     self._lead(group, wait, deadline)
-                else:
-                    wait.woken.wait(self._last_check_of(deadline).remaining_s)
+                    break
+                until = deadline if is_checked else self._last_check_of(deadline)
+                wait.woken.wait(until.remaining_s)
+                if not deadline.remaining_s:
+                    break
+                if not is_checked and not self._last_check_of(deadline).remaining_s and not wait.finished:
+                    self._read(group, list(wait.pending), deadline)
+                    is_checked = True
         finally:
             self._hand_over(group, wait)
         return bool(wait.finished)
@@ -207,24 +211,32 @@ class ResultWaiter:
                 group.is_led = False
 
     def _listen(self, group: _Group, wait: Wait, deadline: Deadline) -> None:
-        """Read the subscription until the caller's own wait is over, or its last check is due."""
+        """Read the subscription until the caller's own wait is over.
+
+        Shortly before the deadline, the results are read once more: only a reply shows that the server is there.
+        """
         had_no_pattern = group.expectations.refuses_pattern
         try:
             subscription = self._subscription(group, deadline)
-            recheck = Deadline.after(RECHECK_INTERVAL_S)
-            while not wait.finished:
+            recheck, is_checked = Deadline.after(RECHECK_INTERVAL_S), False
+            while True:
                 self._send_changes(group, subscription, deadline)
                 self._read_stored(group, deadline)
-                until = self._last_check_of(deadline)
-                if wait.finished or not until.remaining_s:
+                until = deadline if is_checked else self._last_check_of(deadline)
+                if not until.remaining_s and not wait.finished and not is_checked:
+                    self._read(group, list(wait.pending), deadline)
+                    is_checked, until = True, deadline
+                if wait.finished or not deadline.remaining_s:
                     return
                 if not recheck.remaining_s:
                     self._read_again(group, deadline)
                     recheck = Deadline.after(RECHECK_INTERVAL_S)
                 until = until.capped(recheck.remaining_s)
                 # A timeout here only means that nothing was published; the connection is still good.
-                if subscription.can_read(timeout=until.remaining_s):
-                    self._take_pushes(group, subscription, wait, deadline)
+                if subscription.can_read(timeout=until.remaining_s) and not self._take_pushes(
+                    group, subscription, wait, deadline, may_be_late=is_checked
+                ):
+                    return
         except RedisError as error:
             self._disconnect(group)
             if isinstance(error, ACCESS_ERRORS) and group.expectations.refuses_pattern and not had_no_pattern:
@@ -247,12 +259,25 @@ class ResultWaiter:
             limit_blocking(subscription, deadline)
             subscription.send_packed_command(subscription.pack_commands(commands), check_health=False)
 
-    def _take_pushes(self, group: _Group, subscription: AbstractConnection, wait: Wait, deadline: Deadline) -> None:
-        """Read what has arrived; what is behind the caller's own result is left to the next thread."""
+    def _take_pushes(
+        self, group: _Group, subscription: AbstractConnection, wait: Wait, deadline: Deadline, *, may_be_late: bool
+    ) -> bool:
+        """Read what has arrived; what is behind the caller's own result is left to the next thread.
+
+        Returns:
+            False if the deadline cut off a push, after the server had shown that it is there.
+        """
         while True:
-            self._take_push(group, read_reply(subscription, deadline))
+            try:
+                push = read_reply(subscription, deadline)
+            except RedisTimeoutError:
+                if not may_be_late:
+                    raise
+                self._disconnect(group)
+                return False
+            self._take_push(group, push)
             if wait.finished or not subscription.can_read(timeout=0):
-                return
+                return True
 
     @staticmethod
     def _take_push(group: _Group, push: object) -> None:
@@ -287,26 +312,6 @@ class ResultWaiter:
         self._round_trip_s = time.monotonic() - started_s
         with group.lock:
             return group.expectations.take_stored(ids, values)
-
-    def _check_last(self, group: _Group, wait: Wait, deadline: Deadline) -> None:
-        """Read the results once more, and wait for the rest: only a reply shows that the server is there."""
-        self._read(group, list(wait.pending), deadline)
-        while deadline.remaining_s and not wait.finished:
-            if self._becomes_leader(group, wait):
-                try:
-                    subscription = group.subscription
-                    if subscription is None or not subscription.can_read(timeout=deadline.remaining_s):
-                        return
-                    with suppress(RedisTimeoutError):
-                        self._take_pushes(group, subscription, wait, deadline)
-                except RedisError:
-                    self._disconnect(group)
-                    return
-                finally:
-                    with group.lock:
-                        group.is_led = False
-            else:
-                wait.woken.wait(deadline.remaining_s)
 
     @staticmethod
     def _disconnect(group: _Group) -> None:
