@@ -26,7 +26,9 @@ import click
 from producer.contract import REQUESTS, QueueClass, Request, TaskName
 from producer.contract.redis_url import server_url
 from producer.errors import BrokerUnavailable, CeleriacError, ErrorCode, InvalidRequest, RequestError
-from producer.sender import DEFAULT_URL, Answer, Sender
+from producer.options import DEFAULT_CHUNK_S, DEFAULT_URL
+from producer.outcomes import Answer
+from producer.sender import Sender
 
 __all__ = ["main"]
 
@@ -46,7 +48,11 @@ JsonObject = dict[str, Any]
     help="Interactive requests are served before bulk requests.",
 )
 @click.option(
-    "--in-flight", type=click.IntRange(1), default=32, show_default=True, help="Maximum number of unanswered requests."
+    "--in-flight",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Maximum number of unanswered messages; lines of a file share messages.",
 )
 @click.option(
     "--timeout-s",
@@ -73,7 +79,13 @@ def main(
     failed = 0
     try:
         with sender:
-            answers = sender.map(lines.read_requests(), queue_class=QueueClass(queue_class), in_flight=in_flight)
+            answers = sender.map(
+                lines.read_requests(),
+                queue_class=QueueClass(queue_class),
+                in_flight=in_flight,
+                # A line of a pipe must not wait for the next one.
+                chunk_s=None if lines.total is None else DEFAULT_CHUNK_S,
+            )
             for output in _with_progress(lines.merge(answers), lines.total):
                 failed += "error" in output
                 click.echo(_to_json(output))

@@ -197,7 +197,8 @@ class Sender:
             in_flight: the maximum number of messages that are sent and not yet answered.
             timeout_s: how long to wait for each answer once it is the next in order, in seconds; None for the
                 client's default.
-            chunk_s: how long a worker should compute for one message, in seconds; None sends each request by itself.
+            chunk_s: how long a worker should compute for one message, in seconds; None sends each request by itself,
+                and at once: a request must otherwise wait until ``requests`` gives the next one.
             retries: how often a request is sent again after a worker failed on it (``RemoteFailure``).
             on_progress: called with the number of requests that are done, each time that it has grown.
 

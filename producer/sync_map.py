@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from redis.exceptions import RedisError
@@ -15,6 +16,9 @@ from producer.outcomes import late, results_unavailable
 from producer.waiter import ResultWaiter, Wait
 
 __all__ = ["SyncMap"]
+
+#: An iterable that takes longer than this for a request has what it gives sent at once.
+_SLOW_S = 0.02
 
 
 class SyncMap:
@@ -45,10 +49,14 @@ class SyncMap:
             while not plan.is_done:
                 yield from plan.take_outcomes()
                 while plan.wants_more:
+                    asked_s = time.monotonic()
                     try:
                         plan.add(next(source))
                     except StopIteration:
                         plan.end()
+                    if time.monotonic() - asked_s > _SLOW_S:
+                        # The next one may be as slow.
+                        plan.flush()
                 chunks = plan.to_send()
                 for chunk in chunks:
                     self._send(chunk)

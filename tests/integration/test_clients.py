@@ -19,7 +19,7 @@ from producer import (
 LABELS = ["delivery", "praise"]
 QUESTION = ("Who designed it?", "The bridge, designed by Ingrid Halvorsen, opened in 1964.")
 #: Work that outlasts the cancelling of what waits behind it, on a machine of any speed.
-BACKLOG = [TextClassificationRequest.parse({"inputs": ["word " * 200] * 64}) for _ in range(4)]
+BACKLOG = [TextClassificationRequest.parse({"inputs": ["word " * 200] * 64}) for _ in range(2)]
 
 
 def test_both_clients_get_the_same_answers(server: LocalServer, worker: LocalWorker, client: Client) -> None:
