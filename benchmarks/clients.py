@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -133,7 +134,7 @@ async def measure_flood(url: str, requests: int, in_flight: int) -> Flood:
                 nonlocal answered, connections
                 for number in numbers:
                     if number % max(1, requests // _SAMPLES) == 0:
-                        rss_mib.append(round(rss_anon_mib("self"), 1))
+                        rss_mib.append(round(rss_anon_mib(os.getpid()), 1))
                         connections = max(connections, _connections(server))
                     try:
                         await client.classify(_TEXT)
@@ -144,7 +145,7 @@ async def measure_flood(url: str, requests: int, in_flight: int) -> Flood:
             started_s, cpu_s = time.monotonic(), time.process_time()
             await asyncio.gather(*(ask() for _ in range(in_flight)))
             seconds, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_s
-        rss_mib.append(round(rss_anon_mib("self"), 1))
+        rss_mib.append(round(rss_anon_mib(os.getpid()), 1))
         channels = await _channels_left(server)
         lasting = sorted(key.decode() for key in server.scan_iter() if server.ttl(key) == -1)
     return Flood(requests, answered, seconds, cpu_s / requests * 1e6, rss_mib, connections, channels, lasting)

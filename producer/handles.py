@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from producer.outcomes import Answer, RequestStatus
 
 if TYPE_CHECKING:
-    from producer.async_sender import AsyncSender
     from producer.expectations import Expectation
-    from producer.sender import Sender
 
 __all__ = ["AsyncRequestHandle", "RequestHandle"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+class _Sender(Protocol):
+    """What a handle asks of its client."""
+
+    def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus:
+        """How far the request has come."""
+
+    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
+        """Wait for the request's answer."""
+
+    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
+        """Have the request dropped."""
+
+
+class _AsyncSender(Protocol):
+    """The same of an asyncio client."""
+
+    async def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus:
+        """How far the request has come."""
+
+    async def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
+        """Wait for the request's answer."""
+
+    async def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
+        """Have the request dropped."""
 
 
 class RequestHandle(Generic[T_co]):
@@ -24,7 +48,7 @@ class RequestHandle(Generic[T_co]):
         id: of the request, with which another process can make a handle too: ``client.handle(id)``.
     """
 
-    def __init__(self, sender: Sender, request_id: str, expectation: Expectation | None = None) -> None:
+    def __init__(self, sender: _Sender, request_id: str, expectation: Expectation | None = None) -> None:
         self.id = request_id
         self._sender = sender
         # As long as it is referred to, the client keeps the result that is pushed to it.
@@ -69,7 +93,7 @@ class AsyncRequestHandle(Generic[T_co]):
         id: of the request, with which another process can make a handle too: ``client.handle(id)``.
     """
 
-    def __init__(self, sender: AsyncSender, request_id: str, expectation: Expectation | None = None) -> None:
+    def __init__(self, sender: _AsyncSender, request_id: str, expectation: Expectation | None = None) -> None:
         self.id = request_id
         self._sender = sender
         # As long as it is referred to, the client keeps the result that is pushed to it.
