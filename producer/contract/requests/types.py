@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from producer.contract.limits import MAX_INPUTS, MAX_LABEL_CHARACTERS, MAX_MODEL_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 from producer.contract.validation import check_text
 
 __all__ = ["Label", "ModelName", "OneTextOrSeveral", "Schema", "Text", "one_or_many"]
 
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
-Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS), AfterValidator(check_text)]
-ModelName = Annotated[str, Field(max_length=MAX_MODEL_NAME_CHARACTERS), AfterValidator(check_text)]
+#: What the schema says of ``check_text``, which has errors of its own.
+_NOT_EMPTY: dict[str, JsonValue] = {"minLength": 1}
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS, json_schema_extra=_NOT_EMPTY), AfterValidator(check_text)]
+Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS, json_schema_extra=_NOT_EMPTY), AfterValidator(check_text)]
+ModelName = Annotated[
+    str, Field(max_length=MAX_MODEL_NAME_CHARACTERS, json_schema_extra=_NOT_EMPTY), AfterValidator(check_text)
+]
 
 
 class Schema(BaseModel):
