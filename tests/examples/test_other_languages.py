@@ -56,7 +56,7 @@ def redis_cli(server: LocalServer, directory: Path) -> Sequence[str | Path]:
 
 def rust(server: LocalServer, directory: Path) -> Sequence[str | Path]:
     program = directory / "bare_redis"
-    command = [found("rustc"), "--edition", "2021", "-o", program, PROGRAMS / "bare_redis.rs"]
+    command: list[str | Path] = [found("rustc"), "--edition", "2021", "-o", program, PROGRAMS / "bare_redis.rs"]
     subprocess.run(command, check=True, capture_output=True)
     return program, f"127.0.0.1:{server.port}"
 

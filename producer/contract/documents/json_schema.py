@@ -75,8 +75,8 @@ def _requests(prefix: str) -> dict[str, JsonSchema]:
                 own["properties"][name]["description"] = text
     pair = found[TextInput.__name__]
     description = _first_paragraph(TextInput).replace("``str``", "string")
-    text = {**_TEXT, "maxLength": MAX_TEXT_CHARACTERS}
-    found[TextInput.__name__] = {"description": description, "anyOf": [text, {**pair, "description": ""}]}
+    plain = {**_TEXT, "maxLength": MAX_TEXT_CHARACTERS}
+    found[TextInput.__name__] = {"description": description, "anyOf": [plain, {**pair, "description": ""}]}
     _require_pairs(found[REQUESTS[TaskName.QUESTION_ANSWERING].__name__])
     return {name: _without_empty(value) for name, value in found.items()}
 
