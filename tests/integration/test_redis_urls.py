@@ -110,7 +110,7 @@ def test_client_broker_backend_and_flower_reach_the_same_database(
             (queue,) = asyncio.run(broker.queues(["text-classification"]))
             assert queue["messages"] == 1
         channel.client.delete("text-classification")
-        with app.backend.gather([request_id]):
+        with app.backend.gather({request_id: ("tag", 1)}):
             app.backend.store_result(request_id, [{"label": "x"}], "SUCCESS")
         assert client.wait(request_id).result == [{"label": "x"}]
         if form == "parameters":
