@@ -47,7 +47,7 @@ class Flood:
         cpu_us: CPU time of this process for one request, in microseconds.
         rss_mib: anonymous memory of this process, at equal distances.
         connections: the most that the client had at once.
-        channels: channels that were subscribed to at the end, after the client was closed, and patterns.
+        channels: channels and new patterns that were subscribed to after the client was closed.
         lasting_keys: keys without TTL at the end.
     """
 
@@ -128,6 +128,7 @@ async def measure_flood(url: str, requests: int, in_flight: int) -> Flood:
     rss_mib: list[float] = []
     answered = connections = 0
     with redis.Redis.from_url(url) as server:
+        patterns_before = int(server.pubsub_numpat())  # those of the worker
         async with AsyncClient(f"{url}?client_name=flood", timeout_s=_TIMEOUT_S) as client:
 
             async def ask() -> None:
@@ -146,16 +147,16 @@ async def measure_flood(url: str, requests: int, in_flight: int) -> Flood:
             await asyncio.gather(*(ask() for _ in range(in_flight)))
             seconds, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_s
         rss_mib.append(round(rss_anon_mib(os.getpid()), 1))
-        channels = await _channels_left(server)
+        channels = await _channels_left(server, patterns_before)
         lasting = sorted(key.decode() for key in server.scan_iter() if server.ttl(key) == -1)
     return Flood(requests, answered, seconds, cpu_s / requests * 1e6, rss_mib, connections, channels, lasting)
 
 
-async def _channels_left(server: redis.Redis) -> int:
-    """The channels of results, and patterns, once the server has seen that the client is gone."""
+async def _channels_left(server: redis.Redis, patterns_before: int) -> int:
+    """The channels of results, and new patterns, once the server has seen that the client is gone."""
     left = 0
     for _ in range(_LOOKS):
-        left = len(server.pubsub_channels("celery-task-meta-*")) + int(server.pubsub_numpat())
+        left = len(server.pubsub_channels("celery-task-meta-*")) + int(server.pubsub_numpat()) - patterns_before
         if not left:
             break
         await asyncio.sleep(_BETWEEN_LOOKS_S)

@@ -15,30 +15,24 @@ __all__ = ["AsyncRequestHandle", "RequestHandle"]
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _Sender(Protocol):
-    """What a handle asks of its client."""
+class _ById(Protocol):
+    """What a handle needs of its client."""
 
-    def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus:
-        """How far the request has come."""
+    def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus: ...
 
-    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
-        """Wait for the request's answer."""
+    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer: ...
 
-    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
-        """Have the request dropped."""
+    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None: ...
 
 
-class _AsyncSender(Protocol):
-    """The same of an asyncio client."""
+class _AsyncById(Protocol):
+    """What a handle needs of its asyncio client."""
 
-    async def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus:
-        """How far the request has come."""
+    async def status(self, request_id: str, *, timeout_s: float | None = None) -> RequestStatus: ...
 
-    async def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
-        """Wait for the request's answer."""
+    async def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer: ...
 
-    async def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
-        """Have the request dropped."""
+    async def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None: ...
 
 
 class RequestHandle(Generic[T_co]):
@@ -48,9 +42,9 @@ class RequestHandle(Generic[T_co]):
         id: of the request, with which another process can make a handle too: ``client.handle(id)``.
     """
 
-    def __init__(self, sender: _Sender, request_id: str, expectation: Expectation | None = None) -> None:
+    def __init__(self, client: _ById, request_id: str, expectation: Expectation | None = None) -> None:
         self.id = request_id
-        self._sender = sender
+        self._client = client
         # As long as it is referred to, the client keeps the result that is pushed to it.
         self._expectation = expectation
 
@@ -60,7 +54,7 @@ class RequestHandle(Generic[T_co]):
         Raises:
             ResultBackendUnavailable: the result backend did not reply in time.
         """
-        return self._sender.status(self.id, timeout_s=timeout_s)
+        return self._client.status(self.id, timeout_s=timeout_s)
 
     def result(self, timeout_s: float | None = None) -> T_co:
         """Wait for the result. It may be asked for again.
@@ -76,11 +70,11 @@ class RequestHandle(Generic[T_co]):
 
     def answer(self, timeout_s: float | None = None) -> Answer:
         """Wait for the result and the model that gave it, as :meth:`result` does."""
-        return self._sender.wait(self.id, timeout_s=timeout_s)
+        return self._client.wait(self.id, timeout_s=timeout_s)
 
     def cancel(self, *, timeout_s: float | None = None) -> None:
         """Have the request dropped, unless a worker has started it; see :meth:`producer.client.Client.cancel`."""
-        self._sender.cancel(self.id, timeout_s=timeout_s)
+        self._client.cancel(self.id, timeout_s=timeout_s)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
@@ -93,9 +87,9 @@ class AsyncRequestHandle(Generic[T_co]):
         id: of the request, with which another process can make a handle too: ``client.handle(id)``.
     """
 
-    def __init__(self, sender: _AsyncSender, request_id: str, expectation: Expectation | None = None) -> None:
+    def __init__(self, client: _AsyncById, request_id: str, expectation: Expectation | None = None) -> None:
         self.id = request_id
-        self._sender = sender
+        self._client = client
         # As long as it is referred to, the client keeps the result that is pushed to it.
         self._expectation = expectation
 
@@ -105,7 +99,7 @@ class AsyncRequestHandle(Generic[T_co]):
         Raises:
             ResultBackendUnavailable: the result backend did not reply in time.
         """
-        return await self._sender.status(self.id, timeout_s=timeout_s)
+        return await self._client.status(self.id, timeout_s=timeout_s)
 
     async def result(self, timeout_s: float | None = None) -> T_co:
         """Wait for the result. It may be asked for again, and by several tasks at once.
@@ -121,11 +115,11 @@ class AsyncRequestHandle(Generic[T_co]):
 
     async def answer(self, timeout_s: float | None = None) -> Answer:
         """Wait for the result and the model that gave it, as :meth:`result` does."""
-        return await self._sender.wait(self.id, timeout_s=timeout_s)
+        return await self._client.wait(self.id, timeout_s=timeout_s)
 
     async def cancel(self, *, timeout_s: float | None = None) -> None:
         """Have the request dropped, unless a worker has started it; see :meth:`producer.client.Client.cancel`."""
-        await self._sender.cancel(self.id, timeout_s=timeout_s)
+        await self._client.cancel(self.id, timeout_s=timeout_s)
 
     def __await__(self) -> Generator[Any, None, T_co]:
         return self.result().__await__()

@@ -6,6 +6,7 @@ A parameter at its default value is not sent; the worker applies the same defaul
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal, TypeGuard
 
 from producer.contract import (
@@ -73,9 +74,14 @@ def _as_plain_list(values: object) -> object:
     return list(values) if _is_list(values) else values
 
 
+@cache
+def _defaults_of(schema: type[Request]) -> dict[str, object]:
+    return {name: field.default for name, field in schema.model_fields.items()}
+
+
 def _non_default(schema: type[Request], parameters: Mapping[str, object]) -> dict[str, object]:
     """The parameters to send. Types are compared too: ``True`` equals the default 1, but the schema refuses it."""
-    defaults = {name: field.default for name, field in schema.model_fields.items()}
+    defaults = _defaults_of(schema)
     return {
         name: value
         for name, value in parameters.items()
