@@ -29,7 +29,11 @@ from worker.runtime import CeleriacApp
 from worker.tasks import register_tasks
 
 QUEUES = ("celery", TASK, "question-answering", "zero-shot-classification", "model:none")
-pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    # The thread that asks whose a foreign task is draws numbers, while Hypothesis watches for strategies that do.
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"),
+]
 
 
 class Pool(BasePool):
