@@ -130,6 +130,9 @@ class ResultWaiter:
             while not wait.finished:
                 if self._becomes_leader(group, wait):
                     self._lead(group, wait, deadline)
+                    if deadline.remaining_s:
+                        # It has the result, or subscribes again without the pattern that the server refused.
+                        continue
                     break
                 until = deadline if is_checked else self._last_check_of(deadline)
                 wait.woken.wait(until.remaining_s)
