@@ -11,7 +11,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from models.engine.arithmetic import Arithmetic
+from models.engine.arithmetic import Arithmetic, has_int8_products
 from models.engine.dequantize import dequantize
 from models.engine.openvino_core import shared_core
 
@@ -93,7 +93,11 @@ def test_a_graph_without_its_quantizers_is_the_graph_before_quantization(
     expected = compute(layer(not_at_all, packed_weights()))
     np.testing.assert_allclose(compute(model), expected, rtol=1e-5)
     step = 6.0 / (LEVELS - 1)
-    assert 0 < np.abs(quantized - expected).max() < step * np.abs(WEIGHTS * SCALES).sum(axis=1).max()
+    difference = np.abs(quantized - expected).max()
+    assert difference > 0
+    if has_int8_products():
+        # Elsewhere sums of products of bytes saturate.
+        assert difference < step * np.abs(WEIGHTS * SCALES).sum(axis=1).max()
 
 
 def test_both_inputs_of_a_product_without_weights_are_dequantized() -> None:
