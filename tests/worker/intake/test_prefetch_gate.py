@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Settings
-from examples.local_stack import PATIENCE_S
+from tests.producer.helpers import wait_until
 from worker.inference.served_models import ServedModels
 from worker.intake.prefetch_gate import HeldWorkAdmission, PrefetchGate
 from worker.pool.throughput import ByteThroughput
@@ -155,7 +154,4 @@ def test_nothing_is_fetched_while_results_cannot_be_stored(monkeypatch: pytest.M
     storing.fail("gone")
     assert not gate.credit()
     can_store.set()
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not gate.credit():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
+    wait_until(lambda: bool(gate.credit()))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import redis
 from celery import Celery
 
 from examples.local_stack import PATIENCE_S, LocalServer
+from tests.producer.helpers import wait_until
 from worker.results.backend import RESULT_BACKENDS, RedisBackend
 from worker.results.store_watch import StoreWatch
 
@@ -24,13 +24,6 @@ def backend(own_server: LocalServer) -> Iterator[RedisBackend]:
     yield found
     found.client.close()
     app.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
 
 
 def test_it_ends_when_a_full_server_has_room_again(backend: RedisBackend, own_redis: redis.Redis) -> None:
@@ -51,7 +44,7 @@ def test_it_ends_when_a_full_server_has_room_again(backend: RedisBackend, own_re
     assert watch.problem is not None
 
     own_redis.config_set("maxmemory", "0")
-    wait_for(lambda: watch.problem is None)
+    wait_until(lambda: watch.problem is None)
 
 
 def test_a_probe_is_stored_as_results_are_and_expires(backend: RedisBackend, own_redis: redis.Redis) -> None:
@@ -73,5 +66,5 @@ def test_failures_of_one_outage_start_one_thread() -> None:
         watch.fail(f"problem {number}")
     assert watch.problem == "problem 0"
     release.set()
-    wait_for(lambda: watch.problem is None)
+    wait_until(lambda: watch.problem is None)
     assert len(probes) == 1
