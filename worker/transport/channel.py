@@ -103,7 +103,7 @@ class Channel(stock.Channel):
 
     def bury(
         self,
-        tag: str,
+        tag: str | bytes,
         reason: DeadReason,
         problem: str,
         *,
@@ -267,14 +267,6 @@ class Channel(stock.Channel):
             reason,
             extra={"task_id": epitaph.task_id} if epitaph.task_id else None,
         )
-
-    def move_record_to_dead_letters(self, tag: str | bytes, reason: str) -> None:
-        """Move the message of a record that cannot be decoded to the dead letters."""
-        with self.unprefixed_client() as client:
-            record = client.hget(self.keys.unacked, tag)
-        if record is not None:
-            envelope, _, routing_key = split_record(record)
-            self.move_to_dead_letters(routing_key, tag, envelope, reason)
 
     # -- what kombu calls
 

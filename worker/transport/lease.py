@@ -86,7 +86,7 @@ class Lease:
         self._channels = 0
         self._pid = os.getpid()
         self._stopping = threading.Event()
-        #: LeasesByBroker that have ended and may hold messages, as the last renewal has seen them.
+        #: Leases that have ended and may hold messages, as the last renewal has seen them.
         self.ended: tuple[str, ...] = ()
 
     @property

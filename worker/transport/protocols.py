@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import redis
 
-from worker.transport.dead_letters import DeadLetterBounds
+from worker.transport.dead_letters import DeadLetterBounds, DeadReason
 from worker.transport.keys import Keys
 from worker.transport.qos import QoS
 from worker.transport.unsettled import Unsettled
@@ -98,8 +98,8 @@ class FetchingChannel(Protocol):
     def restore_to(self, pushes: object, payload: Any, exchange: str, routing_key: str) -> None:
         """Mark a message as redelivered, and push it to ``pushes`` for each of its queues."""
 
-    def move_record_to_dead_letters(self, tag: str | bytes, reason: str) -> None:
-        """Move a record that cannot be decoded to the dead letters."""
+    def bury(self, tag: str | bytes, reason: DeadReason, problem: str) -> None:
+        """Move an unacknowledged message to the dead letters."""
 
     def deliver(self, payload: dict[str, Any], queue: str) -> None:
         """Hand a message to the consumer of its queue."""

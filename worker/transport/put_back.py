@@ -11,6 +11,7 @@ from kombu.exceptions import InconsistencyError
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from worker.transport.dead_letters import DeadReason
 from worker.transport.protocols import FetchingChannel
 
 __all__ = ["put_back"]
@@ -76,9 +77,9 @@ def _pushes_of(channel: FetchingChannel, tag: str | bytes, record: bytes) -> _Pu
         channel.restore_to(pushes, payload, exchange, routing_key)
     except (ValueError, TypeError, LookupError, RecursionError, InconsistencyError) as error:
         # Nobody can decode it, or its exchange is gone. Left where it is, it would keep others from being put back.
-        channel.move_record_to_dead_letters(tag, type(error).__name__)
+        channel.bury(tag, DeadReason.MALFORMED, f"it cannot be decoded ({type(error).__name__})")
         return None
     if not pushes.lists:
-        channel.move_record_to_dead_letters(tag, "it belongs to no queue")
+        channel.bury(tag, DeadReason.MALFORMED, "it belongs to no queue")
         return None
     return pushes

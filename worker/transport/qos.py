@@ -10,6 +10,7 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 
 from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit, has_foreign_gate
+from worker.transport.dead_letters import DeadReason
 
 __all__ = ["QoS"]
 
@@ -49,7 +50,7 @@ class QoS(stock.QoS):
         """Count messages that no consumer has seen as delivered: kombu puts these back when the channel closes."""
         self._delivered.update(dict.fromkeys(tags))
 
-    def forget(self, tag: str) -> None:
+    def forget(self, tag: str | bytes) -> None:
         """Free the credit of a message whose record is gone already."""
         if tag in self._delivered:
             virtual.QoS.ack(self, tag)
@@ -120,4 +121,4 @@ class QoS(stock.QoS):
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except (ValueError, TypeError, LookupError, RecursionError) as error:
-            self.channel.move_record_to_dead_letters(tag, type(error).__name__)
+            self.channel.bury(tag, DeadReason.MALFORMED, f"it cannot be decoded ({type(error).__name__})")

@@ -44,9 +44,9 @@ def reclaim(channel: FetchingChannel, lease: ChannelLease) -> list[str]:
         if tags:
             logger.warning("put back %d messages whose delivery was lost with its connection", len(tags))
     done = frozenset(unsettled.acks)
-    while unsettled.held:
-        if unsettled.held[0] not in done:
-            lease.put_back([unsettled.held[0]])
+    held = list(unsettled.held)
+    lease.put_back([tag for tag in held if tag not in done])
+    for _ in held:  # and not what another thread has added meanwhile
         unsettled.held.popleft()
     return [unsettled.acks.popleft() for _ in range(len(unsettled.acks))]
 
