@@ -12,7 +12,7 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import SUCCESS
 
 from worker.pool import work_context
-from worker.pool.celery_adapter import is_member_of_chord
+from worker.pool.celery_adapter import is_member_of_chord, payload_of
 from worker.pool.claims import MAX_ATTEMPTS, Attempt
 from worker.pool.exception_info import exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
@@ -208,15 +208,14 @@ def _end_stored(requests: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
     others = []
     for request, is_stored in zip(requests, _are_stored(requests), strict=True):
         if is_stored and not _is_counted_later(request):
-            # For this error Celery looks for a stored success, and announces it.
-            request.fail(exception_info(WorkerLostError("the process died after it had stored the result")))
+            request.end_stored(SUCCESS)
         else:
             others.append(request)
     return others
 
 
 def _is_counted_later(request: PendingRequest) -> bool:
-    return request.celery_request is not None and is_member_of_chord(request.celery_request)
+    return request.celery_request is not None and is_member_of_chord(payload_of(request.celery_request))
 
 
 def _are_stored(requests: Sequence[PendingRequest]) -> Sequence[bool]:

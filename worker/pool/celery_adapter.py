@@ -114,9 +114,9 @@ def is_cancelled(request: CeleryRequest) -> bool:
     return request._already_cancelled
 
 
-def is_member_of_chord(request: CeleryRequest) -> bool:
-    """Whether a chord waits for the request's result."""
-    return bool((request._payload[2] or {}).get("chord"))
+def is_member_of_chord(payload: Payload) -> bool:
+    """Whether a chord waits for the result of a request with this body."""
+    return bool((payload[2] or {}).get("chord"))
 
 
 def is_redelivered(request: CeleryRequest) -> bool:

@@ -58,8 +58,8 @@ class Claimer(Protocol):
             Exception: the backend does not answer; nothing or a part is claimed.
         """
 
-    def is_superseded(self, tag: str, attempt: int) -> bool:
-        """Whether another worker has claimed a request since it was begun here.
+    def count_attempts(self, tags: Sequence[str]) -> Sequence[int]:
+        """How many attempts at each of these messages are known: 1 at one that was never claimed.
 
         Raises:
             Exception: the backend does not answer.

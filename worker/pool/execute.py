@@ -27,7 +27,7 @@ from celery.states import STARTED
 
 from worker.pool import work_context
 from worker.pool.batch_task import BatchTask, Call, TaskResult
-from worker.pool.celery_adapter import Payload, Tracer, process_app
+from worker.pool.celery_adapter import Payload, Tracer, is_member_of_chord, process_app
 from worker.pool.claims import MAX_ATTEMPTS, Claim, Claimer, FirstClaim, claim_all
 from worker.pool.exception_info import exception_info
 
@@ -167,7 +167,7 @@ def _unfit(backend: Backend, request: DispatchedRequest, claim: Claim) -> CallRe
     """What to report or to trace of a request instead of computing it; None if it is to be computed."""
     if claim.stored is not None:
         # The result of a chord's member is stored before the chord counts it.
-        return _stored(backend, request) if _is_member_of_chord(request) else (CallOutcome.STORED, claim.stored)
+        return _stored(backend, request) if is_member_of_chord(request.payload) else (CallOutcome.STORED, claim.stored)
     if not claim.may_begin:
         is_over = len(claim.history) >= MAX_ATTEMPTS
         return (CallOutcome.GIVEN_UP, claim.history) if is_over else (CallOutcome.REQUEUE_ALONE, None)
@@ -189,11 +189,6 @@ def _compute(requests: Sequence[DispatchedRequest], started_s: float) -> list[Ta
         return _interrupted(requests, time.monotonic() - started_s)
     share_s = (time.monotonic() - started_s) / len(requests)
     return [replace(result, seconds=share_s) if isinstance(result, TaskResult) else result for result in results]
-
-
-def _is_member_of_chord(request: DispatchedRequest) -> bool:
-    """Whether a chord waits for the request."""
-    return bool((request.payload[2] or {}).get("chord"))
 
 
 def _announce_started(task: BatchTask, requests: Sequence[DispatchedRequest]) -> None:
@@ -242,9 +237,10 @@ def _superseded(backend: Backend, computed: Sequence[_Computed]) -> frozenset[st
     The script that stores results finds that out as well. But links and chords are told before, so a process that may
     have been stopped for a while asks first.
     """
-    if not isinstance(backend, Claimer):
+    if not computed or not isinstance(backend, Claimer):
         return frozenset()
-    return frozenset(request.task_id for request, attempt, _ in computed if backend.is_superseded(request.tag, attempt))
+    known = backend.count_attempts([one.request.tag for one in computed])
+    return frozenset(one.request.task_id for one, count in zip(computed, known, strict=True) if count > one.attempt)
 
 
 def _not_stored(error: Exception) -> CallReport:

@@ -71,13 +71,16 @@ class Attempts:
         found: Any = self._claim(keys=keys, args=[worker, self._kept_s, at_most])
         return [_claim_of(reply) for reply in found]
 
-    def count(self, tag: str) -> int:
-        """How many attempts at a message are known: 1 if it was never claimed.
+    def count(self, tags: Sequence[str]) -> list[int]:
+        """How many attempts at each of these messages are known: 1 at one that was never claimed.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer.
         """
-        return 1 + int(self._client.llen(self.key_of(tag)))
+        with self._client.pipeline(transaction=False) as pipe:
+            for tag in tags:
+                pipe.llen(self.key_of(tag))
+            return [1 + int(length) for length in pipe.execute()]
 
     @cached_property
     def _claim(self) -> Script:

@@ -179,13 +179,13 @@ class RedisBackend(CeleryRedisBackend):
             time.sleep(_CHORD_POLL_S)
         return waited and self.client.get(right) is None
 
-    def is_superseded(self, tag: str, attempt: int) -> bool:
-        """Whether another worker has claimed a request since it was begun here.
+    def count_attempts(self, tags: Sequence[str]) -> Sequence[int]:
+        """How many attempts at each of these messages are known: 1 at one that was never claimed.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer.
         """
-        return self.attempts.count(tag) > attempt
+        return self.attempts.count(tags)
 
     @cached_property
     def attempts(self) -> Attempts:

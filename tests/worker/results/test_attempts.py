@@ -65,7 +65,7 @@ def test_an_attempt_too_many_is_not_put_on_record(backend: RedisBackend, request
 def test_a_stored_result_is_found_and_counts_no_attempt(backend: RedisBackend, request_id: str, state: str) -> None:
     backend.store_result(request_id, ValueError("x") if state == FAILURE else "x", state)
     assert claim(backend, request_id) == RecordedClaim(state, False, 2)
-    assert backend.attempts.count(f"tag of {request_id}") == 1
+    assert backend.count_attempts([f"tag of {request_id}"]) == [1]
 
 
 def test_a_retry_is_no_result(backend: RedisBackend, request_id: str) -> None:
@@ -78,8 +78,7 @@ def test_only_the_last_attempt_stores(backend: RedisBackend, request_id: str) ->
     assert not store(backend, request_id, 1, "first")
     assert not store(backend, request_id, second, "second")
     assert backend.get_state(request_id) == PENDING
-    assert backend.is_superseded(f"tag of {request_id}", second)
-    assert not backend.is_superseded(f"tag of {request_id}", third)
+    assert backend.count_attempts([f"tag of {request_id}", "another"]) == [third, 1]
     assert store(backend, request_id, third, "third")
     assert backend.get_result(request_id) == "third"
 
