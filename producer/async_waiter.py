@@ -33,6 +33,8 @@ class AsyncResultWaiter:
         self._reader: asyncio.Task[None] | None = None
         self._checker: asyncio.Task[None] | None = None
         self._changing: asyncio.Task[None] | None = None
+        #: Those of the tasks that wait.
+        self._waiting: set[asyncio.Future[None]] = set()
         self._round_trip_s = 0.0
         self._last_push_s = 0.0
 
@@ -61,20 +63,24 @@ class AsyncResultWaiter:
         """
         if expectation.record is not None:
             return
-        came = asyncio.get_running_loop().create_future()
+        came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def notice(_: Expectation) -> None:
             if not came.done():
                 came.set_result(None)
 
         expectation.listeners.append(notice)
+        self._waiting.add(came)
         try:
             await asyncio.wait([came], timeout=deadline.brought_forward(self.margin_s).remaining_s)
-            if expectation.record is None:
+            if came.done():
+                came.result()
+            elif expectation.record is None:
                 # Only a reply tells a late answer from a server that silently went away.
                 await self._read([expectation.request_id], deadline)
                 await asyncio.wait([came], timeout=deadline.remaining_s)
         finally:
+            self._waiting.discard(came)
             with suppress(ValueError):
                 expectation.listeners.remove(notice)
 
@@ -110,11 +116,18 @@ class AsyncResultWaiter:
                 except (RedisError, *CONNECTION_ERRORS) as error:
                     await self._disconnect()
                     if isinstance(error, ACCESS_ERRORS) and not (had_pattern and self.expectations.refuses_pattern):
-                        return  # The commands are refused too, and say so; the next wait tries again.
+                        self._refuse(error)
+                        return
                 await asyncio.sleep(next(delays))
         finally:
             # Also when the event loop ends and cancels its tasks.
             await self._disconnect()
+
+    def _refuse(self, error: Exception) -> None:
+        """Tell the tasks that wait; the next wait tries again."""
+        for came in self._waiting:
+            if not came.done():
+                came.set_exception(error)
 
     async def _subscribe(self) -> AbstractConnection:
         async with asyncio.timeout(ATTEMPT_S):

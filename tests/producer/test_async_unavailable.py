@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,13 +17,14 @@ from producer import (
     AsyncClient,
     BrokerUnavailable,
     CeleriacError,
+    Client,
     ResultBackendUnavailable,
     ServiceUnavailable,
     TextClassificationRequest,
     WaitTimeout,
 )
 
-from .helpers import ends_within, has_looked, paused, store, wait_until
+from .helpers import ends_within, has_looked, is_awaited, paused, store, wait_until
 from .proxy import proxy
 
 REQUEST = TextClassificationRequest.parse({"inputs": "a"})
@@ -170,3 +172,46 @@ def test_refused_credentials_are_reported_at_once(own_server: LocalServer) -> No
                 await client.status("id-1")
 
     asyncio.run(test())
+
+
+def test_a_user_that_may_not_subscribe_is_told_at_once(own_server: LocalServer, own_redis: redis.Redis) -> None:
+    own_redis.execute_command("ACL", "SETUSER", "guest", "on", ">secret", "~*", "resetchannels", "+@all")
+    url = own_server.url.replace("//", "//guest:secret@")
+
+    async def test() -> None:
+        async with AsyncClient(url, timeout_s=PATIENCE_S) as client:
+            for _ in range(2):
+                with pytest.raises(ResultBackendUnavailable, match="permission"):
+                    await client.wait("id-1")
+
+    asyncio.run(test())
+    own_redis.acl_deluser("guest")
+
+
+def test_a_user_whose_channels_are_named_gets_one_for_each_request(
+    own_server: LocalServer, own_redis: redis.Redis
+) -> None:
+    # Redis lets a pattern be subscribed to only if the permissions name the very same pattern.
+    own_redis.execute_command(
+        "ACL", "SETUSER", "guest", "on", ">secret", "~*", "resetchannels", "&celery-task-meta-*", "+@all"
+    )
+    url = own_server.url.replace("//", "//guest:secret@")
+
+    async def test() -> None:
+        async with AsyncClient(url, timeout_s=PATIENCE_S) as client:
+            handle = await client.submit_classify("a")
+            waiting = asyncio.create_task(handle.result())
+            await asyncio.to_thread(wait_until, lambda: is_awaited(own_redis, handle.id))
+            store(own_redis, handle.id, "answer")
+            outcome: object = await waiting
+            assert outcome == "answer"
+
+    asyncio.run(test())
+    with Client(url, timeout_s=PATIENCE_S) as client, ThreadPoolExecutor(1) as threads:
+        handle = client.submit_classify("a")
+        waiting = threads.submit(handle.result)
+        wait_until(lambda: is_awaited(own_redis, handle.id))
+        store(own_redis, handle.id, "answer")
+        outcome: object = waiting.result(timeout=PATIENCE_S)
+        assert outcome == "answer"
+    own_redis.acl_deluser("guest")
