@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.model_cache import ModelCacheError
 from benchmarks.suite import Suite, SuiteOptions
@@ -47,11 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="repeatable (default: all)")
     parser.add_argument("--contestant", action="append", choices=list(CONTESTANTS), help="repeatable (default: all)")
-    parser.add_argument("--rounds", type=_positive, help="turns of each contestant (default: 3)")
-    parser.add_argument("--texts", type=_positive, default=16384, help="most texts of a turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive, help="turns of each contestant (default: 3)")
+    parser.add_argument("--texts", type=positive, default=16384, help="most texts of a turn (default: %(default)s)")
     parser.add_argument("--seconds", type=float, help="what a turn should take (default: 10, quick 2)")
-    parser.add_argument("--in-flight", type=_positive, default=2000, help="texts sent ahead (default: %(default)s)")
-    parser.add_argument("--cores", type=_positive, help="use the first so many cores for everything (default: all)")
+    parser.add_argument("--in-flight", type=positive, default=2000, help="texts sent ahead (default: %(default)s)")
+    parser.add_argument("--cores", type=positive, help="use the first so many cores for everything (default: all)")
     parser.add_argument("--quick", action="store_true", help="the first workload only, short turns: under 3 minutes")
     parser.add_argument("--no-latency", action="store_true", help="leave out latency")
     parser.add_argument("--no-scaling", action="store_true", help="leave out the run on one core")
@@ -64,13 +65,6 @@ def _parser() -> argparse.ArgumentParser:
         help="checkpoints of the bundled models by name, for torch (default: random weights)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _suite_options(options: argparse.Namespace) -> SuiteOptions:

@@ -27,6 +27,7 @@ _PARENT: Parts = {
         "celery/worker/strategy.py",
         "celery/worker/request.py",
         "worker/intake/request.py",
+        "worker/pool/surviving_request.py",
     ),
     "events": ("celery/events/", "worker/observability/events.py"),
     "forming and writing batches": (

@@ -122,7 +122,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_channel_error_retry": True,
-        # The broker delivers running requests to another worker, which acknowledges them; see `WorkerRequest.cancel`.
+        # The broker delivers running requests to another worker, which acknowledges them (`SurvivingRequest.cancel`).
         "worker_cancel_long_running_tasks_on_connection_loss": True,
     }
 

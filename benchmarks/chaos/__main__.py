@@ -13,6 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.chaos.options import Contestant, Mode, RunOptions
 from benchmarks.chaos.report import MAIN_RUN, results_of, table, write_results
 from benchmarks.chaos.run import ChaosError, run_chaos
@@ -75,9 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    number = _positive
-    parser.add_argument("--messages", type=number, default=20_000, help="ids in the ledger (default: %(default)s)")
-    parser.add_argument("--kills", type=number, default=60, help="SIGKILLs (default: %(default)s)")
+    parser.add_argument("--messages", type=positive, default=20_000, help="ids in the ledger (default: %(default)s)")
+    parser.add_argument("--kills", type=positive, default=60, help="SIGKILLs (default: %(default)s)")
     parser.add_argument("--worker-kills", type=int, default=30, help="those of whole workers (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=100.0, help="for sending and faults (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of messages and faults (default: a new one)")
@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=modes, default="noop", help="real: the worker with a model (only celeriac)")
     parser.add_argument("--at-steps", action="store_true", help="processes kill themselves between two named steps")
     parser.add_argument("--only-kills", action="store_true", help="no stops, drains, pauses, restarts and cuts")
-    parser.add_argument("--workers", type=number, default=4, help="default: %(default)s")
-    parser.add_argument("--processes", type=number, default=2, help="of each worker (default: %(default)s)")
-    parser.add_argument("--in-flight", type=number, default=1000, help="sent and not answered (default: %(default)s)")
+    parser.add_argument("--workers", type=positive, default=4, help="default: %(default)s")
+    parser.add_argument("--processes", type=positive, default=2, help="of each worker (default: %(default)s)")
+    parser.add_argument("--in-flight", type=positive, default=1000, help="sent and not answered (default: %(default)s)")
     parser.add_argument("--visibility-timeout", type=float, default=10.0, help="seconds (default: %(default)s)")
     parser.add_argument("--text-share", type=float, default=0.2, help="of sentiment requests, with --mode real")
     parser.add_argument("--name", default=MAIN_RUN, help="under which the figures are kept (default: %(default)s)")
@@ -98,13 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--untimed", action="store_true", help="the verdict does not depend on how long recovery takes")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _options(given: argparse.Namespace) -> RunOptions:

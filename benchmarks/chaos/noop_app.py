@@ -33,7 +33,7 @@ class NoopApp(Celery):
 class NoopWork(Work):
     """The task; its process survives a lost connection, as in our own app."""
 
-    Request = "benchmarks.chaos.surviving:SurvivingRequest" if _OURS else Work.Request
+    Request = "worker.pool.surviving_request:SurvivingRequest" if _OURS else Work.Request
 
 
 app = NoopApp("chaos", amqp="benchmarks.chaos.seams:AMQP" if _OURS else None, set_as_current=True)

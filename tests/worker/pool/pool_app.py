@@ -20,10 +20,8 @@ from typing import Any
 from billiard import current_process
 from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
-from celery.worker.request import Request as CeleryRequest
 
 from producer.contract import ErrorCode, ModelFailed
-from worker.intake.request import WorkerRequest
 from worker.pool import BatchTask, Call, PoolHooks, TaskResult
 from worker.results.backend import RESULT_BACKENDS
 
@@ -186,12 +184,6 @@ class Probe(BatchTask):
         note(on_failure=task_id)
 
 
-class SurvivingRequest(WorkerRequest):
-    """The request class of our own tasks, which works without settings here."""
-
-    info = CeleryRequest.info
-
-
 def _register(name: str, **options: Any) -> None:
     app.register_task(type(name, (Probe,), {"name": name, "__module__": __name__, **options})())
 
@@ -204,7 +196,7 @@ _register("limited", acks_late=True, rate_limit="60/m")
 _register(
     "auto", acks_late=True, autoretry_for=(KeyError,), retry_kwargs={"max_retries": 2, "countdown": 0}, max_retries=2
 )
-_register("surviving", acks_late=True, Request=f"{__name__}:SurvivingRequest")
+_register("surviving", acks_late=True, Request="worker.pool.surviving_request:SurvivingRequest")
 _register("redelivered", acks_late=True, reject_on_worker_lost=True)
 
 

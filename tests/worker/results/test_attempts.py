@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 import redis
-from celery import Celery
 from celery.states import FAILURE, PENDING, RETRY, SUCCESS
 
-from examples.local_stack import LocalServer
 from worker.results.attempts import RecordedClaim
-from worker.results.backend import RESULT_BACKENDS, RedisBackend
+from worker.results.backend import RedisBackend
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
-
-
-@pytest.fixture
-def backend(server: LocalServer) -> Iterator[RedisBackend]:
-    app = Celery("attempts", broker="memory://", backend=server.url, set_as_current=False)
-    app.loader.override_backends = RESULT_BACKENDS
-    found = app.backend
-    assert isinstance(found, RedisBackend)
-    yield found
-    app.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -11,21 +11,11 @@ from celery import Celery
 from celery.app.task import Context
 from celery.states import FAILURE, PENDING, RETRY, STARTED, SUCCESS
 
-from examples.local_stack import PATIENCE_S, LocalServer
-from worker.results.backend import RESULT_BACKENDS, RedisBackend
+from examples.local_stack import PATIENCE_S
+from worker.results.backend import RedisBackend
 
 # Celery's own way of storing.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
-
-
-@pytest.fixture
-def backend(server: LocalServer) -> Iterator[RedisBackend]:
-    app = Celery("results", broker="memory://", backend=server.url, set_as_current=False)
-    app.loader.override_backends = RESULT_BACKENDS
-    found = app.backend
-    assert isinstance(found, RedisBackend)
-    yield found
-    app.close()
 
 
 @pytest.fixture
