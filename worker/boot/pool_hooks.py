@@ -139,6 +139,15 @@ class InferenceHooks(PoolHooks):
         except RedisError:
             logger.warning("could not keep a message that is given up as a dead letter", exc_info=True)
 
+    def on_superseded(self, message: Message) -> None:
+        """Leave the message to the worker that has claimed its request."""
+        if not isinstance(message.channel, Channel):
+            return
+        try:
+            message.channel.leave_to_others(message.delivery_tag)
+        except RedisError:
+            logger.warning("could not leave a message to the worker that has claimed it", exc_info=True)
+
     def describe(self) -> Mapping[str, Any]:
         """Cores, start-up time and revisions of each process, by pid; each model's arithmetic; the last exchange."""
         return {

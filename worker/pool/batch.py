@@ -97,6 +97,8 @@ class Batch:
             case CallOutcome.STORED:
                 request.end_stored(value)
             case CallOutcome.SUPERSEDED:
+                if request.celery_request is not None:
+                    self._hooks.on_superseded(request.celery_request.message)
                 request.leave_to_others()
             case CallOutcome.GIVEN_UP:
                 problem = f"its workers or processes died in {len(value)} attempts and more to compute this request"

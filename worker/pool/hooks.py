@@ -142,6 +142,13 @@ class PoolHooks:
             attempts: when and where it was begun, as far as that is known.
         """
 
+    def on_superseded(self, message: Message) -> None:
+        """Hold a message no longer whose request another worker has claimed: it is neither acknowledged nor given back.
+
+        Args:
+            message: kombu's message.
+        """
+
     def describe(self) -> Mapping[str, Any]:
         """Additional entries for the pool's part of ``inspect stats``."""
         return {}

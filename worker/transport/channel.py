@@ -139,6 +139,15 @@ class Channel(stock.Channel):
         self.fetcher.lease.drop(tag)
         self.qos.forget(tag)
 
+    def leave_to_others(self, tag: str) -> None:
+        """Hold a message no longer, and leave its record to whoever holds it by now.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer, or refuses.
+        """
+        self.qos.forget(tag)
+        self.fetcher.lease.drop(tag)
+
     def _epitaph(self, queue: str, envelope: bytes, reason: DeadReason, problem: str) -> Epitaph:
         facts = facts_of(envelope)
         task_id = facts.task_id or task_id_in(envelope) or ""

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from celery.worker import state
 
 from config import load_settings
+from examples.local_stack import LocalServer
 from models.engine.usage import Usage
 from producer.contract import ErrorCode, ModelFailed
+from tests.worker.transport.helpers import Looped, publish
 from worker.boot.pool_hooks import MAX_FAILED_STARTS, InferenceHooks
 from worker.boot.start_reports import StartReport
 from worker.cores.leases import LeaseRequest, Leases, LeasingError, take_leases
@@ -22,6 +25,7 @@ from worker.inference.served_models import ServedModels
 from worker.observability.metrics.meter import RestartReason
 from worker.pool import ComputedBatch, ProcessExit
 from worker.runtime import WorkerRuntime
+from worker.transport.dead_letters import Attempt, DeadReason
 
 CORES = [Core(number, 0, 0) for number in range(4)]
 DIED, FAILED = RestartReason.DIED, RestartReason.FAILED_TO_START
@@ -305,3 +309,27 @@ def test_without_a_worker_there_is_nobody_to_report_to_and_nothing_to_lease() ->
         hooks.report(StartReport(1, 0, (), 0.0, None))
     with pytest.raises(RuntimeError, match="no worker has started"):
         hooks.before_grow(1)
+
+
+def test_a_request_that_is_given_up_is_kept_with_its_attempts(
+    runtime: WorkerRuntime, own_server: LocalServer, own_redis: redis.Redis
+) -> None:
+    publish(own_server.url, "q", "deadly")
+    with Looped(own_server.url, "q") as looped:
+        looped.until_received(1)
+        InferenceHooks(runtime).on_given_up(looped.messages[0], "its workers died", [(1.5, "first@here")])
+        (letter,) = looped.channel.dead_letters.newest_first()
+    assert (letter.reason, letter.problem, letter.queue) == (DeadReason.TOO_MANY_ATTEMPTS, "its workers died", "q")
+    assert letter.attempts == (Attempt(1.5, "first@here"),)
+    assert not own_redis.exists("unacked", "q")
+
+
+def test_a_request_that_another_worker_has_claimed_is_left_to_it(
+    runtime: WorkerRuntime, own_server: LocalServer, own_redis: redis.Redis
+) -> None:
+    publish(own_server.url, "q", "theirs")
+    with Looped(own_server.url, "q") as looped:
+        looped.until_received(1)
+        InferenceHooks(runtime).on_superseded(looped.messages[0])
+        assert looped.channel.qos.held_count == 0
+    assert (own_redis.hlen("unacked"), own_redis.llen("q")) == (1, 0)

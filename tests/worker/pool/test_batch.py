@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.states import FAILURE, SUCCESS
+from kombu.message import Message
 
 from tests.worker.pool.fakes import FakeRequest, no_tracer, tracer_arguments
 from worker.pool import PoolHooks, ProcessDied
@@ -17,7 +18,7 @@ from worker.pool.billiard_adapter import JobOptions
 from worker.pool.claims import MAX_ATTEMPTS
 from worker.pool.exception_info import OutOfMemory, exception_info, exception_of
 from worker.pool.execute import BatchReport, CallOutcome
-from worker.pool.pending_request import PendingRequest
+from worker.pool.pending_request import PendingRequest, RequestState
 
 
 class Recorded(PendingRequest):
@@ -98,6 +99,23 @@ def test_outcomes_decide_who_runs_again_and_who_alone() -> None:
     assert queue == [late, alone, again]
     assert [request.runs_alone for request in queue] == [False, True, False]
     assert not late.seen
+
+
+def test_what_is_another_workers_by_now_ends_here_without_a_word() -> None:
+    left: list[Any] = []
+
+    class Hooks(PoolHooks):
+        def on_superseded(self, message: Message) -> None:
+            left.append(message)
+
+    request = Recorded("a")
+    assert request.celery_request is not None
+    batch = Batch([request], lambda _: None, lambda *_: None, Hooks())
+    batch.on_results(BatchReport([(CallOutcome.SUPERSEDED, None)], None))
+
+    assert left == [request.celery_request.message]
+    assert request.state is RequestState.GONE
+    assert request.seen == []
 
 
 @pytest.mark.parametrize("error", [WorkerLostError("gone"), SystemExit(1), KeyboardInterrupt()])

@@ -89,6 +89,20 @@ def test_a_rejected_message_is_dropped_or_comes_again(url: str, keys: redis.Redi
         assert not keys.exists("unacked", "unacked_index", "q")
 
 
+def test_what_is_left_to_others_keeps_its_record_and_takes_no_credit(url: str, keys: redis.Redis) -> None:
+    publish(url, "q", "theirs")
+    with Looped(url, "q", prefetch=1) as looped:
+        looped.until_received(1)
+        looped.channel.leave_to_others(looped.messages[0].delivery_tag)
+        publish(url, "q", "ours")
+        looped.until_received(2)
+        looped.messages[1].ack()
+        looped.until_settled()
+    assert len(unacked(keys)) == keys.zcard("unacked_index") == 1
+    assert not list(keys.scan_iter("unacked.held.*"))
+    assert keys.llen("q") == 0
+
+
 def test_what_a_stock_worker_held_is_taken_over_after_the_visibility_timeout(url: str, keys: redis.Redis) -> None:
     publish(url, "q", BODY)
     with Looped(url, "q", connection=kombu.Connection) as held:
