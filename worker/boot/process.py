@@ -10,6 +10,7 @@ import faulthandler
 import logging
 import os
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 from billiard import current_process
@@ -69,8 +70,10 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
 
 
 def _pin(cores: tuple[int, ...]) -> None:
-    """Pin this process. Every thread that a library starts later inherits the mask."""
-    os.sched_setaffinity(0, cores)
+    """Pin this process: the threads that it has, and by inheritance those that a library starts later."""
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread), cores)
     threads = str(len(cores))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads

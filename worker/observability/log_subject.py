@@ -33,7 +33,7 @@ def subject_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _named_in(record: logging.LogRecord) -> dict[str, object]:
-    extra = {name: getattr(record, name) for name in ("task_id", "task_ids") if hasattr(record, name)}
+    extra = {name: getattr(record, name) for name in ("task", "task_id", "task_ids") if hasattr(record, name)}
     if extra:
         # Celery's formatter sets ??? when there is no task.
         return {} if extra.get("task_id") == "???" else extra

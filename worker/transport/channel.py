@@ -134,7 +134,7 @@ class Channel(stock.Channel):
             if self.dead_letters.bury(tag, envelope, epitaph):
                 logger.warning(
                     "moved a message of %d bytes from %s to the dead letters (%s): %s",
-                    len(envelope), _shown(queue), reason.value, problem, extra={"task_id": epitaph.task_id},
+                    len(envelope), _shown(queue), reason.value, problem, extra=epitaph.subject,
                 )  # fmt: skip
         self.fetcher.lease.drop(tag)
         self.qos.forget(tag)
@@ -274,7 +274,7 @@ class Channel(stock.Channel):
             len(raw),
             _shown(queue),
             reason,
-            extra={"task_id": epitaph.task_id} if epitaph.task_id else None,
+            extra=epitaph.subject,
         )
 
     # -- what kombu calls

@@ -199,6 +199,12 @@ class Epitaph:
     error: str = ""
     attempts: Sequence[Attempt] = ()
 
+    @property
+    def subject(self) -> dict[str, str]:
+        """What a log line about the message is marked with, as far as it is known: ``task`` and ``task_id``."""
+        known = {"task": self.task, "task_id": self.task_id}
+        return {name: value for name, value in known.items() if value}
+
     def fields(self) -> Iterator[bytes]:
         """Names and values in turn; what is not known is left out. Half characters are escaped."""
         attempts = json.dumps([asdict(attempt) for attempt in self.attempts]) if self.attempts else ""
