@@ -37,7 +37,8 @@ from producer.outcomes import (
     results_unavailable,
     status_of,
 )
-from producer.trace_headers import TraceHeaderSource, sentry_trace_headers
+from producer.sending_span import sending_span
+from producer.trace_headers import TraceHeaderSource, current_trace_headers
 
 __all__ = ["AsyncSender"]
 
@@ -87,8 +88,8 @@ class AsyncSender:
         result_backend_url: where the workers store results; the broker by default.
         timeout_s: default timeout of a call, in seconds. Every timeout must be more than 0 and at most a week.
         trace_headers: called for each request; returns the headers that continue the caller's trace (``traceparent``,
-            ``tracestate``, ``baggage``, ``sentry-trace``). By default those of Sentry, if its SDK is initialized;
-            pass ``dict`` to send none.
+            ``tracestate``, ``baggage``, ``sentry-trace``). By default those of Sentry and OpenTelemetry, of what is set
+            up; pass ``dict`` to send none.
 
     Raises:
         InvalidRedisUrl: a URL cannot be used. This is a ValueError too; its message repeats no part of the URL.
@@ -101,7 +102,7 @@ class AsyncSender:
         result_backend_url: str | None = None,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        trace_headers: TraceHeaderSource = sentry_trace_headers,
+        trace_headers: TraceHeaderSource = current_trace_headers,
     ) -> None:
         self._broker, self._backend = servers(broker_url, result_backend_url)
         self._timeout_s = check_timeout(timeout_s)
@@ -296,6 +297,10 @@ class AsyncSender:
         return revoke_command([request_id], db=self._broker.db)
 
     async def _enqueue(self, loop: _Loop, submission: Submission, request_id: str, deadline: Deadline) -> None:
+        with sending_span(submission, request_id):
+            await self._publish(loop, submission, request_id, deadline)
+
+    async def _publish(self, loop: _Loop, submission: Submission, request_id: str, deadline: Deadline) -> None:
         publish = self._messages.publish_command(submission, request_id)
         try:
             if submission.durable:

@@ -38,8 +38,9 @@ from producer.outcomes import (
     results_unavailable,
     status_of,
 )
+from producer.sending_span import sending_span
 from producer.sync_map import SyncMap
-from producer.trace_headers import TraceHeaderSource, sentry_trace_headers
+from producer.trace_headers import TraceHeaderSource, current_trace_headers
 from producer.waiter import ResultWaiter, Wait
 
 __all__ = ["DEFAULT_URL", "MAX_TIMEOUT_S", "Answer", "Sender"]
@@ -56,8 +57,8 @@ class Sender:
         result_backend_url: where the workers store results; the broker by default.
         timeout_s: default timeout of a call, in seconds. Every timeout must be more than 0 and at most a week.
         trace_headers: called for each request; returns the headers that continue the caller's trace (``traceparent``,
-            ``tracestate``, ``baggage``, ``sentry-trace``). By default those of Sentry, if its SDK is initialized;
-            pass ``dict`` to send none.
+            ``tracestate``, ``baggage``, ``sentry-trace``). By default those of Sentry and OpenTelemetry, of what is set
+            up; pass ``dict`` to send none.
         max_connections: how many connections to one server there may be at most, at least 2. A call for which none is
             free waits for one, within its timeout.
 
@@ -72,7 +73,7 @@ class Sender:
         result_backend_url: str | None = None,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        trace_headers: TraceHeaderSource = sentry_trace_headers,
+        trace_headers: TraceHeaderSource = current_trace_headers,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
     ) -> None:
         broker, backend = servers(broker_url, result_backend_url)
@@ -261,6 +262,10 @@ class Sender:
         return Deadline.after(self._timeout_s if timeout_s is None else check_timeout(timeout_s))
 
     def _enqueue(self, submission: Submission, request_id: str, deadline: Deadline) -> None:
+        with sending_span(submission, request_id):
+            self._publish(submission, request_id, deadline)
+
+    def _publish(self, submission: Submission, request_id: str, deadline: Deadline) -> None:
         publish = self._messages.publish_command(submission, request_id)
         try:
             if submission.durable:

@@ -23,7 +23,7 @@ from worker.endpoints.step import Monitoring
 from worker.inference.served_models import ServedModels
 from worker.intake.model_registry import ModelAnnouncer
 from worker.intake.prefetch_gate import PrefetchGate
-from worker.observability import logs, sentry
+from worker.observability import logs, otel, sentry
 from worker.results.backend import RESULT_BACKENDS
 from worker.runtime import CeleriacApp, WorkerRuntime
 from worker.tasks import register_tasks
@@ -48,6 +48,7 @@ def create_app(settings: Settings) -> CeleriacApp:
     logs.connect(settings)
     # Connected before `process`, so that processes that cannot start are reported too.
     sentry.connect(settings, lambda: runtime.served.models)
+    otel.connect()
     process.connect(runtime, hooks)
     return app
 

@@ -11,7 +11,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("worker", "config", "models")
 #: The extras that only make sense with a worker; `celeriac` lists the libraries of each.
-_EXTRAS = ("flower", "prepare")
+_EXTRAS = ("flower", "otel", "prepare")
 
 
 class Requirements(MetadataHookInterface):

@@ -1,1 +1,1 @@
-"""What a worker reports while it runs: log lines, task events, metrics, and errors and traces for Sentry."""
+"""What a worker reports while it runs: log lines, task events, metrics, errors and traces for Sentry, and spans."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["BatchContext", "TaskRequest", "batch", "begin", "end", "on_batch", "on_request", "request"]
+
+logger = logging.getLogger(__name__)
 
 
 class TaskRequest(Protocol):
@@ -32,11 +35,13 @@ class BatchContext:
         requests: its requests.
         started_at: when the process began to compute it, in seconds since the epoch.
         ended_at: when its results were computed, in seconds since the epoch; None before.
+        at_end: called once its requests are traced.
     """
 
     requests: Sequence[TaskRequest]
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
+    at_end: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def task(self) -> str:
@@ -71,8 +76,15 @@ def begin(requests: Sequence[TaskRequest]) -> BatchContext:
 
 
 def end() -> None:
-    """End the batch."""
+    """End the batch, and call what is to be called then."""
+    ended = _batch.get()
     _batch.set(None)
+    for call in ended.at_end if ended else ():
+        try:
+            call()
+        except Exception:
+            # Its results are stored: whoever observes batches must not undo that.
+            logger.exception("an observer of batches failed")
 
 
 @contextlib.contextmanager
