@@ -148,7 +148,7 @@ class DeadlineExceeded(CeleriacError):
 
 
 class RequestRevoked(CeleriacError):
-    """An operator revoked the request."""
+    """The request was cancelled, or an operator revoked it."""
 
 
 class RemoteFailure(CeleriacError):

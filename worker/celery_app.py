@@ -21,6 +21,7 @@ from worker.control.commands import register_commands
 from worker.control.reloader import ModelReloader
 from worker.endpoints.step import Monitoring
 from worker.inference.served_models import ServedModels
+from worker.intake.cancelled import CancellationReader
 from worker.intake.model_registry import ModelAnnouncer
 from worker.intake.prefetch_gate import PrefetchGate
 from worker.observability import logs, otel, sentry
@@ -39,7 +40,8 @@ def create_app(settings: Settings) -> CeleriacApp:
     app.loader.override_backends = RESULT_BACKENDS
     app.conf.update(celery_options(settings, runtime.served.own_tasks, runtime.served.names))
     runtime.storing.probe = partial(_check_storing, app)
-    app.steps["consumer"].update((PrefetchGate, ModelAnnouncer, ModelReloader, NamesakeCheck, MemoryRecycler))
+    own_steps = (PrefetchGate, CancellationReader, ModelAnnouncer, ModelReloader, NamesakeCheck, MemoryRecycler)
+    app.steps["consumer"].update(own_steps)
     if settings.metrics.port is not None:
         app.steps["worker"].add(Monitoring)
     register_commands()

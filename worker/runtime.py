@@ -22,6 +22,7 @@ from worker.inference.taken_models import TakenModel
 from worker.observability.metrics.meter import Meter
 from worker.pool import PoolHooks
 from worker.pool.throughput import ByteThroughput
+from worker.results.cancellations import Cancellations
 from worker.results.store_watch import StoreWatch
 from worker.workload.monitor import WorkloadMonitor
 
@@ -45,6 +46,7 @@ class WorkerRuntime:
         process_limit_bytes: the memory of its own above which a process is replaced; None if nothing is known of it.
         loaded: the models of this pool process; None in the parent.
         storing: whether results can be stored.
+        cancellations: the requests that were cancelled, as far as the worker has heard.
         exchange: exchanges the models for newly prepared ones.
     """
 
@@ -60,6 +62,7 @@ class WorkerRuntime:
     process_limit_bytes: int | None = None
     loaded: LoadedModels | None = None
     storing: StoreWatch = field(default_factory=StoreWatch)
+    cancellations: Cancellations = field(default_factory=Cancellations)
     exchange: ModelExchange = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 from celery import Celery
 
 from models.engine.usage import Usage
-from producer.contract import RequestError, TaskName
+from producer.contract import ONCE_HEADER, RequestError, TaskName
 from worker.inference.answering import answer
 from worker.inference.arguments import arguments_by_name, named_model
 from worker.inference.hidden_result import HiddenResult
@@ -53,6 +54,10 @@ class InferenceTask(BatchTask):
     def batch_cost(self, call: Call, body_bytes: int) -> int:
         """The estimated number of tokens of a request."""
         return estimate_tokens(arguments_by_name(self.task_name, call.args, call.kwargs), body_bytes)
+
+    def is_one_of_several(self, headers: Mapping[str, Any]) -> bool:
+        """Whether its sender says so; a retry is a message of its own with the same id."""
+        return headers.get(ONCE_HEADER) is True and not headers.get("retries")
 
     @property
     def _runtime(self) -> WorkerRuntime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from producer.contract.headers import (
     BAGGAGE_HEADER,
     MAX_TRACE_HEADER_CHARACTERS,
+    ONCE_HEADER,
     SENT_AT_HEADER,
     SENTRY_ENQUEUED_TIME_HEADER,
     SENTRY_TRACE_HEADER,
@@ -75,6 +76,7 @@ __all__ = [
     "MAX_TEXT_CHARACTERS",
     "MAX_TRACE_HEADER_CHARACTERS",
     "MIN_WINDOW_TOKENS",
+    "ONCE_HEADER",
     "REQUESTS",
     "SENTRY_ENQUEUED_TIME_HEADER",
     "SENTRY_TRACE_HEADER",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BAGGAGE_HEADER",
     "MAX_TRACE_HEADER_CHARACTERS",
+    "ONCE_HEADER",
     "SENTRY_ENQUEUED_TIME_HEADER",
     "SENTRY_TRACE_HEADER",
     "SENT_AT_HEADER",
@@ -18,6 +19,8 @@ __all__ = [
 VERSION_HEADER = "celeriac_contract_version"
 #: When the message was sent, in seconds since the Unix epoch; workers measure queueing times from it.
 SENT_AT_HEADER = "celeriac_sent_at"
+#: True if the sender chose the id, and messages with this id are one request: a worker computes only one of them.
+ONCE_HEADER = "celeriac_once"
 
 #: Sentry's trace id, parent span id and sampling decision.
 SENTRY_TRACE_HEADER = "sentry-trace"

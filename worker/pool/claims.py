@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["MAX_ATTEMPTS", "Attempt", "Claim", "Claimer", "FirstClaim", "claim_all"]
+__all__ = ["MAX_ATTEMPTS", "Attempt", "Claim", "Claimer", "FirstClaim", "claim_all", "take_all"]
 
 #: How many attempts on record end it. The first is not on record: whether a worker that died had begun it is unknown.
 MAX_ATTEMPTS = 3
@@ -66,6 +66,22 @@ class Claimer(Protocol):
         """
 
 
+@runtime_checkable
+class Taker(Protocol):
+    """A result backend that can tell which of several messages with one id is computed."""
+
+    def take(self, messages: Sequence[tuple[str, str]]) -> Sequence[str | None]:
+        """Take messages, each given as its task id and its delivery tag.
+
+        Returns:
+            For each None if it is to be computed; else why not: a success is stored (``SUCCESS``), or another message
+            with its id is computed.
+
+        Raises:
+            Exception: the backend does not answer; none or a part is taken.
+        """
+
+
 @dataclass(frozen=True)
 class FirstClaim:
     """The claim of what was not delivered before, or was claimed before: nothing has to be asked."""
@@ -91,3 +107,22 @@ def claim_all(backend: object, requests: Sequence[tuple[str, str]], worker: str,
     if not requests or not isinstance(backend, Claimer):
         return [FirstClaim()] * len(requests)
     return backend.claim(requests, worker, _MAX_ATTEMPTS_TOGETHER - 1 if together else MAX_ATTEMPTS - 1)
+
+
+def take_all(backend: object, messages: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Take messages whose ids may name several of them, at a backend that can tell.
+
+    Args:
+        backend: the result backend.
+        messages: each given as its task id and its delivery tag.
+
+    Returns:
+        By delivery tag, why some are not to be computed, as :meth:`Taker.take` says it.
+
+    Raises:
+        Exception: the backend does not answer.
+    """
+    if not messages or not isinstance(backend, Taker):
+        return {}
+    taken = zip(messages, backend.take(messages), strict=True)
+    return {tag: state for (_, tag), state in taken if state is not None}

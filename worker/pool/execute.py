@@ -28,7 +28,7 @@ from celery.states import STARTED
 from worker.pool import work_context
 from worker.pool.batch_task import BatchTask, Call, TaskResult
 from worker.pool.celery_adapter import Payload, Tracer, is_member_of_chord, process_app
-from worker.pool.claims import MAX_ATTEMPTS, Claim, Claimer, FirstClaim, claim_all
+from worker.pool.claims import MAX_ATTEMPTS, Claim, Claimer, FirstClaim, claim_all, take_all
 from worker.pool.exception_info import exception_info
 
 __all__ = ["BatchReport", "CallOutcome", "CallReport", "DispatchedRequest", "run_batch", "use_batch_clock"]
@@ -50,7 +50,7 @@ class CallOutcome(Enum):
     RAISED = auto()
     #: It had expired before the computation.
     EXPIRED = auto()
-    #: Its result is stored already, with the state that is reported.
+    #: Its result is stored already, with the state that is reported, or is that of another message with its id.
     STORED = auto()
     #: It was begun too often; the attempts that are known are reported.
     GIVEN_UP = auto()
@@ -119,6 +119,7 @@ def run_batch(target: Tracer, requests: Sequence[DispatchedRequest]) -> BatchRep
     try:
         claims = _claim(task.backend, requests)
         unfit = [_unfit(task.backend, request, claim) for request, claim in zip(requests, claims, strict=True)]
+        unfit = _take(task, requests, unfit)
     except Exception as error:
         # Whether their results are stored is unknown, and they could not be stored now.
         logger.exception("could not claim %d requests, which go back to the broker", len(requests))
@@ -172,6 +173,19 @@ def _unfit(backend: Backend, request: DispatchedRequest, claim: Claim) -> CallRe
         is_over = len(claim.history) >= MAX_ATTEMPTS
         return (CallOutcome.GIVEN_UP, claim.history) if is_over else (CallOutcome.REQUEUE_ALONE, None)
     return (CallOutcome.EXPIRED, None) if _is_late(request.expires) else None
+
+
+def _take(
+    task: BatchTask, requests: Sequence[DispatchedRequest], unfit: Sequence[CallReport | TaskResult | None]
+) -> list[CallReport | TaskResult | None]:
+    """Find out which requests are computed as other messages with their ids, or were."""
+    wanted = zip(requests, unfit, strict=True)
+    several = [(r.task_id, r.tag) for r, report in wanted if report is None and task.is_one_of_several(r.headers)]
+    others = take_all(task.backend, several)
+    return [
+        (CallOutcome.STORED, others[request.tag]) if report is None and request.tag in others else report
+        for request, report in zip(requests, unfit, strict=True)
+    ]
 
 
 def _stored(backend: Backend, request: DispatchedRequest) -> TaskResult:

@@ -20,6 +20,7 @@ from redis.commands.core import Script
 
 from worker.results.answer_facts import facts_of
 from worker.results.attempts import MIN_KEPT_S, Attempts, RecordedClaim
+from worker.results.marks import Marks, Taken
 
 __all__ = ["RESULT_BACKENDS", "RedisBackend", "SentinelBackend"]
 
@@ -31,6 +32,8 @@ _GATHERED_STATES = frozenset({STARTED, SUCCESS, FAILURE})
 #: How long a server that is gone is tried for, in seconds. Then the requests go back, long before a time limit.
 _STORING_S = 15.0
 _PROBE_LASTS_S = 10
+#: How long a mark is kept after its message was taken, in seconds, unless results expire earlier.
+_MARK_KEPT_S = 3600
 
 
 @dataclass
@@ -155,6 +158,20 @@ class RedisBackend(CeleryRedisBackend):
         keyed = [(self.get_key_for_task(task_id), tag) for task_id, tag in requests]
         return self.attempts.claim(keyed, worker, at_most)
 
+    def take(self, messages: Sequence[tuple[str, str]]) -> Sequence[str | None]:
+        """Take messages whose ids may name several, each given as its task id and its delivery tag.
+
+        Returns:
+            For each None if it is to be computed; ``SUCCESS`` if that is stored, and ``STARTED`` if another message
+            with its id is computed.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer; none or a part is taken.
+        """
+        keyed = [(self.get_key_for_task(task_id), task_id, tag) for task_id, tag in messages]
+        states = {Taken.TAKEN: None, Taken.STORED: SUCCESS, Taken.DUPLICATE: STARTED}
+        return [states[taken] for taken in self.marks.take(keyed)]
+
     def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
         """Count a member of a chord, and start the body with the last one.
 
@@ -190,8 +207,18 @@ class RedisBackend(CeleryRedisBackend):
     @cached_property
     def attempts(self) -> Attempts:
         """The records of attempts."""
-        prefix = bytes_to_str(self.task_keyprefix).removesuffix(bytes_to_str(CeleryRedisBackend.task_keyprefix))
-        return Attempts(self.client, prefix, max(self.expires or 0, MIN_KEPT_S))
+        return Attempts(self.client, self.key_prefix, max(self.expires or 0, MIN_KEPT_S))
+
+    @cached_property
+    def marks(self) -> Marks:
+        """The marks of requests whose ids their senders chose."""
+        return Marks(self.client, self.key_prefix, min(self.expires or _MARK_KEPT_S, _MARK_KEPT_S))
+
+    @property
+    def key_prefix(self) -> str:
+        """The global prefix of the backend's keys."""
+        prefix: str = bytes_to_str(self.task_keyprefix)
+        return prefix.removesuffix(bytes_to_str(CeleryRedisBackend.task_keyprefix))
 
     @cached_property
     def _store(self) -> Script:

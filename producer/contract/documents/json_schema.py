@@ -12,6 +12,7 @@ from producer.contract.documents.comments import described_fields
 from producer.contract.documents.meanings import TASK_RULES
 from producer.contract.headers import (
     MAX_TRACE_HEADER_CHARACTERS,
+    ONCE_HEADER,
     SENT_AT_HEADER,
     SENTRY_ENQUEUED_TIME_HEADER,
     TRACE_HEADERS,
@@ -133,6 +134,10 @@ def _headers() -> JsonSchema:
             VERSION_HEADER: {
                 "enum": sorted(SUPPORTED_VERSIONS),
                 "description": "The version of the contract; this one, if it is left out.",
+            },
+            ONCE_HEADER: {
+                "type": "boolean",
+                "description": "Whether messages with this id are one request, which is computed once.",
             },
             SENT_AT_HEADER: {"type": "number", "description": "When the message was sent, in seconds since 1970."},
             SENTRY_ENQUEUED_TIME_HEADER: {"type": "number", "description": "The same, from Sentry's SDK."},
