@@ -18,14 +18,15 @@ from producer.async_connections import Commands, connector_to
 from producer.async_map import AsyncMap
 from producer.async_waiter import AsyncResultWaiter
 from producer.chunks import ChunkedMap, Progress
-from producer.connections import Deadline
+from producer.connections import Command, Deadline
 from producer.contract import QueueClass, Request
 from producer.contract.redis_url import RedisUrl
-from producer.control import revoke_command
+from producer.control import notice_command
 from producer.durability import Durability
 from producer.expectations import Expectation
 from producer.handles import AsyncRequestHandle
 from producer.message import MessageBuilder, Submission
+from producer.once import cancel_command
 from producer.options import DEFAULT_CHUNK_S, DEFAULT_IN_FLIGHT, DEFAULT_TIMEOUT_S, DEFAULT_URL, check_timeout, servers
 from producer.outcomes import (
     KEY_PREFIX,
@@ -106,7 +107,7 @@ class AsyncSender:
     ) -> None:
         self._broker, self._backend = servers(broker_url, result_backend_url)
         self._timeout_s = check_timeout(timeout_s)
-        self._messages = MessageBuilder(trace_headers)
+        self._messages = MessageBuilder(trace_headers, has_one_server=self._broker.url == self._backend.url)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -127,7 +128,8 @@ class AsyncSender:
             request: for example ``TextClassificationRequest(inputs="…")``.
             queue_class: interactive requests are served before bulk requests.
             expires_s: seconds from now after which no worker may start the request; None for no limit.
-            request_id: an id of your own. Two requests with the same id overwrite each other's result.
+            request_id: an id of your own. Sent again, by anyone, it is computed once and has one result, that of what
+                was sent first. After it has expired or was cancelled, it may be sent again and is computed.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
             durable: return only once the broker has the request on its disk. It needs ``appendonly yes`` and Redis 7.2
                 or later, or Valkey, and takes up to a second with ``appendfsync everysec``.
@@ -136,10 +138,11 @@ class AsyncSender:
             InvalidRequest: the request is too large as JSON.
             NotDurable: the broker cannot confirm that the request is on disk, or did not in time.
             BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
+            ResultBackendUnavailable: another server is the result backend, and did not take the ``request_id`` in time.
         """
         deadline, loop = self._deadline(timeout_s), self._loop()
         own_id = request_id or loop.waiter.expectations.new_id()
-        await self._enqueue(loop, Submission(request, queue_class, expires_s, durable=durable), own_id, deadline)
+        await self._enqueue(loop, Submission(request, queue_class, expires_s, request_id, durable), own_id, deadline)
         return own_id
 
     async def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
@@ -189,9 +192,15 @@ class AsyncSender:
 
         Raises:
             BrokerUnavailable: the broker did not reply in time, or refused the credentials.
+            ResultBackendUnavailable: so did the result backend.
         """
+        deadline, loop = self._deadline(timeout_s), self._loop()
         try:
-            await self._loop().broker.execute([self._revoke(request_id)], self._deadline(timeout_s))
+            await loop.backend.execute([cancel_command(request_id)], deadline)
+        except RedisError as error:
+            raise results_unavailable(error) from error
+        try:
+            await loop.broker.execute([self._notice(request_id)], deadline)
         except RedisError as error:
             raise broker_unavailable(error) from error
 
@@ -293,15 +302,23 @@ class AsyncSender:
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline.after(self._timeout_s if timeout_s is None else check_timeout(timeout_s))
 
-    def _revoke(self, request_id: str) -> tuple[str | bytes | int | float, ...]:
-        return revoke_command([request_id], db=self._broker.db)
+    def _notice(self, request_id: str) -> Command:
+        return notice_command(request_id, db=self._broker.db)
 
     async def _enqueue(self, loop: _Loop, submission: Submission, request_id: str, deadline: Deadline) -> None:
         with sending_span(submission, request_id):
             await self._publish(loop, submission, request_id, deadline)
 
     async def _publish(self, loop: _Loop, submission: Submission, request_id: str, deadline: Deadline) -> None:
-        publish = self._messages.publish_command(submission, request_id)
+        publication = self._messages.publication(submission, request_id)
+        publish = publication.publish
+        try:
+            if publication.mark:
+                (reply,) = await loop.backend.execute([publication.mark], deadline)
+                if not publication.is_wanted(reply):
+                    return
+        except RedisError as error:
+            raise results_unavailable(error) from error
         try:
             if submission.durable:
                 for probe in loop.durability.probes():
@@ -317,6 +334,9 @@ class AsyncSender:
             if submission.durable and isinstance(error, ResponseError):
                 loop.durability.explain(error)
             raise broker_unavailable(error) from error
+        if publication.confirm:
+            with suppress(RedisError):
+                await loop.backend.execute([publication.confirm], deadline)
 
     def _map(
         self,
@@ -344,15 +364,20 @@ class AsyncSender:
             await self._enqueue(loop, submission, expectation.request_id, deadline)
             return (await self._collect(loop, expectation, deadline)).result
         except asyncio.CancelledError:
-            loop.broker.send(self._revoke(expectation.request_id), Deadline.after(_CANCEL_S))
+            loop.backend.send(cancel_command(expectation.request_id), Deadline.after(_CANCEL_S))
+            loop.broker.send(self._notice(expectation.request_id), Deadline.after(_CANCEL_S))
             raise
 
     async def _submit_for_handle(self, submission: Submission, timeout_s: float | None) -> AsyncRequestHandle[Any]:
         deadline, loop = self._deadline(timeout_s), self._loop()
-        request_id = submission.request_id or loop.waiter.expectations.new_id()
-        expectation = loop.waiter.expect(request_id, is_sent=submission.request_id is not None)
-        await self._enqueue(loop, submission, request_id, deadline)
-        return AsyncRequestHandle(self, request_id, expectation)
+        if submission.request_id is not None:
+            # First sent, then read: what is stored before may be the end of an earlier request.
+            await self._enqueue(loop, submission, submission.request_id, deadline)
+            expectation = loop.waiter.expect(submission.request_id, is_sent=True)
+        else:
+            expectation = loop.waiter.expect(loop.waiter.expectations.new_id(), is_sent=False)
+            await self._enqueue(loop, submission, expectation.request_id, deadline)
+        return AsyncRequestHandle(self, expectation.request_id, expectation)
 
     async def _collect(self, loop: _Loop, expectation: Expectation, deadline: Deadline) -> Answer:
         try:

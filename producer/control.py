@@ -1,27 +1,28 @@
-"""The remote-control message that revokes requests, as ``app.control.revoke`` of Celery publishes it. No I/O."""
+"""The remote-control message that tells workers of a cancelled request. No I/O."""
 
 from __future__ import annotations
 
 import base64
 import json
 import uuid
-from collections.abc import Sequence
 
 from producer.connections import Command
 
-__all__ = ["revoke_command"]
+__all__ = ["notice_command"]
 
 
-def revoke_command(request_ids: Sequence[str], *, db: int) -> Command:
-    """The command that tells every worker of a broker to drop requests that it has not started.
+def notice_command(request_id: str, *, db: int) -> Command:
+    """The command that tells every worker of a broker, now, that a request is cancelled.
+
+    It is not Celery's ``revoke``: a worker that is told so refuses the id for hours, also if it is sent again.
 
     Args:
-        request_ids: what to drop.
+        request_id: the request.
         db: the broker's database.
     """
     order = {
-        "method": "revoke",
-        "arguments": {"task_id": list(request_ids), "terminate": False, "signal": "SIGTERM"},
+        "method": "cancel_requests",
+        "arguments": {"request_ids": [request_id]},
         "destination": None,
         "pattern": None,
         "matcher": None,

@@ -73,7 +73,7 @@ class Expectations:
             is_sent: whether the request may have been answered already, so that its stored result must be read.
         """
         known = self._wanted.get(request_id)
-        if known is None:
+        if known is None or _may_be_sent_again(known.record):
             known = self._wanted[request_id] = Expectation(request_id)
             if not self._is_own(request_id):
                 finalize(known, self._dropped.append, request_id).atexit = False
@@ -82,6 +82,8 @@ class Expectations:
             if not self._is_own(request_id):
                 if request_id not in self._channels:
                     self._to_subscribe[request_id] = None
+                elif is_sent:
+                    self._unread[request_id] = None
             elif is_sent and self._is_covering:
                 self._unread[request_id] = None
         return known
@@ -145,7 +147,7 @@ class Expectations:
             raise push
         kind = push[0]
         if kind in {b"pmessage", b"message"}:
-            self._take_value(push[-2].decode().removeprefix(KEY_PREFIX), push[-1])
+            self._take_value(push[-2].decode().removeprefix(KEY_PREFIX), push[-1], is_pushed=True)
         elif kind == b"psubscribe" or (kind == b"subscribe" and push[1].decode() == self.wake_channel):
             self._is_covering = True
             self._unread.update(dict.fromkeys(i for i in list(self._wanted) if self._is_own(i)))
@@ -184,15 +186,24 @@ class Expectations:
     def _is_own(self, request_id: str) -> bool:
         return self._has_pattern and request_id.startswith(self._prefix)
 
-    def _take_value(self, request_id: str, value: bytes | None) -> bool:
+    def _take_value(self, request_id: str, value: bytes | None, *, is_pushed: bool = False) -> bool:
         expectation = self._wanted.get(request_id)
         if expectation is None or expectation.record is not None:
             return False
         record = finished_record(value)
         if record is None:
             return False
+        if is_pushed and _may_be_sent_again(record):
+            # Perhaps it has been sent again since: what is stored now counts.
+            self._unread[request_id] = None
+            return False
         expectation.record = record
         listeners, expectation.listeners = expectation.listeners, []
         for listener in listeners:
             listener(expectation)
         return True
+
+
+def _may_be_sent_again(record: ResultRecord | None) -> bool:
+    """Whether a request has ended without being computed: then its id may be sent again, and has another end."""
+    return record is not None and record["status"] == "REVOKED"

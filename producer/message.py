@@ -19,10 +19,10 @@ from types import MappingProxyType
 
 from celery import Celery
 
-from producer.connections import Command
 from producer.contract import (
     CONTRACT_VERSION,
     MAX_REQUEST_BYTES,
+    ONCE_HEADER,
     SENT_AT_HEADER,
     VERSION_HEADER,
     QueueClass,
@@ -30,12 +30,14 @@ from producer.contract import (
     queue_name,
     too_large,
 )
+from producer.once import Publication, publication_of
 from producer.trace_headers import TraceHeaderSource, collect_trace_headers
 
 __all__ = ["MessageBuilder", "Submission", "build_message"]
 
 _PERSISTENT_DELIVERY_MODE = 2
 _NO_HEADERS: Mapping[str, str | float] = MappingProxyType({})
+_ONCE: Mapping[str, str | float] = MappingProxyType({ONCE_HEADER: True})
 
 
 @dataclass(frozen=True)
@@ -62,27 +64,41 @@ class MessageBuilder:
 
     Args:
         trace_headers: see :class:`producer.sender.Sender`.
+        has_one_server: whether the broker is the result backend too.
     """
 
-    def __init__(self, trace_headers: TraceHeaderSource) -> None:
+    def __init__(self, trace_headers: TraceHeaderSource, *, has_one_server: bool) -> None:
         self._trace_headers = trace_headers
+        self._has_one_server = has_one_server
 
-    def publish_command(self, submission: Submission, request_id: str) -> Command:
-        """The command that enqueues a request under an id.
+    def publication(self, submission: Submission, request_id: str) -> Publication:
+        """The commands that enqueue a request under an id; once, if the id is the caller's own.
 
         Raises:
             InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
         """
         request = submission.request
         queue = queue_name(request.task, submission.queue_class)
+        tag, is_once = str(uuid.uuid4()), submission.request_id is not None
         message = build_message(
             request,
             request_id=request_id,
             queue=queue,
             expires_s=submission.expires_s,
-            trace_headers=collect_trace_headers(self._trace_headers),
+            more_headers={**collect_trace_headers(self._trace_headers), **(_ONCE if is_once else _NO_HEADERS)},
+            delivery_tag=tag,
         )
-        return ("LPUSH", queue, message)
+        if not is_once:
+            return Publication(("LPUSH", queue, message))
+        return publication_of(
+            request_id,
+            queue,
+            message,
+            tag=tag,
+            expires_s=submission.expires_s,
+            durable=submission.durable,
+            has_one_server=self._has_one_server,
+        )
 
 
 @cache
@@ -97,7 +113,8 @@ def build_message(
     request_id: str,
     queue: str,
     expires_s: float | None,
-    trace_headers: Mapping[str, str | float] = _NO_HEADERS,
+    more_headers: Mapping[str, str | float] = _NO_HEADERS,
+    delivery_tag: str | None = None,
 ) -> bytes:
     """Build the list element for ``request``.
 
@@ -106,7 +123,8 @@ def build_message(
         request_id: becomes Celery's task id.
         queue: name of the Redis list that the message is pushed to.
         expires_s: seconds from now after which no worker may start the request; None for no limit.
-        trace_headers: headers that continue the caller's trace; they must not use the names of Celery's headers.
+        more_headers: such as those that continue the caller's trace; they must not use the names of Celery's headers.
+        delivery_tag: names this message; None for a new one.
 
     Raises:
         InvalidRequest: the body is larger than ``MAX_REQUEST_BYTES``.
@@ -132,7 +150,7 @@ def build_message(
                 **message.headers,
                 VERSION_HEADER: CONTRACT_VERSION,
                 SENT_AT_HEADER: round(time.time(), 3),
-                **trace_headers,
+                **more_headers,
             },
             "properties": {
                 **message.properties,
@@ -140,7 +158,7 @@ def build_message(
                 "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid.uuid4()),
+                "delivery_tag": delivery_tag or str(uuid.uuid4()),
             },
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,11 +13,12 @@ from producer import errors
 from producer.chunks import ChunkedMap, Progress
 from producer.connections import Deadline, RedisConnections
 from producer.contract import QueueClass, Request
-from producer.control import revoke_command
+from producer.control import notice_command
 from producer.durability import Durability
 from producer.expectations import Expectation
 from producer.handles import RequestHandle
 from producer.message import MessageBuilder, Submission
+from producer.once import cancel_command
 from producer.options import (
     DEFAULT_CHUNK_S,
     DEFAULT_IN_FLIGHT,
@@ -87,7 +89,7 @@ class Sender:
         self._durability = Durability()
         self._waiter = ResultWaiter(self._backend)
         self._timeout_s = check_timeout(timeout_s)
-        self._messages = MessageBuilder(trace_headers)
+        self._messages = MessageBuilder(trace_headers, has_one_server=self._backend is self._broker)
 
     def submit(
         self,
@@ -108,7 +110,8 @@ class Sender:
             request: for example ``TextClassificationRequest(inputs="…")``.
             queue_class: interactive requests are served before bulk requests.
             expires_s: seconds from now after which no worker may start the request; None for no limit.
-            request_id: an id of your own. Two requests with the same id overwrite each other's result.
+            request_id: an id of your own. Sent again, by anyone, it is computed once and has one result, that of what
+                was sent first. After it has expired or was cancelled, it may be sent again and is computed.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
             durable: return only once the broker has the request on its disk. It needs ``appendonly yes`` and Redis 7.2
                 or later, or Valkey, and takes up to a second with ``appendfsync everysec``.
@@ -117,9 +120,10 @@ class Sender:
             InvalidRequest: the request is too large as JSON.
             NotDurable: the broker cannot confirm that the request is on disk, or did not in time.
             BrokerUnavailable: the broker did not confirm in time, or refused the credentials.
+            ResultBackendUnavailable: another server is the result backend, and did not take the ``request_id`` in time.
         """
         deadline, own_id = self._deadline(timeout_s), request_id or self._waiter.new_id()
-        self._enqueue(Submission(request, queue_class, expires_s, durable=durable), own_id, deadline)
+        self._enqueue(Submission(request, queue_class, expires_s, request_id, durable), own_id, deadline)
         return own_id
 
     def wait(self, request_id: str, *, timeout_s: float | None = None) -> Answer:
@@ -162,7 +166,8 @@ class Sender:
     def cancel(self, request_id: str, *, timeout_s: float | None = None) -> None:
         """Have a request dropped, unless a worker has started it. Whoever waits for it gets ``RequestRevoked``.
 
-        The workers that run now are told, as by ``app.control.revoke`` of Celery; they remember the id for some hours.
+        The workers that run are told, and those that are started in the next three hours find out. Sending the same id
+        again ends that.
 
         Args:
             request_id: as :meth:`submit` returned it.
@@ -170,9 +175,15 @@ class Sender:
 
         Raises:
             BrokerUnavailable: the broker did not reply in time, or refused the credentials.
+            ResultBackendUnavailable: so did the result backend.
         """
+        deadline = self._deadline(timeout_s)
         try:
-            self._broker.execute([revoke_command([request_id], db=self._db)], self._deadline(timeout_s))
+            self._backend.execute([cancel_command(request_id)], deadline)
+        except RedisError as error:
+            raise results_unavailable(error) from error
+        try:
+            self._broker.execute([notice_command(request_id, db=self._db)], deadline)
         except RedisError as error:
             raise broker_unavailable(error) from error
 
@@ -266,7 +277,15 @@ class Sender:
             self._publish(submission, request_id, deadline)
 
     def _publish(self, submission: Submission, request_id: str, deadline: Deadline) -> None:
-        publish = self._messages.publish_command(submission, request_id)
+        publication = self._messages.publication(submission, request_id)
+        publish = publication.publish
+        try:
+            if publication.mark:
+                (reply,) = self._backend.execute([publication.mark], deadline)
+                if not publication.is_wanted(reply):
+                    return
+        except RedisError as error:
+            raise results_unavailable(error) from error
         try:
             if submission.durable:
                 for probe in self._durability.probes():
@@ -282,6 +301,9 @@ class Sender:
             if submission.durable and isinstance(error, ResponseError):
                 self._durability.explain(error)
             raise broker_unavailable(error) from error
+        if publication.confirm:
+            with suppress(RedisError):
+                self._backend.execute([publication.confirm], deadline)
 
     def _submit_and_wait(self, request: Request, deadline: Deadline) -> Any:
         """Send a request and return its result. It expires at the deadline: nobody reads a later answer."""
@@ -300,9 +322,15 @@ class Sender:
         return SyncMap(plan, self._waiter, send, lambda: self._deadline(timeout_s))
 
     def _send(self, submission: Submission, wait: Wait | None, deadline: Deadline) -> Expectation:
-        """Expect a result and enqueue its request, in this order, so that the result is pushed to us."""
-        request_id = submission.request_id or self._waiter.new_id()
-        expectation = self._waiter.expect(request_id, wait, is_sent=submission.request_id is not None)
+        """Expect a result and enqueue its request, in this order, so that the result is pushed to us.
+
+        For a caller's own id it is the other order, since what is stored may be the end of an earlier request.
+        """
+        if submission.request_id is not None:
+            self._enqueue(submission, submission.request_id, deadline)
+            return self._waiter.expect(submission.request_id, wait, is_sent=True)
+        request_id = self._waiter.new_id()
+        expectation = self._waiter.expect(request_id, wait, is_sent=False)
         try:
             self._enqueue(submission, request_id, deadline)
         except BaseException:

@@ -91,7 +91,7 @@ class SubmittingClient(Sender):
             model: name of the model to use; None for the worker's default for the task.
             queue_class: interactive requests are served before bulk requests.
             expires_s: seconds from now after which no worker may start the request; None for no limit.
-            request_id: an id of your own.
+            request_id: an id of your own; as for :meth:`submit`.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
 
         Raises:
@@ -180,7 +180,7 @@ class SubmittingClient(Sender):
             model: name of the model to use; None for the worker's default for the task.
             queue_class: interactive requests are served before bulk requests.
             expires_s: seconds from now after which no worker may start the request; None for no limit.
-            request_id: an id of your own.
+            request_id: an id of your own; as for :meth:`submit`.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
 
         Raises:
@@ -294,7 +294,7 @@ class SubmittingClient(Sender):
             model: name of the model to use; None for the worker's default for the task.
             queue_class: interactive requests are served before bulk requests.
             expires_s: seconds from now after which no worker may start the request; None for no limit.
-            request_id: an id of your own.
+            request_id: an id of your own; as for :meth:`submit`.
             timeout_s: how long enqueueing may take, in seconds; None for the client's default.
 
         Raises:
