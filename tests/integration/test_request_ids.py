@@ -111,6 +111,12 @@ def hold(stack: Stack, client: Client) -> None:
     wait_until(lambda: stack.worker.value("processes_busy") == 1)
 
 
+def pushes_to(server: redis.Redis) -> int:
+    """How many messages were enqueued on a server, by scripts too."""
+    count: int = server.info("commandstats")["cmdstat_lpush"]["calls"]
+    return count
+
+
 def let_pass(seconds: float) -> None:
     """Wait for a deadline that begins now."""
     after_s = time.monotonic() + seconds
@@ -125,8 +131,10 @@ def test_the_same_id_from_many_callers_at_once_is_computed_once(
     with redis.Redis.from_url(stack.server.url) as server:
         callers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(5)]
         wait_until(lambda: server.get("ready") == b"5")
+        pushes = pushes_to(server)
         server.rpush("go", *range(5))
         answers = [answer for caller in callers for answer in json.loads(caller.communicate(timeout=PATIENCE_S)[0])]
+        assert pushes_to(server) - pushes == 1
     assert len(answers) == 50
     assert answers == [client.wait("from many").result] * 50
     assert stack.tokens() - before == text_tokens
