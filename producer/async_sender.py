@@ -192,15 +192,17 @@ class AsyncSender:
 
         Raises:
             BrokerUnavailable: the broker did not reply in time, or refused the credentials.
-            ResultBackendUnavailable: so did the result backend.
+            ResultBackendUnavailable: so did the result backend, which is another server.
         """
         deadline, loop = self._deadline(timeout_s), self._loop()
+        commands = [cancel_command(request_id), self._notice(request_id)]
+        if loop.backend is not loop.broker:
+            try:
+                await loop.backend.execute([commands.pop(0)], deadline)
+            except RedisError as error:
+                raise results_unavailable(error) from error
         try:
-            await loop.backend.execute([cancel_command(request_id)], deadline)
-        except RedisError as error:
-            raise results_unavailable(error) from error
-        try:
-            await loop.broker.execute([self._notice(request_id)], deadline)
+            await loop.broker.execute(commands, deadline)
         except RedisError as error:
             raise broker_unavailable(error) from error
 

@@ -175,15 +175,17 @@ class Sender:
 
         Raises:
             BrokerUnavailable: the broker did not reply in time, or refused the credentials.
-            ResultBackendUnavailable: so did the result backend.
+            ResultBackendUnavailable: so did the result backend, which is another server.
         """
         deadline = self._deadline(timeout_s)
+        commands = [cancel_command(request_id), notice_command(request_id, db=self._db)]
+        if self._backend is not self._broker:
+            try:
+                self._backend.execute([commands.pop(0)], deadline)
+            except RedisError as error:
+                raise results_unavailable(error) from error
         try:
-            self._backend.execute([cancel_command(request_id)], deadline)
-        except RedisError as error:
-            raise results_unavailable(error) from error
-        try:
-            self._broker.execute([notice_command(request_id, db=self._db)], deadline)
+            self._broker.execute(commands, deadline)
         except RedisError as error:
             raise broker_unavailable(error) from error
 
