@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from billiard import current_process
@@ -71,9 +72,9 @@ def _start(runtime: WorkerRuntime, hooks: InferenceHooks) -> None:
 
 def _pin(cores: tuple[int, ...]) -> None:
     """Pin this process: the threads that it has, and by inheritance those that a library starts later."""
-    for thread in os.listdir("/proc/self/task"):
+    for thread in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):  # it has ended
-            os.sched_setaffinity(int(thread), cores)
+            os.sched_setaffinity(int(thread.name), cores)
     threads = str(len(cores))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
