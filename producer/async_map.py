@@ -14,6 +14,7 @@ from producer.chunks import Chunk, ChunkedMap, Outcome
 from producer.connections import Deadline
 from producer.contract import Request
 from producer.expectations import Expectation
+from producer.message_log import UNSURE_S
 from producer.outcomes import late, results_unavailable
 
 __all__ = ["AsyncMap"]
@@ -44,6 +45,9 @@ class AsyncMap:
         self._plan, self._waiter, self._enqueue, self._fresh_deadline = plan, waiter, enqueue, fresh_deadline
         self._requests = requests
         self._sent: dict[str, tuple[Chunk, Expectation]] = {}
+        #: The ids of those that were not sent now, but perhaps by an earlier run.
+        self._looked_for: set[str] = set()
+        self._unsure: set[str] = set()
         self._finished: deque[Expectation] = deque()
         self._came = asyncio.Event()
         self._next: asyncio.Task[Request] | None = None
@@ -93,18 +97,30 @@ class AsyncMap:
                 self._plan.end()
 
     async def _send(self, chunk: Chunk) -> None:
-        expectation = self._waiter.expect(self._waiter.expectations.new_id(), is_sent=False)
+        logged = self._plan.enter(chunk)
+        request_id = self._waiter.expectations.new_id() if logged is None else logged.request_id
+        expectation = self._waiter.expect(request_id, is_sent=logged is not None)
+        if logged is not None and logged.may_be_sent and not chunk.is_overdue:
+            self._looked_for.add(request_id)
+            if logged.is_unsure:
+                self._unsure.add(request_id)
+            self._await(chunk, expectation)
+            return
         try:
             await self._enqueue(chunk.request, expectation.request_id, self._fresh_deadline())
         except errors.InvalidRequest as error:
             self._waiter.release(expectation)
             self._plan.failed(chunk, error)
         else:
-            self._sent[expectation.request_id] = chunk, expectation
-            if expectation.record is None:
-                expectation.listeners.append(self._notice)
-            else:
-                self._notice(expectation)
+            self._plan.sent(request_id)
+            self._await(chunk, expectation)
+
+    def _await(self, chunk: Chunk, expectation: Expectation) -> None:
+        self._sent[expectation.request_id] = chunk, expectation
+        if expectation.record is None:
+            expectation.listeners.append(self._notice)
+        else:
+            self._notice(expectation)
 
     def _notice(self, expectation: Expectation) -> None:
         self._finished.append(expectation)
@@ -117,7 +133,10 @@ class AsyncMap:
                 await asyncio.wait({self._next})
             return
         request_id, (chunk, oldest) = next(iter(self._sent.items()))
-        deadline = self._plan.deadline_of_oldest(request_id, self._fresh_deadline())
+        fresh = self._fresh_deadline()
+        if request_id in self._unsure:
+            fresh = fresh.capped(UNSURE_S)
+        deadline = self._plan.deadline_of_oldest(request_id, fresh)
         until = deadline.brought_forward(self._waiter.margin_s)
         self._came.clear()
         if self._finished:
@@ -135,15 +154,28 @@ class AsyncMap:
             await self._waiter.wait(oldest, deadline)
         except RedisError as error:
             problem = results_unavailable(error)
-        if not self._finished:
+        if not self._finished and request_id in self._looked_for:
+            self._send_what_was_not_found()
+        elif not self._finished:
             del self._sent[request_id]
             self._waiter.release(oldest)
             self._plan.failed(chunk, problem or late(request_id))
+
+    def _send_what_was_not_found(self) -> None:
+        """All of it has been waited for as long as the oldest."""
+        overdue = [self._sent.pop(request_id) for request_id in list(self._sent) if request_id in self._looked_for]
+        self._looked_for.clear()
+        self._unsure.clear()
+        for _, expectation in overdue:
+            self._waiter.release(expectation)
+        self._plan.not_found(chunk for chunk, _ in overdue)
 
     def _take_answers(self) -> None:
         while self._finished:
             expectation = self._finished.popleft()
             entry = self._sent.pop(expectation.request_id, None)
+            self._looked_for.discard(expectation.request_id)
+            self._unsure.discard(expectation.request_id)
             if entry is not None and expectation.record is not None:
                 self._waiter.release(expectation)
                 self._plan.answered(entry[0], expectation.request_id, expectation.record)

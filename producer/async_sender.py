@@ -26,6 +26,7 @@ from producer.durability import Durability
 from producer.expectations import Expectation
 from producer.handles import AsyncRequestHandle
 from producer.message import MessageBuilder, Submission
+from producer.message_log import MessageLog
 from producer.once import cancel_command
 from producer.options import DEFAULT_CHUNK_S, DEFAULT_IN_FLIGHT, DEFAULT_TIMEOUT_S, DEFAULT_URL, check_timeout, servers
 from producer.outcomes import (
@@ -216,6 +217,7 @@ class AsyncSender:
         chunk_s: float | None = DEFAULT_CHUNK_S,
         retries: int = 0,
         on_progress: Progress | None = None,
+        log: MessageLog | None = None,
     ) -> AsyncIterator[Answer | errors.CeleriacError]:
         """Send many requests, several at a time, and yield their answers in the order of the requests.
 
@@ -231,6 +233,8 @@ class AsyncSender:
             chunk_s: how long a worker should compute for one message, in seconds; None sends each request by itself.
             retries: how often a request is sent again after a worker failed on it (``RemoteFailure``).
             on_progress: called with the number of requests that are done, each time that it has grown.
+            log: names the messages, and knows those of an earlier run: their results are waited for, and only what does
+                not come within ``timeout_s`` is sent again. None for ids of the client's own.
 
         Yields:
             The answer to each request, or the error that it ended with. A failed request does not stop the others: what
@@ -239,7 +243,9 @@ class AsyncSender:
         Raises:
             BrokerUnavailable: a request could not be enqueued.
         """
-        plan = ChunkedMap(in_flight=in_flight, chunk_s=chunk_s, in_order=True, retries=retries, on_progress=on_progress)
+        plan = ChunkedMap(
+            in_flight=in_flight, chunk_s=chunk_s, in_order=True, retries=retries, on_progress=on_progress, log=log
+        )
         async for _, outcome in self._map(plan, requests, queue_class, timeout_s).run():
             yield outcome
 

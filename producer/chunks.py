@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from producer import errors
 from producer.connections import Deadline
 from producer.contract import MAX_INPUTS, MAX_REQUEST_BYTES, MAX_SEQUENCES, Request, ZeroShotClassificationRequest
+from producer.message_log import LoggedMessage, MessageLog
 from producer.outcomes import Answer, ResultRecord, answer_of, error_of_item
 
 __all__ = ["Chunk", "ChunkedMap", "Outcome", "Progress"]
@@ -48,6 +49,7 @@ class Chunk:
         retries: how often it may still be sent again.
         text_bytes: size of their texts as JSON.
         outcomes: one for each request, once they are known.
+        is_overdue: whether an earlier run may have sent it, and its result has not come in time.
     """
 
     numbers: list[int]
@@ -55,6 +57,7 @@ class Chunk:
     retries: int
     text_bytes: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    is_overdue: bool = False
 
     @property
     def request(self) -> Request:
@@ -85,6 +88,7 @@ class ChunkedMap:
         in_order: whether outcomes come in the order of the requests, or as they are known.
         retries: how often a request is sent again after a worker failed on it.
         on_progress: called with the number of requests that are done.
+        log: names the messages; None for ids that the client makes.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class ChunkedMap:
         in_order: bool,
         retries: int = 0,
         on_progress: Progress | None = None,
+        log: MessageLog | None = None,
     ) -> None:
         if in_flight < 1:
             raise ValueError(f"in_flight must be at least 1, not {in_flight!r}")
@@ -102,6 +107,10 @@ class ChunkedMap:
             raise ValueError(f"chunk_s must be more than 0 seconds, or None, not {chunk_s!r}")
         self._in_flight, self._chunk_s, self._in_order = in_flight, chunk_s, in_order
         self._retries, self._on_progress = retries, on_progress
+        self._log = log
+        self._logged_sizes = deque(log.sizes if log is not None else ())
+        #: How many requests the open message must have to be that of an earlier run.
+        self._open_size: int | None = None
         self._open: Chunk | None = None
         self._ready: deque[Chunk] = deque()
         #: Sent, or to be sent again, and not yet handed out, in the order of their requests.
@@ -131,25 +140,25 @@ class ChunkedMap:
         """Take the next request."""
         size = _text_bytes(request)
         if self._open is not None and not self._fits(self._open, request, size):
-            self.flush()
+            self._close()
         if self._open is None:
             self._open = Chunk([], [], self._retries)
+            self._open_size = self._logged_sizes.popleft() if self._logged_sizes else None
         self._open.numbers.append(self._added)
         self._open.requests.append(request)
         self._open.text_bytes += size
         self._added += 1
         if self._is_full(self._open):
-            self.flush()
+            self._close()
 
     def flush(self) -> None:
-        """Have the requests sent that wait for others."""
-        if self._open is not None:
-            self._ready.append(self._open)
-            self._open = None
+        """Have the requests sent that wait for others, unless they are to share a message as in an earlier run."""
+        if self._open_size is None:
+            self._close()
 
     def end(self) -> None:
         """No more requests will come."""
-        self.flush()
+        self._close()
         self._has_ended = True
 
     def to_send(self) -> list[Chunk]:
@@ -161,6 +170,26 @@ class ChunkedMap:
                 self._under_way.append(chunk)
             chunks.append(chunk)
         return chunks
+
+    def enter(self, chunk: Chunk) -> LoggedMessage | None:
+        """Have a message entered in the log; None if there is no log."""
+        if self._log is None:
+            return None
+        attempt = 1 + self._retries - chunk.retries
+        return self._log.enter(chunk.numbers[0], len(chunk.numbers), attempt)
+
+    def sent(self, request_id: str) -> None:
+        """The broker has a message."""
+        if self._log is not None:
+            self._log.sent(request_id)
+
+    def not_found(self, chunks: Iterable[Chunk]) -> None:
+        """The results of messages that an earlier run may have sent have not come in time: they are sent."""
+        overdue = list(chunks)
+        for chunk in overdue:
+            chunk.is_overdue = True
+        self._ready.extendleft(reversed(overdue))
+        self._oldest = None
 
     def answered(self, chunk: Chunk, request_id: str, record: ResultRecord) -> None:
         """A message has ended."""
@@ -207,6 +236,12 @@ class ChunkedMap:
             self._oldest = request_id, fresh
         return self._oldest[1]
 
+    def _close(self) -> None:
+        """No more requests go into the open message."""
+        if self._open is not None:
+            self._ready.append(self._open)
+            self._open = self._open_size = None
+
     def _finish(self, chunk: Chunk, outcomes: list[Outcome]) -> None:
         chunk.outcomes = outcomes
         self._done += len(outcomes)
@@ -230,6 +265,8 @@ class ChunkedMap:
         )
 
     def _is_full(self, chunk: Chunk) -> bool:
+        if self._open_size is not None:
+            return len(chunk.requests) >= self._open_size
         if self._chunk_s is None or chunk.requests[0].has_several:
             return True
         rate = self._seconds_per_weight.get(type(chunk.requests[0]))

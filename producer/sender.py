@@ -18,6 +18,7 @@ from producer.durability import Durability
 from producer.expectations import Expectation
 from producer.handles import RequestHandle
 from producer.message import MessageBuilder, Submission
+from producer.message_log import MessageLog
 from producer.once import cancel_command
 from producer.options import (
     DEFAULT_CHUNK_S,
@@ -199,6 +200,7 @@ class Sender:
         chunk_s: float | None = DEFAULT_CHUNK_S,
         retries: int = 0,
         on_progress: Progress | None = None,
+        log: MessageLog | None = None,
     ) -> Iterator[Answer | errors.CeleriacError]:
         """Send many requests, several at a time, and yield their answers in the order of the requests.
 
@@ -215,6 +217,8 @@ class Sender:
                 and at once: a request must otherwise wait until ``requests`` gives the next one.
             retries: how often a request is sent again after a worker failed on it (``RemoteFailure``).
             on_progress: called with the number of requests that are done, each time that it has grown.
+            log: names the messages, and knows those of an earlier run: their results are waited for, and only what does
+                not come within ``timeout_s`` is sent again. None for ids of the client's own.
 
         Yields:
             The answer to each request, or the error that it ended with. A failed request does not stop the others: what
@@ -223,7 +227,9 @@ class Sender:
         Raises:
             BrokerUnavailable: a request could not be enqueued.
         """
-        plan = ChunkedMap(in_flight=in_flight, chunk_s=chunk_s, in_order=True, retries=retries, on_progress=on_progress)
+        plan = ChunkedMap(
+            in_flight=in_flight, chunk_s=chunk_s, in_order=True, retries=retries, on_progress=on_progress, log=log
+        )
         for _, outcome in self._map(plan, queue_class, timeout_s).run(requests):
             yield outcome
 
@@ -318,8 +324,9 @@ class Sender:
         return RequestHandle(self, expectation.request_id, expectation)
 
     def _map(self, plan: ChunkedMap, queue_class: QueueClass, timeout_s: float | None) -> SyncMap:
-        def send(request: Request, wait: Wait) -> Expectation:
-            return self._send(Submission(request, queue_class), wait, self._deadline(timeout_s))
+        def send(request: Request, wait: Wait, request_id: str | None) -> Expectation:
+            submission = Submission(request, queue_class, request_id=request_id)
+            return self._send(submission, wait, self._deadline(timeout_s))
 
         return SyncMap(plan, self._waiter, send, lambda: self._deadline(timeout_s))
 
