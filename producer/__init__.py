@@ -1,7 +1,7 @@
 """The package that other services import: the client, the request types and the errors.
 
 The clients are loaded on first use, so that importing the contract (as workers and models do) loads neither Celery nor
-redis.
+redis. The requests are too: the command line prints its help without pydantic.
 """
 
 from __future__ import annotations
@@ -9,13 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from producer.contract import (
-    QuestionAnsweringRequest,
-    QueueClass,
-    TextClassificationRequest,
-    TextInput,
-    ZeroShotClassificationRequest,
-)
 from producer.errors import (
     BrokerUnavailable,
     CeleriacError,
@@ -38,6 +31,13 @@ from producer.errors import (
 if TYPE_CHECKING:
     from producer.async_client import AsyncClient
     from producer.client import Client
+    from producer.contract import (
+        QuestionAnsweringRequest,
+        QueueClass,
+        TextClassificationRequest,
+        TextInput,
+        ZeroShotClassificationRequest,
+    )
     from producer.handles import AsyncRequestHandle, RequestHandle
     from producer.outcomes import Answer, RequestStatus
 
@@ -72,14 +72,19 @@ __all__ = [
 ]
 
 
-#: What loads Celery and redis, and where it is.
+#: What loads Celery, redis or pydantic, and where it is.
 _LOADED_ON_USE = {
     "Answer": "producer.outcomes",
     "AsyncClient": "producer.async_client",
     "AsyncRequestHandle": "producer.handles",
     "Client": "producer.client",
+    "QuestionAnsweringRequest": "producer.contract",
+    "QueueClass": "producer.contract",
     "RequestHandle": "producer.handles",
     "RequestStatus": "producer.outcomes",
+    "TextClassificationRequest": "producer.contract",
+    "TextInput": "producer.contract",
+    "ZeroShotClassificationRequest": "producer.contract",
 }
 
 
