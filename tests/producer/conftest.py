@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import redis
@@ -12,6 +18,7 @@ from redis.exceptions import RedisError
 from examples.local_stack import PATIENCE_S, LocalServer
 from producer import Client
 
+from .command_line import ROOT, Command, Invoke, invoker
 from .helpers import StockWorker
 
 
@@ -58,3 +65,44 @@ def threads() -> Iterator[ThreadPoolExecutor]:
     """Threads for callers that block."""
     with ThreadPoolExecutor(16) as pool:
         yield pool
+
+
+@pytest.fixture
+def command(own_server: LocalServer) -> Iterator[Command]:
+    """Starts the command. Processes that still run at the end of the test are killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        *arguments: str | Path, url: str | None = own_server.url, stderr: int | IO[Any] = subprocess.PIPE, **more: str
+    ) -> subprocess.Popen[bytes]:
+        options = [] if url is None else ["--broker-url", url]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "producer", *options, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=ROOT,
+            env={**os.environ, **more},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+@pytest.fixture
+def unreachable() -> Iterator[str]:
+    """The URL of a port on which nobody listens or can start to listen."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"redis://127.0.0.1:{held.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def invoke(own_server: LocalServer) -> Invoke:
+    """Runs commands in this process, on the test's own server."""
+    return invoker(own_server.url)

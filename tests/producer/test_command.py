@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 import redis
@@ -18,66 +15,10 @@ from examples.local_stack import PATIENCE_S, LocalServer
 from producer import InvalidRequest, QueueClass
 from producer.contract import ErrorCode, TaskName
 
+from .command_line import ROOT, TEXT, Command, finish, lines_file, request
 from .helpers import MARKER, StockWorker, arguments_of, failure, queued, store, wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = TaskName.TEXT_CLASSIFICATION
 MODEL = {"name": "m", "revision": "r"}
-Command = Callable[..., subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def command(own_server: LocalServer) -> Iterator[Command]:
-    """Starts the command. Processes that still run at the end of the test are killed."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(
-        *arguments: str | Path, url: str | None = own_server.url, stderr: int | IO[Any] = subprocess.PIPE, **more: str
-    ) -> subprocess.Popen[bytes]:
-        options = [] if url is None else ["--broker-url", url]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "producer", *options, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            cwd=ROOT,
-            env={**os.environ, **more},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        with process:
-            pass
-
-
-@pytest.fixture
-def unreachable() -> Iterator[str]:
-    """The URL of a port on which nobody listens or can start to listen."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"redis://127.0.0.1:{held.getsockname()[1]}/0"
-
-
-def lines_file(folder: Path, *lines: object) -> Path:
-    """A file with these lines; values other than bytes are written as JSON."""
-    path = folder / "requests.jsonl"
-    path.write_bytes(
-        b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
-    )
-    return path
-
-
-def request(text: str, **more: Any) -> dict[str, Any]:
-    return {"task": TEXT.value, "inputs": text, **more}
-
-
-def finish(process: subprocess.Popen[bytes], given: bytes = b"") -> tuple[int, list[Any], str]:
-    """Exit status, the lines of standard output, and standard error."""
-    out, err = process.communicate(given, timeout=PATIENCE_S)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], (err or b"").decode()
 
 
 def test_answers_are_lines_in_the_order_of_the_requests_with_their_ids(
@@ -273,19 +214,13 @@ def test_without_a_broker_it_says_so(command: Command, unreachable: str, tmp_pat
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_names_every_option_the_format_of_lines_and_the_exit_statuses(command: Command, flag: str) -> None:
+def test_help_names_the_commands_the_old_form_and_the_exit_statuses(command: Command, flag: str) -> None:
     out, err = command(flag, url=None).communicate(timeout=PATIENCE_S)
     printed = " ".join(out.decode().split())
     assert err == b""
-    for text in (
-        "--broker-url",
-        "--result-backend-url",
-        "--queue-class [interactive|bulk]",
-        "--in-flight",
-        "--timeout-s",
-    ):
-        assert text in printed
-    assert '{"task": "text-classification", "inputs": "…"}' in printed
+    for text in ("classify", "zero-shot", "ask", "map", "status", "cancel"):
+        assert f" {text} " in printed
+    assert "`python -m producer FILE` is `python -m producer map FILE`" in printed
     assert "Exit status: 0 if every request was answered, 1 if one was not, 2 for a usage error, 3" in printed
 
 
@@ -324,20 +259,6 @@ def test_no_more_than_may_be_in_flight_are_sent(
     for number in (1, 2):
         stock_worker.answer(stock_worker.take(TEXT, bulk=True), number)
     assert [line["result"] for line in finish(running)[1]] == [0, 1, 2]
-
-
-def test_a_terminal_shows_how_far_a_file_is_while_the_answers_go_elsewhere(
-    command: Command, stock_worker: StockWorker, tmp_path: Path
-) -> None:
-    controller, terminal = os.openpty()
-    with os.fdopen(controller, "rb", buffering=0) as shown:
-        with os.fdopen(terminal, "wb", buffering=0) as slave:
-            running = command(lines_file(tmp_path, request("a"), b"", request("b")), stderr=slave, TERM="xterm")
-            for text in "ab":
-                stock_worker.answer(stock_worker.take(TEXT, bulk=True), text)
-            status, output, _ = finish(running)
-        assert (status, [line["result"] for line in output]) == (0, ["a", "b"])
-        assert b"100%" in shown.read(65536)
 
 
 @pytest.mark.parametrize(
