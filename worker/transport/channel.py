@@ -136,7 +136,6 @@ class Channel(stock.Channel):
                     "moved a message of %d bytes from %s to the dead letters (%s): %s",
                     len(envelope), _shown(queue), reason.value, problem, extra=epitaph.subject,
                 )  # fmt: skip
-        self.fetcher.lease.drop(tag)
         self.qos.forget(tag)
 
     def leave_to_others(self, tag: str) -> None:
@@ -268,7 +267,6 @@ class Channel(stock.Channel):
         """Move a malformed message to the dead letters, and remove its record if it has one."""
         epitaph = self._epitaph(queue, raw, DeadReason.MALFORMED, reason)
         self.dead_letters.bury(tag, raw, epitaph, must_be_recorded=False)
-        self.fetcher.lease.drop(tag)
         logger.error(
             "moved a malformed message of %d bytes from %s to the dead letters: %s",
             len(raw),

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
+from worker.transport.held import Held
 from worker.transport.lease import Lease, Terms
+from worker.transport.lease_mark import mark_of
 from worker.transport.protocols import FetchingChannel
 from worker.transport.put_back import put_back
-from worker.transport.take_back import take_back
+from worker.transport.take_back import TakeBack
 
 __all__ = ["ChannelLease"]
+
+_MARK = Path(__file__).with_name("mark.lua").read_text(encoding="utf-8")
 
 
 class ChannelLease:
@@ -20,10 +26,13 @@ class ChannelLease:
 
     Args:
         channel: the channel.
+        fetched: what it holds; called by any thread.
     """
 
-    def __init__(self, channel: FetchingChannel) -> None:
+    def __init__(self, channel: FetchingChannel, fetched: Callable[[], Held]) -> None:
         self._channel = channel
+        self.held = fetched
+        self._take_back = TakeBack(channel)
         self._joined: tuple[Lease, Terms, str] | None = None
 
     @property
@@ -58,8 +67,11 @@ class ChannelLease:
     def _join(self, lease: Lease, lease_s: float) -> None:
         channel = self._channel
         owner = f"{socket.gethostname()}:{os.getpid()}"
-        terms = Terms(channel.keys, lease_s, owner, channel.visibility_timeout, channel.client_maker())
-        grant = lease.join(terms)
+        terms = Terms(
+            channel.keys, lease_s, owner, channel.visibility_timeout, channel.client_maker(), channel.unsettled
+        )
+        channel.qos.delivered_tags()  # kombu makes it on first use, which must not be the thread's
+        grant = lease.join(terms, self)
         self._joined = lease, terms, grant
         channel.unsettled.belong_to(grant)
 
@@ -69,19 +81,23 @@ class ChannelLease:
         Raises:
             redis.exceptions.RedisError: the server does not answer, or refuses.
         """
-        if self.name:
-            with self._channel.unprefixed_client() as client:
-                client.sadd(self._channel.keys.held_by(self.name), tag)
+        self._mark(tag, holds=True)
 
-    def drop(self, tag: str | bytes) -> None:
-        """Hold a message no longer whose record is gone.
+    def drop(self, tag: str) -> None:
+        """Hold a message no longer, and leave its record.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer, or refuses.
         """
+        self._mark(tag, holds=False)
+
+    def _mark(self, tag: str, *, holds: bool) -> None:
         if self.name:
+            keys = self._channel.keys
             with self._channel.unprefixed_client() as client:
-                client.srem(self._channel.keys.held_by(self.name), tag)
+                script = client.register_script(_MARK)
+                names = [keys.lease(self.name), keys.unacked]
+                script(keys=names, args=[self.name, mark_of(self.name), int(holds), tag])
 
     def lose(self) -> None:
         """Take in that the lease has ended."""
@@ -104,10 +120,10 @@ class ChannelLease:
             redis.exceptions.RedisError: the server does not answer, or refuses.
         """
         if self._joined is not None and self._joined[0].ended and self.is_good:
-            take_back(self._channel, *self._joined[:2])
+            self._take_back.work(*self._joined)
 
     def leave(self) -> None:
         """The channel is closed. What it could not put back stays with the lease, for the next channel."""
         if self._joined is not None:
             lease, terms, grant = self._joined
-            lease.leave(terms, grant)
+            lease.leave(terms, grant, self)

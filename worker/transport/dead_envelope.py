@@ -12,9 +12,9 @@ from uuid import uuid4
 __all__ = ["EnvelopeFacts", "facts_of", "renewed", "split_record"]
 
 #: kombu's record of an unacknowledged message: envelope, exchange, routing key. There is one way to read it from its
-#: end, since a JSON string has no bare quote inside.
+#: end, since a JSON string has no bare quote inside. After it there may be the mark of a lease.
 _STRING = rb'"(?:[^"\\]|\\.)*"'
-_RECORD = re.compile(rb"\[(.*), ?(%s), ?(%s)\]" % (_STRING, _STRING), re.DOTALL)
+_RECORD = re.compile(rb"\[(.*), ?(%s), ?(%s)\][ \t\n\r]*" % (_STRING, _STRING), re.DOTALL)
 #: What Python's decoder and encoder raise.
 _UNREADABLE = (ValueError, TypeError, RecursionError)
 _MAX_SHOWN_CHARACTERS = 200

@@ -7,12 +7,12 @@
 -- in between delivers it twice and never loses it. Messages are not encoded again: `unacked` holds the bytes that came.
 --
 -- KEYS  1 unacked_index, 2 unacked, 3 the record of this consumer's last fetch, 4 the idle consumers of these lists,
---       5 the leases, 6 what this lease holds, 7... the lists, level after level
+--       5 the key of this lease, 6... the lists, level after level
 -- ARGV  the numbers and names below; then the acknowledged tags; then for each queue its name, and '1' if its messages are
 --       recorded; then for each level its first queue and its number of queues
 
-local HEAD = 17
-local index, unacked, record, idle, leases, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local HEAD = 18
+local index, unacked, record, idle, alive = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local lease, token = ARGV[1], ARGV[2]        -- the lease is empty where nothing is recorded
 local credit = tonumber(ARGV[3])             -- messages
 local max_bytes = tonumber(ARGV[4])          -- of whole messages: limits the size of the reply
@@ -23,7 +23,8 @@ local record_ms = ARGV[8]
 local dead_bounds, keeps_dead = ARGV[9], ARGV[10]  -- for dead_letters.lua, which comes before this text
 local me, bell_prefix, stale_s = ARGV[11], ARGV[12], tonumber(ARGV[13])
 local is_recheck = ARGV[14] == '1'           -- the consumer was idle and nobody woke it
-local acks, queues, levels = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local mark = ARGV[15]                        -- of the lease, see lease_mark.py
+local acks, queues, levels = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 
 local QUEUES = HEAD + acks                   -- ARGV[QUEUES + 2 * q - 1] and the one after it belong to queue q
 local LEVELS = QUEUES + 2 * queues
@@ -36,19 +37,19 @@ local function arguments_fit()
     if first < 1 or count < 1 or first + count - 1 > queues then return false end
     lists = lists + count
   end
-  return #KEYS == 6 + lists
+  return #KEYS == 5 + lists
 end
 
 if not arguments_fit() then return redis.error_reply('ERR fetch: wrong number of keys or arguments') end
+local last_fetch, owner = unpack(redis.call('MGET', record, alive))
 -- The owner has given this connection up and taken back what was recorded: a call that comes late must take nothing.
-if string.sub(redis.call('GET', record) or '', -5) == ' void' then return {-1, 0} end
-if lease ~= '' and not redis.call('ZSCORE', leases, lease) then return {-2, 0} end
+if string.sub(last_fetch or '', -5) == ' void' then return {-1, 0} end
+if lease ~= '' and owner ~= lease then return {-2, 0} end
 
 for first = HEAD + 1, HEAD + acks, 1000 do
   local last = math.min(first + 999, HEAD + acks)
   redis.call('ZREM', index, unpack(ARGV, first, last))
   redis.call('HDEL', unacked, unpack(ARGV, first, last))
-  if lease ~= '' then redis.call('SREM', held, unpack(ARGV, first, last)) end
 end
 if queues == 0 then return {-1, 0} end       -- nothing is read
 
@@ -80,7 +81,7 @@ end
 
 local function take(list, q, wanted)         -- takes messages from the end of a list; returns how many
   local raws = redis.call('LRANGE', list, -math.min(wanted, step), -1)
-  local scores, entries, tags, seen = {}, {}, {}, 0
+  local scores, entries, seen = {}, {}, 0
   for i = #raws, 1, -1 do
     local raw = raws[i]
     if bytes > 0 and bytes + #raw > max_bytes then full = true; break end
@@ -93,10 +94,9 @@ local function take(list, q, wanted)         -- takes messages from the end of a
       body_bytes = body_bytes + body
       if ARGV[QUEUES + 2 * q] == '1' then
         scores[#scores + 1] = now; scores[#scores + 1] = tag
-        tags[#tags + 1] = tag
         entries[#entries + 1] = tag
         entries[#entries + 1] = '[' .. raw .. ', ' .. cjson.encode(info.exchange) .. ', '
-          .. cjson.encode(info.routing_key) .. ']'
+          .. cjson.encode(info.routing_key) .. ']' .. mark
         recorded[#recorded + 1] = tag
       end
       found[#found + 1] = q; found[#found + 1] = tag; found[#found + 1] = raw
@@ -107,7 +107,6 @@ local function take(list, q, wanted)         -- takes messages from the end of a
   if #scores > 0 then
     redis.call('ZADD', index, unpack(scores))
     redis.call('HSET', unacked, unpack(entries))
-    if lease ~= '' then redis.call('SADD', held, unpack(tags)) end
   end
   if seen > 0 then
     redis.call('LTRIM', list, 0, -seen - 1)
@@ -119,7 +118,7 @@ end
 
 local function drain(first_key, first_queue, count)
   -- Most levels are empty: one read tells, however many lists they have.
-  while redis.call('EXISTS', unpack(KEYS, first_key, first_key + count - 1)) > 0 do
+  while credit > 0 and not full and redis.call('EXISTS', unpack(KEYS, first_key, first_key + count - 1)) > 0 do
     local share = fair and math.ceil(credit / count) or credit
     for i = 0, count - 1 do
       repeat
@@ -130,10 +129,10 @@ local function drain(first_key, first_queue, count)
   end
 end
 
-local key = 7
+local key = 6
 for l = 1, levels do
   local count = tonumber(ARGV[LEVELS + 2 * l])
-  if credit > 0 and not full then drain(key, tonumber(ARGV[LEVELS + 2 * l - 1]), count) end
+  drain(key, tonumber(ARGV[LEVELS + 2 * l - 1]), count)
   key = key + count
 end
 if #recorded > 0 then redis.call('SET', record, token .. ' ' .. cjson.encode(recorded), 'PX', record_ms) end

@@ -17,6 +17,7 @@ from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit
 from worker.transport.channel_lease import ChannelLease
 from worker.transport.envelope import MalformedMessageError, decode
 from worker.transport.fetch_connection import FetchConnection
+from worker.transport.held import Held, snapshot
 from worker.transport.lease import LeaseLostError
 from worker.transport.protocols import EventLoop, FetchingChannel
 from worker.transport.read_order import ReadOrder
@@ -59,7 +60,7 @@ class Fetcher:
         #: Messages that one call may take during the slow start; 0 after idling.
         self._window = 0
         self._token = 0
-        self.lease = ChannelLease(channel)
+        self.lease = ChannelLease(channel, self._held)
         #: Messages that were fetched, malformed ones among them.
         self.fetched = 0
         #: The tag of the message that is being delivered, if the script has recorded it.
@@ -85,6 +86,12 @@ class Fetcher:
         self.fetch_connection = FetchConnection(
             channel.keys, may_track=channel.fetch_wake != "poll", on_push=self._on_push, on_lost=self._on_lost
         )
+
+    def _held(self) -> Held:
+        """What the channel holds, read in the order in which messages move on; called by any thread."""
+        record = self._channel.keys.record(self.fetch_connection.consumer_id)
+        undelivered = [message.tag.decode(errors="replace") for message in snapshot(self._undelivered)]
+        return Held(undelivered + self._channel.qos.delivered_tags(), [record])
 
     @property
     def fetches(self) -> int:

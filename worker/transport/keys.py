@@ -36,9 +36,19 @@ class Keys:
         """The leases that have ended and may still hold messages, by when they ended."""
         return f"{self.unacked}.leases.ended"
 
-    def held_by(self, lease: str) -> str:
-        """The delivery tags of what a lease holds."""
-        return f"{self.unacked}.held.{lease.partition(' ')[0]}"
+    @property
+    def lease_prefix(self) -> str:
+        """With a lease's number after it, the key that is there as long as the lease is good."""
+        return f"{self.unacked}.lease."
+
+    def lease(self, lease: str) -> str:
+        """That key of one lease, whose name begins with its number."""
+        return self.lease_prefix + lease.partition(" ")[0]
+
+    @property
+    def search(self) -> str:
+        """Who searches for what ended leases hold; see ``find_held.lua``."""
+        return f"{self.unacked}.leases.search"
 
     @property
     def lease_number(self) -> str:

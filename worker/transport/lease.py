@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from worker.transport.held import Held, HoldsMessages, snapshot
 from worker.transport.keys import Keys
-from worker.transport.unsettled import Broker
+from worker.transport.lease_mark import mark_of
+from worker.transport.unsettled import Broker, Unsettled
 
 __all__ = ["Lease", "LeaseLostError", "LeasesByBroker", "Terms"]
 
@@ -52,6 +55,7 @@ class Terms:
         owner: names the process for people.
         visibility_timeout_s: when consumers of stock kombu take over what was not renewed.
         make_client: makes a client that adds no prefix to keys.
+        unsettled: what closed channels left.
     """
 
     keys: Keys
@@ -59,22 +63,53 @@ class Terms:
     owner: str
     visibility_timeout_s: float
     make_client: Callable[[], redis.Redis]
+    unsettled: Unsettled
 
-    def call(self, client: redis.Redis, act: str, lease: str, *, restart: bool = False) -> Any:
-        """Call the script.
-
-        Args:
-            client: a client of the server.
-            act: what to do, see ``lease.lua``.
-            lease: the lease; for ``take`` the name of its owner.
-            restart: whether the visibility timeout of what it holds starts again.
+    def take(self, client: redis.Redis) -> str:
+        """Take a lease and return its name: its number, and its owner.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer, or refuses.
         """
+        # Never the same name twice, even if the server has lost data and gives a number again.
+        name: bytes = self._run(client, "take", f"{self.owner} {uuid4().hex[:8]}")
+        return name.decode()
+
+    def renew(self, client: redis.Redis, lease: str, restart: Held | None = None) -> tuple[str, ...] | None:
+        """Renew a lease.
+
+        Args:
+            client: a client of the server.
+            lease: the lease.
+            restart: what it holds, if the visibility timeout of that starts again.
+
+        Returns:
+            Leases that have ended and may hold messages; None if this one has ended.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer, or refuses.
+        """
+        restart_ms = max(1, round(self.visibility_timeout_s * 1000)) if restart else 0
+        tags, records = restart or Held([], [])
+        tags_bytes = [tag.encode(errors="replace") for tag in tags]
+        is_good, *ended = self._run(client, "renew", lease, restart_ms, *tags_bytes, records=records)
+        return tuple(name.decode() for name in ended) if is_good else None
+
+    def release(self, client: redis.Redis, lease: str) -> bool:
+        """End a lease by which nothing is held, as far as its process knows. False if there is something after all.
+
+        Raises:
+            redis.exceptions.RedisError: the server does not answer, or refuses.
+        """
+        return bool(self._run(client, "release", lease, mark_of(lease)))
+
+    def _run(
+        self, client: redis.Redis, act: str, lease: str, *more: str | bytes | int, records: Sequence[str] = ()
+    ) -> Any:
         keys = self.keys
-        names = [keys.leases, keys.ended_leases, keys.lease_number, keys.held_by(lease), keys.unacked_index]
-        return client.register_script(_SOURCE)(keys=names, args=[act, lease, self.lease_s, int(restart)])
+        names = [keys.leases, keys.ended_leases, keys.lease_number, keys.unacked_index, keys.unacked, *records]
+        arguments = [act, lease, self.lease_s, keys.lease_prefix, *more]
+        return client.register_script(_SOURCE)(keys=names, args=arguments)
 
 
 class Lease:
@@ -83,7 +118,8 @@ class Lease:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._grant: str | None = None
-        self._channels = 0
+        #: The open channels. Replaced and never changed, since the thread reads it.
+        self._channels: tuple[HoldsMessages, ...] = ()
         self._pid = os.getpid()
         self._stopping = threading.Event()
         #: Leases that have ended and may hold messages, as the last renewal has seen them.
@@ -94,7 +130,7 @@ class Lease:
         """What this process holds messages by; None before the first fetch, and once it is lost."""
         return self._grant if self._pid == os.getpid() else None
 
-    def join(self, terms: Terms) -> str:
+    def join(self, terms: Terms, channel: HoldsMessages) -> str:
         """Make sure that this process has a lease, for one channel more.
 
         Returns:
@@ -105,37 +141,37 @@ class Lease:
         """
         with self._lock:
             if self._pid != os.getpid():
-                self._grant, self._channels, self._pid = None, 0, os.getpid()
+                self._grant, self._channels, self._pid = None, (), os.getpid()
             client = terms.make_client()
             try:
                 grant = self._grant
-                if grant is None or terms.call(client, "renew", grant)[0] == 0:
+                if grant is None or terms.renew(client, grant) is None:
                     grant = self._take(terms, client)
             finally:
                 client.connection_pool.disconnect(inuse_connections=False)
-            self._channels += 1
+            self._channels = (*self._channels, channel)
             return grant
 
     def _take(self, terms: Terms, client: redis.Redis) -> str:
         self._stopping.set()
-        grant: str = terms.call(client, "take", terms.owner).decode()
-        self._grant, self._channels, self._stopping, self.ended = grant, 0, threading.Event(), ()
+        grant = terms.take(client)
+        self._grant, self._channels, self._stopping, self.ended = grant, (), threading.Event(), ()
         threading.Thread(
             target=self._keep, args=(terms, grant, self._stopping), name="transport-lease", daemon=True
         ).start()
         return grant
 
-    def leave(self, terms: Terms, grant: str) -> None:
-        """A channel has closed. The last one ends the lease, unless the server still has messages that it holds."""
+    def leave(self, terms: Terms, grant: str, channel: HoldsMessages) -> None:
+        """A channel has closed. The last one ends the lease, unless something is left to settle or to acknowledge."""
         with self._lock:
             if self._grant != grant:
                 return
-            self._channels -= 1
-            if self._channels > 0:
+            self._channels = tuple(other for other in self._channels if other is not channel)
+            if self._channels or terms.unsettled:
                 return
             client = terms.make_client()
             try:
-                is_released = terms.call(client, "release", grant) == 1
+                is_released = terms.release(client, grant)
             except RedisError:
                 is_released = False
             finally:
@@ -149,8 +185,16 @@ class Lease:
         with self._lock:
             if self._grant == grant:
                 logger.warning("the lease of this worker has ended: others take back the messages that it held")
-                self._grant, self._channels = None, 0
+                self._grant, self._channels = None, ()
                 self._stopping.set()
+
+    def _held(self, terms: Terms) -> Held:
+        """What this process holds, read in the order in which messages move on: none is missed."""
+        parts = [channel.held() for channel in self._channels]
+        lost = [terms.keys.record(consumer_id) for consumer_id, _ in snapshot(terms.unsettled.lost_fetches)]
+        left = snapshot(terms.unsettled.held)
+        tags = [tag for part in parts for tag in part.tags]
+        return Held(tags + left, [record for part in parts for record in part.records] + lost)
 
     def _keep(self, terms: Terms, grant: str, stopping: threading.Event) -> None:
         """Renew until the lease is given up or lost. Runs in a thread."""
@@ -165,8 +209,9 @@ class Lease:
                     self.lose(grant)
                     return
                 restart = monotonic() - restarted_at_s >= terms.visibility_timeout_s / _RESTARTS - wait_s
+                held = self._held(terms) if restart else None
                 try:
-                    is_good, *ended = terms.call(client, "renew", grant, restart=restart)
+                    ended = terms.renew(client, grant, held)
                 except RedisError:
                     # Down, full or read-only: a lease that outlives that is still good.
                     logger.debug("could not renew the lease", exc_info=True)
@@ -174,10 +219,10 @@ class Lease:
                     continue
                 wait_s = interval_s
                 restarted_at_s = monotonic() if restart else restarted_at_s
-                if not is_good:
+                if ended is None:
                     self.lose(grant)
                     return
-                self.ended = tuple(name.decode() for name in ended)
+                self.ended = ended
         finally:
             client.connection_pool.disconnect()
 

@@ -12,6 +12,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from worker.transport.dead_letters import DeadReason
+from worker.transport.lease_mark import mark_of
 from worker.transport.protocols import FetchingChannel
 
 __all__ = ["put_back"]
@@ -51,22 +52,20 @@ def put_back(channel: FetchingChannel, tags: Sequence[str | bytes], lease: str, 
     Raises:
         redis.exceptions.RedisError: the server does not answer, or refuses. The rest stays as it is.
     """
-    keys, held, moved = channel.keys, channel.keys.held_by(lease), 0
+    keys, moved = channel.keys, 0
     with channel.unprefixed_client() as client:
         script = client.register_script(_SOURCE)
         for start in range(0, len(tags), _AT_ONCE):
             some = list(tags[start : start + _AT_ONCE])
             records: Any = client.hmget(keys.unacked, some)
             lists: list[str] = []
-            arguments: list[str | bytes | int] = ["LPUSH" if is_last else "RPUSH", int(bool(lease))]
+            arguments: list[str | bytes | int] = ["LPUSH" if is_last else "RPUSH", mark_of(lease)]
             for tag, record in zip(some, records, strict=True):
                 if record is not None and (pushes := _pushes_of(channel, tag, record)):
                     lists += [keys.prefix + name for name in pushes.lists]
                     arguments += [tag, pushes.content, len(pushes.lists)]
             if lists:
-                moved += int(script(keys=[keys.unacked_index, keys.unacked, held, *lists], args=arguments))
-            if gone := [tag for tag, record in zip(some, records, strict=True) if record is None]:
-                client.srem(held, *gone)
+                moved += int(script(keys=[keys.unacked_index, keys.unacked, *lists], args=arguments))
     return moved
 
 

@@ -11,6 +11,7 @@ from kombu.transport import virtual
 
 from worker.transport.admission import NO_CREDIT, UNLIMITED, Credit, has_foreign_gate
 from worker.transport.dead_letters import DeadReason
+from worker.transport.held import snapshot
 
 __all__ = ["QoS"]
 
@@ -45,6 +46,10 @@ class QoS(stock.QoS):
     def held_tags(self) -> list[str]:
         """The delivery tags of those messages, oldest first."""
         return [tag for tag in self._delivered if tag not in self._dirty]
+
+    def delivered_tags(self) -> list[str]:
+        """The delivery tags of those messages and of some that are acknowledged; for any thread."""
+        return snapshot(self._delivered)
 
     def hold(self, tags: Iterable[str]) -> None:
         """Count messages that no consumer has seen as delivered: kombu puts these back when the channel closes."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from worker.transport.admission import NO_CREDIT, Credit
 from worker.transport.dead_letters import FUNCTIONS, DeadLetterBounds
 from worker.transport.keys import Keys
+from worker.transport.lease_mark import mark_of
 from worker.transport.read_order import NO_READS, ReadPlan
 
 __all__ = ["SHA", "SOURCE", "DeadLetter", "Fetch", "FetchLimits", "FetchReply", "Fetched", "Wake"]
@@ -74,19 +75,19 @@ class Fetch:
     @property
     def key_count(self) -> int:
         """How many of the arguments are keys."""
-        return 6 + len(self.reads.lists)
+        return 5 + len(self.reads.lists)
 
     def arguments(self, keys: Keys) -> Iterator[str | float]:
         """Keys and arguments, as EVALSHA takes them after the number of keys."""
         limits, order = self.limits, self.reads.order
         yield from (keys.unacked_index, keys.unacked, keys.record(self.consumer_id), keys.idle(self.reads.idle_group))
-        yield from (keys.leases, keys.held_by(self.lease))
+        yield keys.lease(self.lease)
         yield from self.reads.lists
         yield from (self.lease, self.token, self.credit.messages, limits.max_bytes, self.credit.body_bytes)
         yield from (int(order.fair), self.wake)
         yield from (max(1, round(limits.record_s * 1000)), *limits.dead_letters.arguments)
         yield from (self.consumer_id, keys.bell_prefix, limits.stale_s, int(self.is_recheck))
-        yield from (len(self.acks), len(order.queues), len(order.levels))
+        yield from (mark_of(self.lease), len(self.acks), len(order.queues), len(order.levels))
         yield from self.acks
         for queue in order.queues:
             yield queue
