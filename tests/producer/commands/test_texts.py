@@ -147,7 +147,7 @@ def test_cancel_tells_the_workers(invoke: Invoke, own_redis: redis.Redis) -> Non
 
         wait_until(told)
     body = base64.b64decode(json.loads(orders[0]["data"])["body"])
-    assert json.loads(body)["arguments"]["task_id"] == ["mine"]
+    assert json.loads(body)["arguments"]["request_ids"] == ["mine"]
 
 
 @pytest.mark.parametrize(
