@@ -12,6 +12,7 @@ from celery import Celery
 from hypothesis import HealthCheck, settings
 from kombu import pools
 
+import models  # noqa: F401 - before OpenVINO, so that tests report no conversions to its maker either
 from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker
 from producer import Client
 from producer.contract import TaskName
