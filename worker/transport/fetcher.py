@@ -117,7 +117,7 @@ class Fetcher:
         if connection.in_flight is not None or not connection.is_open:
             return
         if self._channel.unsettled:
-            self._acks.extend(reclaim(self._channel, self.lease))
+            self._acks.extend(reclaim(self._channel))
         if (registration := self._wake_up.pop_leaving()) is not None:
             connection.send(self._leave_call(registration))
             return
@@ -352,7 +352,7 @@ class Fetcher:
         if self._acks or channel.unsettled.lost_fetches:
             channel.unsettled.acks.extend(self._acks)
             self._acks.clear()
-            settle(channel, self.lease, self.ack_now)
+            settle(channel, self.ack_now)
 
     def _put_back_undelivered(self) -> None:
         channel = self._channel

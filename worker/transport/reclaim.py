@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from worker.transport.channel_lease import ChannelLease
 from worker.transport.protocols import FetchingChannel
+from worker.transport.put_back import put_back
 
 __all__ = ["reclaim", "settle"]
 
@@ -22,12 +22,11 @@ logger = logging.getLogger(__name__)
 _VOID = b" void"
 
 
-def reclaim(channel: FetchingChannel, lease: ChannelLease) -> list[str]:
+def reclaim(channel: FetchingChannel) -> list[str]:
     """Put back what lost replies had recorded and what closed channels still held.
 
     Args:
-        channel: the channel.
-        lease: its part in the lease of this process.
+        channel: any channel on the broker.
 
     Returns:
         The acknowledgements that closed channels left; the caller has to send them.
@@ -45,22 +44,22 @@ def reclaim(channel: FetchingChannel, lease: ChannelLease) -> list[str]:
             logger.warning("put back %d messages whose delivery was lost with its connection", len(tags))
     done = frozenset(unsettled.acks)
     held = list(unsettled.held)
-    lease.put_back([tag for tag in held if tag not in done])
+    # By the lease that held them: this channel may have another one, or none.
+    put_back(channel, [tag for tag in held if tag not in done], unsettled.lease)
     for _ in held:  # and not what another thread has added meanwhile
         unsettled.held.popleft()
     return [unsettled.acks.popleft() for _ in range(len(unsettled.acks))]
 
 
-def settle(channel: FetchingChannel, lease: ChannelLease, acknowledge: Callable[[list[str]], None]) -> None:
+def settle(channel: FetchingChannel, acknowledge: Callable[[list[str]], None]) -> None:
     """Settle what is left of a channel that closes, on a new connection; without one, the next channel does it.
 
     Args:
         channel: the channel.
-        lease: its part in the lease of this process.
         acknowledge: sends acknowledgements.
     """
     try:
-        acks = reclaim(channel, lease)
+        acks = reclaim(channel)
     except (*channel.connection_errors, channel.ResponseError):
         return
     if not acks:

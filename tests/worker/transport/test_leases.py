@@ -158,6 +158,18 @@ def test_a_lease_whose_key_is_gone_has_ended_and_what_it_held_is_taken_back(url:
         heir.until_settled()
 
 
+def test_what_a_closed_channel_held_is_put_back_by_a_channel_that_has_no_lease(url: str, keys: redis.Redis) -> None:
+    publish(url, "q", "held")
+    with Looped(url, "q", **QUICK) as closed:
+        closed.until_received(1)
+        closed.consumer.cancel()
+        closed.channel.unsettled.held.extend(closed.channel.qos.held_tags())
+        closed.channel.qos.forget_all()
+        with Looped(url, "broadcasts", no_ack=True, **QUICK) as other:
+            other.until(lambda: keys.llen("q") == 1)
+    assert not keys.exists("unacked", "unacked_index")
+
+
 # -- an ended lease
 
 
