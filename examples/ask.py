@@ -14,8 +14,10 @@ def main() -> None:
     parser.add_argument("context", help="the text that holds the answer")
     parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
+    question: str = options.question
+    context: str = options.context
     with connect(options.broker_url) as client:
-        answer = client.answer(options.question, options.context)
+        answer = client.answer(question, context)
     print(f"{answer['answer']} (characters {answer['start']} to {answer['end']}, score {answer['score']:.3f})")
 
 

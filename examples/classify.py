@@ -13,12 +13,13 @@ def main() -> None:
     parser.add_argument("text", nargs="+")
     parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
+    texts: list[str] = options.text
     with connect(options.broker_url) as client:
-        for text, answer in zip(options.text, client.classify(options.text), strict=True):
-            if "error" in answer:
-                print(f"{text}: {answer['error']['message']}")
-            else:
+        for text, answer in zip(texts, client.classify(texts), strict=True):
+            if isinstance(answer, list):
                 print(f"{text}: {answer[0]['label']} {answer[0]['score']:.3f}")
+            else:
+                print(f"{text}: {answer['error']['message']}")
 
 
 if __name__ == "__main__":

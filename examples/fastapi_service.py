@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -69,7 +69,7 @@ class _State(TypedDict):
 
 
 @asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[_State]:
+async def _lifespan(_: FastAPI) -> AsyncGenerator[_State]:
     async with AsyncClient(os.environ["CELERIAC_BROKER_URL"], timeout_s=_TIMEOUT_S) as client:
         yield {"client": client}
 

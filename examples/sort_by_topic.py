@@ -15,9 +15,11 @@ def main() -> None:
     parser.add_argument("--template", default="This text is about {}.", help="default: %(default)s")
     parser.add_argument("--broker-url", help="by default the setting CELERIAC_BROKER_URL")
     options = parser.parse_args()
+    texts: list[str] = options.text
+    topics: str = options.topics
     with connect(options.broker_url) as client:
-        answers = client.classify_zero_shot(options.text, options.topics, hypothesis_template=options.template)
-        for text, answer in zip(options.text, answers, strict=True):
+        answers = client.classify_zero_shot(texts, topics, hypothesis_template=options.template)
+        for text, answer in zip(texts, answers, strict=True):
             if "error" in answer:
                 print(f"{text}: {answer['error']['message']}")
             else:

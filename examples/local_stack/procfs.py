@@ -20,7 +20,7 @@ class Memory:
 
 def thread_cores(pid: int) -> dict[int, str]:
     """``Cpus_allowed_list`` of every thread of a process, by thread id."""
-    cores = {}
+    cores: dict[int, str] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         status = (task / "status").read_text(encoding="ascii")
         line = next(line for line in status.splitlines() if line.startswith("Cpus_allowed_list:"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from typing_extensions import TypedDict
 
 __all__ = ["AnswerSpan", "ItemError", "ItemFailure", "LabelScore", "ZeroShotResult"]
 
 
+@final
 class LabelScore(TypedDict):
     """One label of a text-classification result.
 
@@ -19,6 +22,7 @@ class LabelScore(TypedDict):
     score: float
 
 
+@final
 class ZeroShotResult(TypedDict):
     """The result of one zero-shot input.
 
@@ -33,6 +37,7 @@ class ZeroShotResult(TypedDict):
     scores: list[float]
 
 
+@final
 class AnswerSpan(TypedDict):
     """One answer to a question.
 
@@ -49,6 +54,7 @@ class AnswerSpan(TypedDict):
     answer: str
 
 
+@final
 class ItemError(TypedDict):
     """What is wrong with one item of a request with several; see :class:`~producer.errors.RequestError`."""
 
@@ -58,6 +64,7 @@ class ItemError(TypedDict):
     limit: int | float | str | None
 
 
+@final
 class ItemFailure(TypedDict):
     """Takes the place of the result of an item that could not be answered."""
 
