@@ -119,7 +119,8 @@ def _write(directory: Path, sampler: Sampler, growth: Mapping[str, Growth], figu
         axis.plot([at_s / 60 for at_s in sampler.times_s], values)
         axis.set_title(SERIES[name].title, fontsize=9)
         axis.set_xlabel("minutes", fontsize=8)
-        axis.set_ylim(bottom=0)
+        # A line that does not change would lie on the frame.
+        axis.set_ylim(0, 1.1 * max(1, *values))
         axis.grid(visible=True, alpha=0.25)
     save(directory, "soak.png", figure)
 
