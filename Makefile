@@ -4,6 +4,8 @@ EXTRAS ?= dev
 comma := ,
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for workers to start and for leases to end, so more of them than there are cores run at once.
+TESTS_AT_ONCE ?= 4
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ demo: $(STAMP) ## run a Redis server and a worker on this machine's cores, and s
 
 test: $(STAMP) ## run the tests against a real server, worker and model (EXTRAS=dev,prepare adds those of model preparation)
 	@rm -rf build/coverage
-	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile $(PYTEST_ARGS)
 	@$(if $(COVERAGE),$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report)
 
 coverage: ## test, and report branch coverage; EXTRAS=dev,prepare reaches the minimum below which it fails
