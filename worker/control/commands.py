@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from worker.exchange.model_exchange import ExchangeOutcome, ExchangeReport
 from worker.runtime import runtime_of
 
 __all__ = ["register_commands"]
+
+logger = logging.getLogger(__name__)
 
 
 def register_commands() -> None:
@@ -46,6 +49,7 @@ def cancel_requests(state: Any, request_ids: Sequence[str]) -> object:
         request_ids: the requests. What counts is whether the server of the results has them as cancelled.
     """
     runtime_of(state.app).cancellations.hear(request_ids)
+    logger.info("cancelled by their senders: %s", ", ".join(request_ids), extra={"task_ids": list(request_ids)})
     return {"ok": f"{len(request_ids)} requests are looked up"}
 
 
