@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -87,7 +88,10 @@ def command(own_server: LocalServer) -> Iterator[Command]:
         started.append(process)
         return process
 
+    # A shell has what it runs in the background ignore SIGINT. What these tests start would inherit that.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield start
+    signal.signal(signal.SIGINT, previous)
     for process in started:
         process.kill()
         with process:
