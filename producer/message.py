@@ -37,7 +37,6 @@ __all__ = ["MessageBuilder", "Submission", "build_message"]
 
 _PERSISTENT_DELIVERY_MODE = 2
 _NO_HEADERS: Mapping[str, str | float] = MappingProxyType({})
-_ONCE: Mapping[str, str | float] = MappingProxyType({ONCE_HEADER: True})
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class MessageBuilder:
             request_id=request_id,
             queue=queue,
             expires_s=submission.expires_s,
-            more_headers={**collect_trace_headers(self._trace_headers), **(_ONCE if is_once else _NO_HEADERS)},
+            more_headers=collect_trace_headers(self._trace_headers) | ({ONCE_HEADER: tag} if is_once else {}),
             delivery_tag=tag,
         )
         if not is_once:
@@ -94,7 +93,7 @@ class MessageBuilder:
             request_id,
             queue,
             message,
-            tag=tag,
+            sending=tag,
             expires_s=submission.expires_s,
             durable=submission.durable,
             has_one_server=self._has_one_server,

@@ -18,32 +18,35 @@ from producer.outcomes import KEY_PREFIX
 __all__ = ["Publication", "cancel_command", "publication_of"]
 
 # KEYS: the mark; the result; the cancelled requests; and, if the broker is this server, the queue.
-# ARGV: the id; the delivery tag; how long the mark is kept, in milliseconds; whether the message is sent in any case;
-# the message. Returns whether it is sent, or is to be sent. Celery writes JSON with the status first.
+# ARGV: the id; the name of this sending; how long the mark is kept, in milliseconds; whether the message is sent in any
+# case; the message. Returns whether it is sent, or is to be sent. Celery writes JSON with the status first.
 _MARK = f"""
 local head = redis.pcall('GETRANGE', KEYS[2], 0, 19)
 if head == '{{"status": "SUCCESS"' or head == '{{"status": "FAILURE"' then return 0 end
 local mark = redis.call('GET', KEYS[1]) or ''
 local state = string.sub(mark, 1, 1)
-local was_cancelled = redis.call('ZREM', KEYS[3], ARGV[1]) == 1
+local was_cancelled = redis.call('ZSCORE', KEYS[3], ARGV[1])
 local is_new = state ~= '{MarkState.SENT}' and state ~= '{MarkState.TAKEN}'
 if head == '{{"status": "REVOKED"' then
-  redis.call('DEL', KEYS[2])
   is_new = true
 elseif was_cancelled and state ~= '{MarkState.TAKEN}' then
   is_new = true
 end
-if is_new or (ARGV[4] == '1' and state ~= '{MarkState.TAKEN}') then
+local is_sent = is_new or (ARGV[4] == '1' and state ~= '{MarkState.TAKEN}')
+-- First the message: a script does not roll back, and a mark without a message would keep others from sending it.
+if is_sent and KEYS[4] then redis.call('LPUSH', KEYS[4], ARGV[5]) end
+redis.call('ZREM', KEYS[3], ARGV[1])
+if head == '{{"status": "REVOKED"' then redis.call('DEL', KEYS[2]) end
+if is_sent then
   redis.call('SET', KEYS[1], (KEYS[4] and '{MarkState.SENT}' or '{MarkState.SENDING}') .. ARGV[2], 'PX', ARGV[3])
 else
   -- A write, so that WAITAOF covers the message that was sent before.
   redis.call('SET', KEYS[1], mark, 'KEEPTTL')
   return tonumber(ARGV[4])
 end
-if KEYS[4] then redis.call('LPUSH', KEYS[4], ARGV[5]) end
 return 1
 """
-# KEYS: the mark. ARGV: the delivery tag.
+# KEYS: the mark. ARGV: the name of this sending.
 _CONFIRM = f"""
 if redis.call('GET', KEYS[1]) == '{MarkState.SENDING}' .. ARGV[1] then
   redis.call('SET', KEYS[1], '{MarkState.SENT}' .. ARGV[1], 'KEEPTTL')
@@ -83,7 +86,7 @@ def publication_of(
     queue: str,
     message: bytes,
     *,
-    tag: str,
+    sending: str,
     expires_s: float | None,
     durable: bool,
     has_one_server: bool,
@@ -94,21 +97,21 @@ def publication_of(
         request_id: the id.
         queue: the list that the message is pushed to.
         message: with :data:`producer.contract.ONCE_HEADER`.
-        tag: its delivery tag.
+        sending: the name of this sending, in that header.
         expires_s: seconds from now after which no worker starts the request: then the id may be sent again.
         durable: whether the caller waits until it is on the broker's disk.
         has_one_server: whether the broker is the result backend too.
     """
     kept_s = MARK_KEPT_S if expires_s is None else min(MARK_KEPT_S, expires_s)
     keys = (mark_key(request_id), KEY_PREFIX + request_id, CANCELLED_KEY)
-    arguments = (request_id, tag, max(1, int(kept_s * 1000)))
+    arguments = (request_id, sending, max(1, int(kept_s * 1000)))
     if has_one_server:
         return Publication(("EVAL", _MARK, 4, *keys, queue, *arguments, 0, message))
     return Publication(
         ("LPUSH", queue, message),
         # What another client has sent is perhaps not on the disk.
         ("EVAL", _MARK, 3, *keys, *arguments, int(durable)),
-        ("EVAL", _CONFIRM, 1, keys[0], tag),
+        ("EVAL", _CONFIRM, 1, keys[0], sending),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 
 from models.engine.usage import Usage
-from producer.contract import ONCE_HEADER, RequestError, TaskName
+from producer.contract import RequestError, TaskName, sending_of
 from worker.inference.answering import answer
 from worker.inference.arguments import arguments_by_name, named_model
 from worker.inference.hidden_result import HiddenResult
@@ -55,9 +55,9 @@ class InferenceTask(BatchTask):
         """The estimated number of tokens of a request."""
         return estimate_tokens(arguments_by_name(self.task_name, call.args, call.kwargs), body_bytes)
 
-    def is_one_of_several(self, headers: Mapping[str, Any]) -> bool:
-        """Whether its sender says so; a retry is a message of its own with the same id."""
-        return headers.get(ONCE_HEADER) is True and not headers.get("retries")
+    def sending_of(self, headers: Mapping[str, Any], tag: str) -> str | None:
+        """As its sender says; a retry is a message of its own with the same id."""
+        return None if headers.get("retries") else sending_of(headers, tag)
 
     @property
     def _runtime(self) -> WorkerRuntime:

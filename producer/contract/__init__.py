@@ -18,6 +18,7 @@ from producer.contract.headers import (
     TRACEPARENT_HEADER,
     TRACESTATE_HEADER,
     VERSION_HEADER,
+    sending_of,
 )
 from producer.contract.items import ParsedItems
 from producer.contract.limits import (
@@ -114,6 +115,7 @@ __all__ = [
     "is_contract_queue",
     "model_queue_name",
     "queue_name",
+    "sending_of",
     "server_url",
     "too_large",
 ]

@@ -1,7 +1,7 @@
 """The keys beside the results by which producers and workers agree on requests that are sent again or cancelled.
 
 All of them are in the server of the results. A *mark* says what has become of a request that its sender gave an id: one
-character for its state, and the delivery tag of a message.
+character for its state, and the name of a sending (:data:`producer.contract.headers.ONCE_HEADER`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARK_KEPT_S = 600
 
 
 class MarkState(StrEnum):
-    """The first character of a mark; the delivery tag follows."""
+    """The first character of a mark; the name of a sending follows."""
 
     #: The message is about to be sent, or its sender has died before it was.
     SENDING = "?"

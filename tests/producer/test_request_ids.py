@@ -9,7 +9,15 @@ import pytest
 import redis
 
 from examples.local_stack import PATIENCE_S, LocalServer
-from producer import AsyncClient, Client, DeadlineExceeded, RequestRevoked, RequestStatus, TextClassificationRequest
+from producer import (
+    AsyncClient,
+    BrokerUnavailable,
+    Client,
+    DeadlineExceeded,
+    RequestRevoked,
+    RequestStatus,
+    TextClassificationRequest,
+)
 from producer.contract.keys import CANCELLED_KEPT_S, CANCELLED_KEY, MARK_KEPT_S, MarkState, mark_key
 
 from .helpers import failure, queued, store
@@ -48,10 +56,19 @@ def test_an_id_that_is_sent_again_waits_for_the_message_that_is_on_its_way(
     handles = [client.submit_classify("a", request_id="mine") for _ in range(3)]
     assert client.submit(REQUEST, request_id="mine") == "mine"
     (message,) = queued(own_redis, QUEUE)
-    assert message["headers"]["celeriac_once"] is True
+    assert message["headers"]["celeriac_once"] == message["properties"]["delivery_tag"]
     assert results.get(mark_key("mine")) == f"{MarkState.SENT}{message['properties']['delivery_tag']}".encode()
     store(results, "mine", ANSWER)
     assert [handle.result() for handle in handles] == [ANSWER] * 3
+
+
+def test_an_id_whose_message_the_broker_refused_can_be_sent_again(client: Client, own_redis: redis.Redis) -> None:
+    own_redis.set(QUEUE, "no list")
+    with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
+        client.submit(REQUEST, request_id="mine")
+    own_redis.delete(QUEUE)
+    client.submit(REQUEST, request_id="mine")
+    assert len(queued(own_redis, QUEUE)) == 1
 
 
 def test_a_result_that_is_stored_is_the_result(client: Client, own_redis: redis.Redis, results: redis.Redis) -> None:

@@ -134,6 +134,8 @@ class InferenceHooks(PoolHooks):
             return
         known = [Attempt(at_s, worker) for at_s, worker in attempts]
         tag, reason = message.delivery_tag, DeadReason.TOO_MANY_ATTEMPTS
+        if message.channel.is_closed:
+            return  # it has gone back with all that the channel held; since its failure is stored, it is not computed
         try:
             message.channel.bury(tag, reason, problem, error=ModelFailed.__name__, attempts=known)
         except RedisError:

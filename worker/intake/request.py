@@ -8,7 +8,7 @@ from typing import Any
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
-from producer.contract import ONCE_HEADER
+from producer.contract import sending_of
 from worker.inference.hidden_result import HIDDEN
 from worker.pool.surviving_request import SurvivingRequest
 from worker.results.backend import RedisBackend
@@ -65,7 +65,12 @@ class WorkerRequest(SurvivingRequest):
         self._already_revoked = True
 
     def _is_replaced(self) -> bool:
-        backend = self.task.backend
-        if self.request_dict.get(ONCE_HEADER) is not True or not isinstance(backend, RedisBackend):
+        backend, sending = self.task.backend, sending_of(self.request_dict, self.message.delivery_tag)
+        if sending is None or not isinstance(backend, RedisBackend):
             return False
-        return backend.marks.is_replaced(self.id, self.message.delivery_tag)
+        try:
+            return backend.marks.is_replaced(self.id, sending)
+        except RedisError:
+            # What announces the end tries the server for longer.
+            logger.warning("could not look up whether a request was sent again", exc_info=True)
+            return False

@@ -81,12 +81,16 @@ class BatchTask(Task):
         """How much of a batch's cost limit a call uses, at least 1. Runs in the parent process for every request."""
         return 1
 
-    def is_one_of_several(self, headers: Mapping[str, Any]) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether other messages with this id may be the same request, which is then computed only once.
+    def sending_of(self, headers: Mapping[str, Any], tag: str) -> str | None:  # noqa: ARG002 - for subclasses
+        """The name of a message, if others with its id may be the same request, which is then computed only once.
 
         Runs in a pool process for every request.
+
+        Args:
+            headers: of the message.
+            tag: its delivery tag.
         """
-        return False
+        return None
 
     def take_usage(self) -> object:
         """Resources that were used since the last call, for ``PoolHooks.on_batch``. Runs in a pool process.

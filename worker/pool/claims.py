@@ -71,7 +71,7 @@ class Taker(Protocol):
     """A result backend that can tell which of several messages with one id is computed."""
 
     def take(self, messages: Sequence[tuple[str, str]]) -> Sequence[str | None]:
-        """Take messages, each given as its task id and its delivery tag.
+        """Take messages, each given as its task id and the name of its sending.
 
         Returns:
             For each None if it is to be computed; else why not: a success is stored (``SUCCESS``), or another message
@@ -114,10 +114,10 @@ def take_all(backend: object, messages: Sequence[tuple[str, str]]) -> dict[str, 
 
     Args:
         backend: the result backend.
-        messages: each given as its task id and its delivery tag.
+        messages: each given as its task id and the name of its sending.
 
     Returns:
-        By delivery tag, why some are not to be computed, as :meth:`Taker.take` says it.
+        By the name of the sending, why some are not to be computed, as :meth:`Taker.take` says it.
 
     Raises:
         Exception: the backend does not answer.
@@ -125,4 +125,4 @@ def take_all(backend: object, messages: Sequence[tuple[str, str]]) -> dict[str, 
     if not messages or not isinstance(backend, Taker):
         return {}
     taken = zip(messages, backend.take(messages), strict=True)
-    return {tag: state for (_, tag), state in taken if state is not None}
+    return {name: state for (_, name), state in taken if state is not None}

@@ -179,12 +179,11 @@ def _take(
     task: BatchTask, requests: Sequence[DispatchedRequest], unfit: Sequence[CallReport | TaskResult | None]
 ) -> list[CallReport | TaskResult | None]:
     """Find out which requests are computed as other messages with their ids, or were."""
-    wanted = zip(requests, unfit, strict=True)
-    several = [(r.task_id, r.tag) for r, report in wanted if report is None and task.is_one_of_several(r.headers)]
-    others = take_all(task.backend, several)
+    names = [task.sending_of(request.headers, request.tag) for request in requests]
+    rows = list(zip(requests, names, unfit, strict=True))
+    others = take_all(task.backend, [(r.task_id, name) for r, name, report in rows if name and report is None])
     return [
-        (CallOutcome.STORED, others[request.tag]) if report is None and request.tag in others else report
-        for request, report in zip(requests, unfit, strict=True)
+        (CallOutcome.STORED, others[name]) if report is None and name in others else report for _, name, report in rows
     ]
 
 

@@ -143,7 +143,7 @@ class PoolHooks:
         """
 
     def on_superseded(self, message: Message) -> None:
-        """Hold a message no longer whose request another worker has claimed: it is neither acknowledged nor given back.
+        """Stop holding a message whose request another worker has claimed; neither acknowledge it nor give it back.
 
         Args:
             message: kombu's message.

@@ -196,8 +196,9 @@ class PendingRequest:
         try:
             return celery_request.revoked()
         except Exception:
-            # Only a revoked or expired request is announced. It is not acknowledged, and is delivered again.
+            # Only a revoked or expired request is announced. It goes back, since nobody would be told of its end.
             logger.exception("could not announce the revocation of %s[%s]", self.task, self.task_id)
+            celery_request.message.reject_log_error(logger, (Exception,), requeue=True)
             return True
 
     def _notify(self, callback: Callable[..., object] | None, *args: object, **kwargs: object) -> None:

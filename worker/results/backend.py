@@ -159,7 +159,7 @@ class RedisBackend(CeleryRedisBackend):
         return self.attempts.claim(keyed, worker, at_most)
 
     def take(self, messages: Sequence[tuple[str, str]]) -> Sequence[str | None]:
-        """Take messages whose ids may name several, each given as its task id and its delivery tag.
+        """Take messages whose ids may name several, each given as its task id and the name of its sending.
 
         Returns:
             For each None if it is to be computed; ``SUCCESS`` if that is stored, and ``STARTED`` if another message
@@ -168,7 +168,7 @@ class RedisBackend(CeleryRedisBackend):
         Raises:
             redis.exceptions.RedisError: the server does not answer; none or a part is taken.
         """
-        keyed = [(self.get_key_for_task(task_id), task_id, tag) for task_id, tag in messages]
+        keyed = [(self.get_key_for_task(task_id), task_id, sending) for task_id, sending in messages]
         states = {Taken.TAKEN: None, Taken.STORED: SUCCESS, Taken.DUPLICATE: STARTED}
         return [states[taken] for taken in self.marks.take(keyed)]
 

@@ -6,6 +6,7 @@ It is asked only about ids that this worker has heard of, so other requests cost
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,16 +24,18 @@ _OVERLAP_S = 2
 
 
 class Cancellations:
-    """Ids that were heard of, by remote control or by reading. Belongs to the worker's parent."""
+    """Ids that were heard of, by remote control or by reading. Belongs to the worker's parent; threads may share it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._heard = LimitedSet(maxlen=_MAX_HEARD, expires=CANCELLED_KEPT_S)
         self._read_until_s = 0
 
     def hear(self, request_ids: Iterable[str]) -> None:
         """Take in that requests are cancelled."""
-        for request_id in request_ids:
-            self._heard.add(request_id)
+        with self._lock:
+            for request_id in request_ids:
+                self._heard.add(request_id)
 
     def read(self, client: redis.Redis, prefix: str) -> None:
         """Read what was cancelled since the last reading.
@@ -57,9 +60,11 @@ class Cancellations:
         Raises:
             redis.exceptions.RedisError: the server does not answer.
         """
-        if request_id not in self._heard:
-            return False
+        with self._lock:
+            if request_id not in self._heard:
+                return False
         score: Any = client.zscore(prefix + CANCELLED_KEY, request_id)
         if score is None:
-            self._heard.discard(request_id)
+            with self._lock:
+                self._heard.discard(request_id)
         return score is not None

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
-from producer.contract.keys import mark_key
+from producer.contract.keys import MarkState, mark_key
 
 __all__ = ["Marks", "Taken"]
 
@@ -42,23 +42,23 @@ class Marks:
         self._client, self._prefix, self._kept_s = client, prefix, kept_s
 
     def take(self, messages: Sequence[tuple[Any, str, str]]) -> list[Taken]:
-        """Take messages, each given as the key of its result, its id and its delivery tag.
+        """Take messages, each given as the key of its result, its id and the name of its sending.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer; none or a part is taken.
         """
         keys = [key for result, task_id, _ in messages for key in (result, self._key_of(task_id))]
-        found: Any = self._take(keys=keys, args=[self._kept_s, *(tag for _, _, tag in messages)])
+        found: Any = self._take(keys=keys, args=[self._kept_s, *(sending for _, _, sending in messages)])
         return [Taken(reply.decode()) for reply in found]
 
-    def is_replaced(self, task_id: str, tag: str) -> bool:
-        """Whether another message has taken the place of this one.
+    def is_replaced(self, task_id: str, sending: str) -> bool:
+        """Whether another message has taken the place of this one. One that is about to be sent may never be.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer.
         """
         mark: Any = self._client.get(self._key_of(task_id))
-        return mark is not None and mark.decode()[1:] != tag
+        return mark is not None and mark[:1] != MarkState.SENDING.encode() and mark[1:] != sending.encode()
 
     def _key_of(self, task_id: str) -> str:
         return self._prefix + mark_key(task_id)

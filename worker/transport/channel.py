@@ -139,13 +139,16 @@ class Channel(stock.Channel):
         self.qos.forget(tag)
 
     def leave_to_others(self, tag: str) -> None:
-        """Hold a message no longer, and leave its record to whoever holds it by now.
+        """Stop holding a message, and leave its record to whoever holds it by now.
+
+        A closed channel holds nothing any more.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer, or refuses.
         """
         self.qos.forget(tag)
-        self.fetcher.lease.drop(tag)
+        if not self.is_closed:
+            self.fetcher.lease.drop(tag)
 
     def _epitaph(self, queue: str, envelope: bytes, reason: DeadReason, problem: str) -> Epitaph:
         facts = facts_of(envelope)

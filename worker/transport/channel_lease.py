@@ -84,7 +84,7 @@ class ChannelLease:
         self._mark(tag, holds=True)
 
     def drop(self, tag: str) -> None:
-        """Hold a message no longer, and leave its record.
+        """Stop holding a message, and leave its record.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer, or refuses.

@@ -1,7 +1,7 @@
--- Hold a message by a lease that the fetch script has not recorded, or hold it no longer and leave its record.
+-- Hold a message by a lease that the fetch script has not recorded, or stop holding it and leave its record.
 --
 -- KEYS  1 the lease's own key, 2 unacked
--- ARGV  1 the lease, 2 its mark, 3 '1' to hold, '0' to hold no longer, 4 the delivery tag
+-- ARGV  1 the lease, 2 its mark, 3 '1' to hold, '0' to stop holding, 4 the delivery tag
 
 local key, unacked = KEYS[1], KEYS[2]
 local lease, mark, holds, tag = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]

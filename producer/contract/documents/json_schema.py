@@ -136,8 +136,8 @@ def _headers() -> JsonSchema:
                 "description": "The version of the contract; this one, if it is left out.",
             },
             ONCE_HEADER: {
-                "type": "boolean",
-                "description": "Whether messages with this id are one request, which is computed once.",
+                "anyOf": [{"type": "string", "minLength": 1, "maxLength": 100}, {"type": "boolean"}],
+                "description": "Set if messages with this id are one request, computed once: names this sending.",
             },
             SENT_AT_HEADER: {"type": "number", "description": "When the message was sent, in seconds since 1970."},
             SENTRY_ENQUEUED_TIME_HEADER: {"type": "number", "description": "The same, from Sentry's SDK."},
