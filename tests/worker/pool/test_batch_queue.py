@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu import Connection
 
 from tests.worker.pool.fakes import FakeRequest, no_tracer, tracer_arguments
 from worker.pool.batch_queue import BatchQueue
@@ -152,13 +153,18 @@ def test_what_is_gone_or_revoked_is_left_out(state: RequestState) -> None:
     assert gone.state is RequestState.GONE
 
 
-def test_a_revocation_that_cannot_be_announced_stops_nobody() -> None:
+def test_a_revocation_that_cannot_be_announced_stops_nobody_and_its_message_goes_back() -> None:
     def fail() -> bool:
         raise ConnectionError
 
-    queue = queue_of(Waiting(1, celery_request=FakeRequest(revoked=fail)), Waiting(2))
+    with Connection("memory://") as connection, connection.SimpleQueue("revoked") as broker:
+        broker.put("x")
+        revoked = FakeRequest(revoked=fail)
+        revoked.message = broker.get(block=False)
+        queue = queue_of(Waiting(1, celery_request=revoked), Waiting(2))
 
-    assert names(queue.take_batch(1)) == [2]
+        assert names(queue.take_batch(1)) == [2]
+        assert broker.get(block=False).headers == revoked.message.headers
 
 
 def test_clearing_keeps_only_what_nobody_gives_again() -> None:
