@@ -31,6 +31,13 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    """A server of these tests' own: on the shared one, the worker of other tests would answer too."""
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def faulty(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorker]:
     """A worker with one process that serves the faulty models."""
     models_dir = tmp_path_factory.mktemp("models")

@@ -216,10 +216,17 @@ def test_the_command_of_a_service_reads_no_config_of_another_distribution(servic
 
 
 @pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    """A server of these tests' own: on the shared one, the worker of other tests would answer too."""
+    with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def installed_variables(
     worker_site: Path, server: LocalServer, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Variables for a worker of the installed packages, on the shared server."""
+    """Variables for a worker of the installed packages."""
     return {
         "PYTHONPATH": str(worker_site),
         "CELERIAC_BROKER_URL": server.url,

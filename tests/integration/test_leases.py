@@ -56,14 +56,14 @@ def everything_is_settled(keys: redis.Redis) -> bool:
 def test_what_a_killed_worker_held_is_taken_back_once_its_lease_has_ended(
     own_server: LocalServer, keys: redis.Redis, notes: redis.Redis
 ) -> None:
-    with (
-        leased_worker(own_server, "first") as victim,
-        leased_worker(own_server, "heir") as heir,
-    ):
+    with ExitStack() as running:
+        victim = running.enter_context(leased_worker(own_server, "first"))
         victim.wait_until_ready()
-        heir.wait_until_ready()
         send(own_server.url, range(12), task="wait")
         victim.wait_for(lambda: keys.hlen("unacked") == 12)
+        # Started now, or it would take some of them itself.
+        heir = running.enter_context(leased_worker(own_server, "heir"))
+        heir.wait_until_ready()
         victim.signal(signal.SIGKILL)
         victim.wait_for_exit()
         notes.rpush("go", 1)
@@ -111,14 +111,13 @@ def test_a_task_may_block_the_event_loop_for_longer_than_the_lease(
 def test_a_worker_that_was_stopped_for_longer_than_its_lease_has_lost_what_it_held(
     own_server: LocalServer, keys: redis.Redis, notes: redis.Redis
 ) -> None:
-    with (
-        leased_worker(own_server, "first") as stopped,
-        leased_worker(own_server, "heir") as heir,
-    ):
+    with ExitStack() as running:
+        stopped = running.enter_context(leased_worker(own_server, "first"))
         stopped.wait_until_ready()
         send(own_server.url, range(1), task="wait")
         stopped.wait_for(lambda: keys.hlen("unacked") == 1)
         stopped.signal(signal.SIGSTOP)
+        heir = running.enter_context(leased_worker(own_server, "heir"))
         heir.wait_until_ready()
         heir.wait_for(lambda: "received" in heir.log)
         [entry] = cast("list[bytes]", keys.hvals("unacked"))

@@ -76,7 +76,7 @@ def test_a_worker_without_its_broker_lives_is_not_ready_and_comes_back(
     assert worker.json("/healthz") == (200, {"alive": True, "reasons": []})
     broker.start()
     worker.wait_for(worker.is_ready)
-    assert worker.json("/scale")[0] == 200
+    worker.wait_for(lambda: worker.json("/scale")[0] == 200)
 
 
 def test_a_broker_that_does_not_answer_is_found_out_while_connections_stay_open(
