@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection
 from types import FrameType
 
@@ -18,6 +19,8 @@ __all__ = ["heed_parent_only", "initialize"]
 
 logger = logging.getLogger(__name__)
 
+#: How often the main thread is woken until it heeds a SIGTERM, in seconds.
+_REPEAT_S = 0.2
 #: What wakes the main thread when the parent has sent SIGTERM. Neither billiard nor Celery uses it.
 _WAKE_UP: signal.Signals | int | None = getattr(signal, "SIGRTMIN", None)
 
@@ -38,12 +41,26 @@ def heed_parent_only() -> None:
         return
     # Threads that start later inherit the mask. Handlers that are set later stay as they are.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    signal.signal(_WAKE_UP, _call_handler)
+    order = _Order()
+    signal.signal(_WAKE_UP, order.call_handler)
     senders = frozenset({os.getpid(), os.getppid()})
-    threading.Thread(target=_watch, args=(senders, _WAKE_UP), name="sigterm", daemon=True).start()
+    threading.Thread(target=_watch, args=(senders, _WAKE_UP, order), name="sigterm", daemon=True).start()
 
 
-def _watch(senders: Collection[int], wake_up: int) -> None:
+class _Order:
+    """Whether the main thread has heeded the last SIGTERM."""
+
+    is_heeded = True
+
+    def call_handler(self, _: int, frame: FrameType | None) -> None:
+        """Call the handler of SIGTERM, in the main thread."""
+        self.is_heeded = True
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            handler(signal.SIGTERM, frame)
+
+
+def _watch(senders: Collection[int], wake_up: int, order: _Order) -> None:
     main = threading.main_thread().ident
     while True:
         sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
@@ -53,11 +70,9 @@ def _watch(senders: Collection[int], wake_up: int) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             signal.raise_signal(signal.SIGTERM)
         elif main is not None:
-            # Interrupts a call that waits, which a flag would not.
-            signal.pthread_kill(main, wake_up)
-
-
-def _call_handler(_: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(signal.SIGTERM)
-    if callable(handler):
-        handler(signal.SIGTERM, frame)
+            order.is_heeded = False
+            while not order.is_heeded:
+                # Interrupts a call that waits, which a flag would not. One that begins just then is interrupted only by
+                # the next: Python has looked for signals before it, and looks again after it.
+                signal.pthread_kill(main, wake_up)
+                time.sleep(_REPEAT_S)
