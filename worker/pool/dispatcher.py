@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -243,4 +244,5 @@ def _dispatched(request: PendingRequest) -> DispatchedRequest:
         celery_request.expires,
         request.tag,
         request.attempt,
+        time.monotonic(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import signal
@@ -78,6 +79,11 @@ class BatchReport(NamedTuple):
     attempts: Sequence[int | None] = ()
 
 
+#: How long a first attempt may wait in a pipe unclaimed, in seconds. A process that was stopped for longer finds
+#: requests there whose messages have gone back since, when the connection was lost, and were computed elsewhere.
+_FRESH_S = 1.0
+
+
 class DispatchedRequest(NamedTuple):
     """One request of a batch, as it is sent to the process."""
 
@@ -93,6 +99,12 @@ class DispatchedRequest(NamedTuple):
     tag: str = ""
     #: The number of its attempt; None if it has to be claimed first.
     attempt: int | None = 1
+    #: When it was sent to the process, by the host's monotonic clock in seconds.
+    sent_at_s: float = math.inf
+
+    def must_be_claimed(self) -> bool:
+        """Whether somebody else may have begun it: it was delivered before, or has waited in this process's pipe."""
+        return self.attempt is None or (self.attempt == 1 and time.monotonic() - self.sent_at_s > _FRESH_S)
 
 
 def use_batch_clock(sender: str | None = None, **_: object) -> None:
@@ -156,12 +168,16 @@ def _report(result: TaskResult | CallOutcome | CallReport, traced: Iterator[Call
 
 
 def _claim(backend: Backend, requests: Sequence[DispatchedRequest]) -> list[Claim]:
-    """Claim the requests that were delivered or begun before; the others are first attempts."""
-    again = [request for request in requests if request.attempt is None]
+    """Claim the requests that others may have begun; the others are first attempts."""
+    is_claimed = [request.must_be_claimed() for request in requests]
+    again = [request for request, must in zip(requests, is_claimed, strict=True) if must]
     worker = str(again[0].headers.get("hostname")) if again else ""
     pairs = [(request.task_id, request.tag) for request in again]
     claimed = iter(claim_all(backend, pairs, worker, together=len(requests) > 1))
-    return [next(claimed) if request.attempt is None else FirstClaim(request.attempt) for request in requests]
+    return [
+        next(claimed) if must else FirstClaim(request.attempt or 1)
+        for request, must in zip(requests, is_claimed, strict=True)
+    ]
 
 
 def _unfit(backend: Backend, request: DispatchedRequest, claim: Claim) -> CallReport | TaskResult | None:

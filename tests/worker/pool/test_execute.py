@@ -95,6 +95,16 @@ def computed(batch: Sequence[DispatchedRequest]) -> list[tuple[CallOutcome, Any]
     return found
 
 
+@pytest.mark.parametrize(
+    ("attempt", "waited_s", "must"), [(1, 0.0, False), (1, 5.0, True), (None, 0.0, True), (2, 5.0, False)]
+)
+def test_what_others_may_have_begun_is_claimed_first(attempt: int | None, waited_s: float, must: bool) -> None:
+    (request,) = calls(1)
+    assert not request.must_be_claimed()
+    waited = request._replace(attempt=attempt, sent_at_s=time.monotonic() - waited_s)
+    assert waited.must_be_claimed() is must
+
+
 def test_every_request_gets_its_own_answer(probe: Probe) -> None:
     assert computed(calls(1, 2, 3)) == [(CallOutcome.TRACED, "1"), (CallOutcome.TRACED, "2"), (CallOutcome.TRACED, "3")]
     assert probe.sizes == [3]
