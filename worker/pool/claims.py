@@ -46,13 +46,16 @@ class Claim(Protocol):
 class Claimer(Protocol):
     """A result backend that counts attempts."""
 
-    def claim(self, requests: Sequence[tuple[str, str]], worker: str, at_most: int) -> Sequence[Claim]:
+    def claim(
+        self, requests: Sequence[tuple[str, str]], worker: str, at_most: int, gives_up_at: int
+    ) -> Sequence[Claim]:
         """Claim requests, each given as its task id and its delivery tag.
 
         Args:
             requests: the requests.
             worker: who claims them.
             at_most: how many attempts may be on record for another to begin.
+            gives_up_at: with how many a request has its end; the last of them can then store nothing.
 
         Raises:
             Exception: the backend does not answer; nothing or a part is claimed.
@@ -106,7 +109,8 @@ def claim_all(backend: object, requests: Sequence[tuple[str, str]], worker: str,
     """
     if not requests or not isinstance(backend, Claimer):
         return [FirstClaim()] * len(requests)
-    return backend.claim(requests, worker, _MAX_ATTEMPTS_TOGETHER - 1 if together else MAX_ATTEMPTS - 1)
+    at_most = _MAX_ATTEMPTS_TOGETHER - 1 if together else MAX_ATTEMPTS - 1
+    return backend.claim(requests, worker, at_most, MAX_ATTEMPTS)
 
 
 def take_all(backend: object, messages: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -56,19 +56,22 @@ class Attempts:
         """The key of a message's record."""
         return f"{self._prefix}celeriac.attempts.{tag}"
 
-    def claim(self, requests: Sequence[tuple[Any, str]], worker: str, at_most: int) -> Sequence[RecordedClaim]:
+    def claim(
+        self, requests: Sequence[tuple[Any, str]], worker: str, at_most: int, gives_up_at: int
+    ) -> Sequence[RecordedClaim]:
         """Claim requests, each given as the key of its result and its delivery tag.
 
         Args:
             requests: the requests.
             worker: who claims them.
             at_most: how many attempts may be on record for another to begin.
+            gives_up_at: with how many a request has its end; the last of them can then store nothing.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
         """
         keys = [key for result, tag in requests for key in (result, self.key_of(tag))]
-        found: Any = self._claim(keys=keys, args=[worker, self._kept_s, at_most])
+        found: Any = self._claim(keys=keys, args=[worker, self._kept_s, at_most, gives_up_at])
         return [_claim_of(reply) for reply in found]
 
     def count(self, tags: Sequence[str]) -> list[int]:

@@ -144,19 +144,22 @@ class RedisBackend(CeleryRedisBackend):
         found: Any = self._store(keys=[*keys, *records], args=arguments)
         gathered.superseded.update(gathered.tasks[keys[position - 1]] for position in found)
 
-    def claim(self, requests: Sequence[tuple[str, str]], worker: str, at_most: int) -> Sequence[RecordedClaim]:
+    def claim(
+        self, requests: Sequence[tuple[str, str]], worker: str, at_most: int, gives_up_at: int
+    ) -> Sequence[RecordedClaim]:
         """Claim requests that were delivered or begun before, each given as its task id and its delivery tag.
 
         Args:
             requests: the requests.
             worker: who claims them.
             at_most: how many attempts may be on record for another to begin.
+            gives_up_at: with how many a request has its end; the last of them can then store nothing.
 
         Raises:
             redis.exceptions.RedisError: the server does not answer; nothing or a part is claimed.
         """
         keyed = [(self.get_key_for_task(task_id), tag) for task_id, tag in requests]
-        return self.attempts.claim(keyed, worker, at_most)
+        return self.attempts.claim(keyed, worker, at_most, gives_up_at)
 
     def take(self, messages: Sequence[tuple[str, str]]) -> Sequence[str | None]:
         """Take messages whose ids may name several, each given as its task id and the name of its sending.

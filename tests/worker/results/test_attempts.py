@@ -9,6 +9,7 @@ import pytest
 import redis
 from celery.states import FAILURE, PENDING, RETRY, SUCCESS
 
+from worker.pool.claims import MAX_ATTEMPTS
 from worker.results.attempts import RecordedClaim
 from worker.results.backend import RedisBackend
 
@@ -21,7 +22,7 @@ def request_id() -> str:
 
 
 def claim(backend: RedisBackend, task_id: str, worker: str = "me@here", at_most: int = 9) -> RecordedClaim:
-    [found] = backend.claim([(task_id, f"tag of {task_id}")], worker, at_most)
+    [found] = backend.claim([(task_id, f"tag of {task_id}")], worker, at_most, MAX_ATTEMPTS)
     return found
 
 
@@ -68,6 +69,17 @@ def test_only_the_last_attempt_stores(backend: RedisBackend, request_id: str) ->
     assert backend.count_attempts([f"tag of {request_id}", "another"]) == [third, 1]
     assert store(backend, request_id, third, "third")
     assert backend.get_result(request_id) == "third"
+
+
+def test_what_is_given_up_has_one_end_though_its_last_attempt_still_runs(
+    backend: RedisBackend, request_id: str
+) -> None:
+    last = [claim(backend, request_id, at_most=MAX_ATTEMPTS - 1).attempt for _ in range(MAX_ATTEMPTS)][-1]
+    given_up = claim(backend, request_id, at_most=MAX_ATTEMPTS - 1)
+    assert (given_up.may_begin, len(given_up.history)) == (False, MAX_ATTEMPTS)
+    backend.store_result(request_id, ValueError("given up"), FAILURE)
+    assert not store(backend, request_id, last, "the last attempt")
+    assert backend.get_state(request_id) == FAILURE
 
 
 def test_what_nobody_claimed_is_stored_and_a_success_stays(backend: RedisBackend, request_id: str) -> None:
