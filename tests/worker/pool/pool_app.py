@@ -29,6 +29,8 @@ CONFIG_VARIABLE = "POOL_APP_CONFIG"
 NOTES_VARIABLE = "POOL_APP_NOTES"
 #: A file. While it exists, starting processes wait.
 LOADING_VARIABLE = "POOL_APP_LOADING"
+#: In the configuration, which transport the app has; stock kombu's without it.
+AMQP = "amqp"
 #: An option of the app: how much memory a process gets beyond what it has at its start, in bytes.
 ROOM = "room_bytes"
 _POLL_S = 0.005
@@ -48,8 +50,9 @@ class PoolApp(Celery):
     pool_hooks = ContractErrors()
 
 
-app = PoolApp("pool_app", set_as_current=True)
-app.conf.update(json.loads(os.environ.get(CONFIG_VARIABLE, "{}")))
+_config = json.loads(os.environ.get(CONFIG_VARIABLE, "{}"))
+app = PoolApp("pool_app", amqp=_config.pop(AMQP, None), set_as_current=True)
+app.conf.update(_config)
 if app.conf.worker_pool != "prefork":
     # Celery's own pool is the reference, and keeps Celery's own backend.
     app.loader.override_backends = RESULT_BACKENDS
