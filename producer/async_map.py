@@ -45,9 +45,6 @@ class AsyncMap:
         self._plan, self._waiter, self._enqueue, self._fresh_deadline = plan, waiter, enqueue, fresh_deadline
         self._requests = requests
         self._sent: dict[str, tuple[Chunk, Expectation]] = {}
-        #: The ids of those that were not sent now, but perhaps by an earlier run.
-        self._looked_for: set[str] = set()
-        self._unsure: set[str] = set()
         self._finished: deque[Expectation] = deque()
         self._came = asyncio.Event()
         self._next: asyncio.Task[Request] | None = None
@@ -97,13 +94,10 @@ class AsyncMap:
                 self._plan.end()
 
     async def _send(self, chunk: Chunk) -> None:
-        logged = self._plan.enter(chunk)
-        request_id = self._waiter.expectations.new_id() if logged is None else logged.request_id
-        expectation = self._waiter.expect(request_id, is_sent=logged is not None)
-        if logged is not None and logged.may_be_sent and not chunk.is_overdue:
-            self._looked_for.add(request_id)
-            if logged.is_unsure:
-                self._unsure.add(request_id)
+        logged_id = self._plan.enter(chunk)
+        request_id = logged_id or self._waiter.expectations.new_id()
+        expectation = self._waiter.expect(request_id, is_sent=logged_id is not None)
+        if chunk.is_looked_for:
             self._await(chunk, expectation)
             return
         try:
@@ -134,7 +128,7 @@ class AsyncMap:
             return
         request_id, (chunk, oldest) = next(iter(self._sent.items()))
         fresh = self._fresh_deadline()
-        if request_id in self._unsure:
+        if chunk.is_unsure:
             fresh = fresh.capped(UNSURE_S)
         deadline = self._plan.deadline_of_oldest(request_id, fresh)
         until = deadline.brought_forward(self._waiter.margin_s)
@@ -154,7 +148,7 @@ class AsyncMap:
             await self._waiter.wait(oldest, deadline)
         except RedisError as error:
             problem = results_unavailable(error)
-        if not self._finished and request_id in self._looked_for:
+        if not self._finished and chunk.is_looked_for:
             self._send_what_was_not_found()
         elif not self._finished:
             del self._sent[request_id]
@@ -163,9 +157,8 @@ class AsyncMap:
 
     def _send_what_was_not_found(self) -> None:
         """All of it has been waited for as long as the oldest."""
-        overdue = [self._sent.pop(request_id) for request_id in list(self._sent) if request_id in self._looked_for]
-        self._looked_for.clear()
-        self._unsure.clear()
+        looked_for = [request_id for request_id, (chunk, _) in self._sent.items() if chunk.is_looked_for]
+        overdue = [self._sent.pop(request_id) for request_id in looked_for]
         for _, expectation in overdue:
             self._waiter.release(expectation)
         self._plan.not_found(chunk for chunk, _ in overdue)
@@ -174,8 +167,6 @@ class AsyncMap:
         while self._finished:
             expectation = self._finished.popleft()
             entry = self._sent.pop(expectation.request_id, None)
-            self._looked_for.discard(expectation.request_id)
-            self._unsure.discard(expectation.request_id)
             if entry is not None and expectation.record is not None:
                 self._waiter.release(expectation)
                 self._plan.answered(entry[0], expectation.request_id, expectation.record)

@@ -49,6 +49,7 @@ class Chunk:
         retries: how often it may still be sent again.
         text_bytes: size of their texts as JSON.
         outcomes: one for each request, once they are known.
+        logged: what the log says of it, once it is entered.
         is_overdue: whether an earlier run may have sent it, and its result has not come in time.
     """
 
@@ -57,7 +58,18 @@ class Chunk:
     retries: int
     text_bytes: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    logged: LoggedMessage | None = None
     is_overdue: bool = False
+
+    @property
+    def is_looked_for(self) -> bool:
+        """Whether its result is waited for though it was not sent: an earlier run may have sent it."""
+        return self.logged is not None and self.logged.may_be_sent and not self.is_overdue
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether that is so, and the earlier run did not enter that it was sent."""
+        return self.is_looked_for and self.logged is not None and self.logged.is_unsure
 
     @property
     def request(self) -> Request:
@@ -171,12 +183,13 @@ class ChunkedMap:
             chunks.append(chunk)
         return chunks
 
-    def enter(self, chunk: Chunk) -> LoggedMessage | None:
-        """Have a message entered in the log; None if there is no log."""
+    def enter(self, chunk: Chunk) -> str | None:
+        """Have a message entered in the log. Returns its id; None if there is no log."""
         if self._log is None:
             return None
         attempt = 1 + self._retries - chunk.retries
-        return self._log.enter(chunk.numbers[0], len(chunk.numbers), attempt)
+        chunk.logged = self._log.enter(chunk.numbers[0], len(chunk.numbers), attempt)
+        return chunk.logged.request_id
 
     def sent(self, request_id: str) -> None:
         """The broker has a message."""

@@ -42,9 +42,6 @@ class SyncMap:
         self._plan, self._waiter, self._send_request, self._fresh_deadline = plan, waiter, send, fresh_deadline
         self._wait_for = Wait()
         self._sent: dict[str, tuple[Chunk, Expectation]] = {}
-        #: The ids of those that were not sent now, but perhaps by an earlier run.
-        self._looked_for: set[str] = set()
-        self._unsure: set[str] = set()
 
     def run(self, requests: Iterable[Request]) -> Iterator[tuple[int, Outcome]]:
         """Send the requests and yield their outcomes."""
@@ -71,16 +68,11 @@ class SyncMap:
                 self._waiter.release(expectation, self._wait_for)
 
     def _send(self, chunk: Chunk) -> None:
-        logged = self._plan.enter(chunk)
-        if logged is not None and logged.may_be_sent and not chunk.is_overdue:
-            expectation = self._waiter.expect(logged.request_id, self._wait_for, is_sent=True)
-            self._sent[logged.request_id] = chunk, expectation
-            self._looked_for.add(logged.request_id)
-            if logged.is_unsure:
-                self._unsure.add(logged.request_id)
+        request_id = self._plan.enter(chunk)
+        if request_id is not None and chunk.is_looked_for:
+            self._sent[request_id] = chunk, self._waiter.expect(request_id, self._wait_for, is_sent=True)
             return
         try:
-            request_id = None if logged is None else logged.request_id
             expectation = self._send_request(chunk.request, self._wait_for, request_id)
         except errors.InvalidRequest as error:
             self._plan.failed(chunk, error)
@@ -93,13 +85,13 @@ class SyncMap:
         problem: errors.CeleriacError | None = None
         oldest_id, (oldest, awaited) = next(iter(self._sent.items()))
         fresh = self._fresh_deadline()
-        if oldest_id in self._unsure:
+        if oldest.is_unsure:
             fresh = fresh.capped(UNSURE_S)
         try:
             self._waiter.wait_for_any(self._wait_for, self._plan.deadline_of_oldest(oldest_id, fresh))
         except RedisError as error:
             problem = results_unavailable(error)
-        if not self._wait_for.finished and oldest_id in self._looked_for:
+        if not self._wait_for.finished and oldest.is_looked_for:
             self._send_what_was_not_found()
         elif not self._wait_for.finished:
             del self._sent[oldest_id]
@@ -108,8 +100,6 @@ class SyncMap:
         while self._wait_for.finished:
             expectation = self._wait_for.finished.popleft()
             entry = self._sent.pop(expectation.request_id, None)
-            self._looked_for.discard(expectation.request_id)
-            self._unsure.discard(expectation.request_id)
             # One that has just been given up may come all the same.
             if entry is not None and expectation.record is not None:
                 self._waiter.release(expectation, self._wait_for)
@@ -117,9 +107,8 @@ class SyncMap:
 
     def _send_what_was_not_found(self) -> None:
         """All of it has been waited for as long as the oldest."""
-        overdue = [self._sent.pop(request_id) for request_id in list(self._sent) if request_id in self._looked_for]
-        self._looked_for.clear()
-        self._unsure.clear()
+        looked_for = [request_id for request_id, (chunk, _) in self._sent.items() if chunk.is_looked_for]
+        overdue = [self._sent.pop(request_id) for request_id in looked_for]
         for _, expectation in overdue:
             self._waiter.release(expectation, self._wait_for)
         self._plan.not_found(chunk for chunk, _ in overdue)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from producer.commands.by_id import print_each
 from producer.commands.connection import with_client
-from producer.commands.failures import reported
 from producer.commands.parameters import json_option
 
 if TYPE_CHECKING:
@@ -33,11 +32,9 @@ Exit status: 0 if the workers were told, 2 for a usage error, 3 if the broker is
 @with_client(timeout_s=10.0)
 def command(client: Client, *, ids: tuple[str, ...], as_json: bool) -> None:
     """Have requests dropped."""
-    from producer.commands.json_lines import as_bytes
 
-    is_table = sys.stdout.isatty() and not as_json
-    with reported():
-        for request_id in ids:
-            client.cancel(request_id)
-            line = {"id": request_id, "cancel": "sent"}
-            click.echo(f"{request_id}  cancel sent\n" if is_table else as_bytes(line), nl=False)
+    def cancel(request_id: str) -> str:
+        client.cancel(request_id)
+        return "sent"
+
+    print_each(ids, "cancel", cancel, as_json=as_json)

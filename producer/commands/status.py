@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from producer.commands.by_id import print_each
 from producer.commands.connection import with_client
-from producer.commands.failures import reported
 from producer.commands.parameters import json_option
 
 if TYPE_CHECKING:
@@ -34,11 +33,4 @@ Exit status: 0, 2 for a usage error, 3 if the result backend is unavailable.
 @with_client(timeout_s=10.0)
 def command(client: Client, *, ids: tuple[str, ...], as_json: bool) -> None:
     """Say how far requests have come."""
-    from producer.commands.json_lines import as_bytes
-
-    is_table = sys.stdout.isatty() and not as_json
-    with reported():
-        for request_id in ids:
-            status = client.status(request_id).value
-            line = {"id": request_id, "status": status}
-            click.echo(f"{request_id}  {status}\n" if is_table else as_bytes(line), nl=False)
+    print_each(ids, "status", lambda request_id: client.status(request_id).value, as_json=as_json)

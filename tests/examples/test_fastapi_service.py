@@ -9,8 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from examples.local_stack import PATIENCE_S, LocalServer, LocalWorker, free_port
 from producer import AsyncClient, Client, TextClassificationRequest
 from tests.conftest import PATIENT
 from tests.integration.otlp_sink import OtlpSink, ReceivedSpan
+from tests.producer.helpers import wait_until
 
 #: Callers at once, and calls of each.
 CONNECTIONS, CALLS = 200, 3
@@ -72,13 +72,6 @@ class Service:
         return found
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with LocalServer() as server, OtlpSink() as sink:
@@ -100,7 +93,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
                 try:
                     url = f"http://127.0.0.1:{port}"
                     worker.wait_until_ready()
-                    wait_for(lambda: _is_up(url))
+                    wait_until(lambda: _is_up(url))
                     yield Service(url, process.pid, server, worker, sink)
                 finally:
                     process.terminate()
@@ -121,7 +114,7 @@ def test_a_caller_is_answered_and_its_trace_goes_through_to_the_batch(service: S
 
     assert answer.status_code == OK
     assert answer.json()[0]["label"] == "POSITIVE"
-    wait_for(lambda: len(service.spans_of(trace_id)) == len(("http", "send", "process", "compute")))
+    wait_until(lambda: len(service.spans_of(trace_id)) == len(("http", "send", "process", "compute")))
     spans = service.spans_of(trace_id)
     chain = [spans["SERVER"], spans["PRODUCER"], spans["CONSUMER"], spans["INTERNAL"]]
     assert [span.parent_id for span in chain] == ["b" * 16, *(span.span_id for span in chain[:-1])]
@@ -144,7 +137,6 @@ def test_requests_of_callers_that_leave_are_not_computed(service: Service) -> No
         os.kill(process, signal.SIGSTOP)
         try:
             trace_ids = asyncio.run(_come_and_leave(service, 20))
-            wait_for(lambda: all("PRODUCER" in service.spans_of(trace_id) for trace_id in trace_ids))
             sent = [str(service.spans_of(one)["PRODUCER"].attributes["messaging.message.id"]) for one in trace_ids]
             # Every one is cancelled before the process goes on.
             heard = "cancelled by their senders: .*"
@@ -154,7 +146,7 @@ def test_requests_of_callers_that_leave_are_not_computed(service: Service) -> No
         assert len(client.wait(running).result) == len(LONG.to_arguments()["inputs"])
     with redis.Redis.from_url(service.server.url) as connected:
         keys = [f"celery-task-meta-{one}" for one in sent]
-        wait_for(lambda: connected.exists(*keys) == len(keys))
+        wait_until(lambda: connected.exists(*keys) == len(keys))
         stored = [json.loads(value)["status"] for value in connected.mget(keys) if isinstance(value, bytes)]
     assert stored == ["REVOKED"] * len(sent)
 
@@ -179,8 +171,7 @@ async def _come_and_leave(service: Service, count: int) -> list[str]:
             for one in trace_ids
         ]
         # A send span ends when the broker has the message.
-        while not all("PRODUCER" in service.spans_of(one) for one in trace_ids):
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(wait_until, lambda: all("PRODUCER" in service.spans_of(one) for one in trace_ids))
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
@@ -210,7 +201,7 @@ def test_callers_on_many_connections_are_answered_and_leave_nothing_open(service
     # The service's own time limit may pass on a slow machine.
     assert {OK} <= statuses <= {OK, TOO_LATE}
     assert open_to_redis == {REDIS_CONNECTIONS}
-    wait_for(lambda: service.sockets() <= before)
+    wait_until(lambda: service.sockets() <= before)
 
 
 async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, text: str) -> int:

@@ -6,6 +6,8 @@ scripts, ``string.sub(record, -17) == ']' .. mark`` asks whose a record is.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["mark_of"]
 
 _DIGITS = str.maketrans({f"{n:x}": " \t\n\r"[n >> 2] + " \t\n\r"[n & 3] for n in range(16)})
@@ -13,6 +15,7 @@ _DIGITS = str.maketrans({f"{n:x}": " \t\n\r"[n >> 2] + " \t\n\r"[n & 3] for n in
 _NUMBERS = 2**32
 
 
+@lru_cache(maxsize=64)
 def mark_of(lease: str) -> str:
     """The mark of a lease, 16 characters: its number in base 4, where space, tab, LF and CR are the digits.
 
